@@ -1,0 +1,104 @@
+"""Mailboxes: what the server lists, and what we hold of each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NewType
+
+from mailquay.model.account import AccountNumber
+
+MailboxNumber = NewType("MailboxNumber", int)
+"""Our number of one mailbox (account, path, UIDVALIDITY), unique in the database, 32 bits; part of message ids."""
+
+SPECIAL_USES = ("\\Inbox", "\\Flagged", "\\Sent", "\\Drafts", "\\All", "\\Archive", "\\Junk", "\\Trash")
+"""Special-use attributes (RFC 6154 §2 and our \\Inbox) in the order in which mailboxes are listed."""
+
+
+@dataclass(frozen=True, slots=True)
+class ListedMailbox:
+    """One mailbox as LIST shows it, special use decided. `special_use_source`: user, extension or name."""
+
+    path: str
+    delimiter: str | None
+    attributes: frozenset[str]
+    subscribed: bool = True
+    listed: bool = True
+    special_use: str | None = None
+    special_use_source: str | None = None
+    mailbox_id: str | None = None
+
+    @property
+    def name(self) -> str:
+        """The last part of the path."""
+        return self.path.rsplit(self.delimiter, 1)[-1] if self.delimiter else self.path
+
+    @property
+    def parent_path(self) -> str | None:
+        """The path without its last part; None at the top."""
+        if self.delimiter and self.delimiter in self.path:
+            return self.path.rsplit(self.delimiter, 1)[0]
+        return None
+
+    @property
+    def selectable(self) -> bool:
+        """Whether it can hold messages (RFC 9051 §7.3.1)."""
+        return not self.attributes & {"\\noselect", "\\nonexistent"}
+
+
+@dataclass(frozen=True, slots=True)
+class MailboxEvidence:
+    """What the server last said of a mailbox; None where it did not say."""
+
+    uidvalidity: int | None = None
+    uidnext: int | None = None
+    messages: int | None = None
+    unseen: int | None = None
+    highestmodseq: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MailboxCursor:
+    """Up to where our index of a mailbox agrees with the server: the state that the index was built from.
+
+    `initial_uidnext` is UIDNEXT when the mailbox was first seen: messages below it are never announced as new.
+    """
+
+    uidvalidity: int
+    uidnext: int
+    highestmodseq: int | None
+    messages: int
+    initial_uidnext: int
+    synced_at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Mailbox:
+    """A mailbox as stored. `cursor` is None until its first sync; `evidence_epoch` is the lease epoch of the observer."""
+
+    number: MailboxNumber
+    account: AccountNumber
+    listing: ListedMailbox
+    cursor: MailboxCursor | None
+    evidence: MailboxEvidence
+    evidence_at_ms: int
+    evidence_epoch: int
+    missing_since_ms: int | None = None
+
+    @property
+    def current(self) -> bool:
+        """Whether the index agrees with the last evidence, so that a listing may be answered from it."""
+        cursor, evidence = self.cursor, self.evidence
+        if cursor is None or cursor.uidvalidity != evidence.uidvalidity:
+            return False
+        if evidence.uidnext is not None and evidence.uidnext != cursor.uidnext:
+            return False
+        if evidence.messages is not None and evidence.messages != cursor.messages:
+            return False
+        return evidence.highestmodseq is None or evidence.highestmodseq == cursor.highestmodseq
+
+
+def listing_order(mailboxes: Sequence[ListedMailbox]) -> list[ListedMailbox]:
+    """Special mailboxes first, in the order of SPECIAL_USES, then by path."""
+    rank = {use: position for position, use in enumerate(SPECIAL_USES)}
+    return sorted(mailboxes, key=lambda box: (rank.get(box.special_use or "", len(rank)), box.path))

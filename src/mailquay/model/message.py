@@ -1,0 +1,102 @@
+"""Messages as the index knows them: identifiers, envelope, structure; never their content."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NewType
+
+from mailquay.model.mailbox import MailboxNumber
+
+Uid = NewType("Uid", int)
+"""A message's UID (RFC 9051 §2.3.1.1), 1 to 2^32-1."""
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """A mailbox address of a header; `name` is decoded and may be empty."""
+
+    name: str
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """The decoded envelope (RFC 9051 §7.5.2); `date_ms` is the Date header."""
+
+    date_ms: int | None = None
+    subject: str | None = None
+    from_: tuple[Address, ...] = ()
+    sender: tuple[Address, ...] = ()
+    reply_to: tuple[Address, ...] = ()
+    to: tuple[Address, ...] = ()
+    cc: tuple[Address, ...] = ()
+    bcc: tuple[Address, ...] = ()
+    in_reply_to: str | None = None
+    message_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """One attachment of a message, by its MIME part number (RFC 9051 §6.4.5). `encoded_size_bytes` as transferred."""
+
+    part: str
+    content_type: str
+    encoded_size_bytes: int
+    filename: str | None = None
+    content_id: str | None = None
+    embedded: bool = False
+    inline: bool = False
+    encoded_in_message: bool = False
+    method: str | None = None
+    encoding: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TextPart:
+    """A part that makes up the text of a message. Charset, encoding and flowed format tell how to read its bytes."""
+
+    part: str
+    encoded_size_bytes: int
+    charset: str | None = None
+    encoding: str | None = None
+    flowed: bool = False
+    delsp: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Structure:
+    """What BODYSTRUCTURE tells: the text parts by kind, and the attachments. `reliable` False: parse the source."""
+
+    plain: tuple[TextPart, ...] = ()
+    html: tuple[TextPart, ...] = ()
+    other: tuple[TextPart, ...] = ()
+    attachments: tuple[Attachment, ...] = ()
+    reliable: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class IndexEntry:
+    """A message in the index. `flags` are sorted; `envelope` and `structure` are None until filled.
+
+    `internal_date_ms` is the server's received date; `error` marks a message that the server cannot render.
+    """
+
+    uid: Uid
+    flags: tuple[str, ...] = ()
+    modseq: int | None = None
+    internal_date_ms: int | None = None
+    size_bytes: int | None = None
+    envelope: Envelope | None = None
+    structure: Structure | None = None
+    email_id: str | None = None
+    thread_id: str | None = None
+    labels: tuple[str, ...] | None = None
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MessageRef:
+    """Where a message id points: our mailbox number and the UID."""
+
+    mailbox: MailboxNumber
+    uid: Uid

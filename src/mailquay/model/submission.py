@@ -1,0 +1,87 @@
+"""Submissions: messages on their way out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+
+from mailquay.model.account import AccountNumber
+
+
+class Phase(Enum):
+    """How far a submission got. Only DATA leaves doubt: the message may have been accepted without our knowing.
+
+    A row found in DATA after a crash, or whose reply never came after the end of the message, becomes UNCERTAIN and is
+    never sent again by itself.
+    """
+
+    QUEUED = "queued"
+    DATA = "data"
+    UNCERTAIN = "uncertain"
+    FAILED = "failed"
+    SENT = "sent"
+
+
+@dataclass(frozen=True, slots=True)
+class SubmissionEnvelope:
+    """The SMTP envelope: reverse-path ("" for the null sender) and recipients (RFC 5321 §2.3.1)."""
+
+    reverse_path: str
+    recipients: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DsnRequest:
+    """Delivery status notification wishes (RFC 3461 §4). `ret` is "full" or "headers"."""
+
+    ret: str
+    notify: tuple[str, ...] = ()
+    envid: str | None = None
+    orcpt: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ReferenceUpdate:
+    """A message to flag once the submission is accepted: \\Answered, and $Forwarded for a forward."""
+
+    message_id: str
+    flags: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SubmissionOptions:
+    """How to send. `copy` None leaves it to the account; `gateway`, `proxy`, `local_address` override its routing."""
+
+    subject: str | None = None
+    dsn: DsnRequest | None = None
+    copy: bool | None = None
+    sent_mail_path: str | None = None
+    gateway: str | None = None
+    proxy: str | None = None
+    local_address: str | None = None
+    reference: ReferenceUpdate | None = None
+    idempotency_key: str | None = None
+    source: str = "api"
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """A submission as stored, without its body. Times are milliseconds since the epoch.
+
+    `next_attempt_ms` None: no further attempt (failed, uncertain). `progress` is the public progress object.
+    """
+
+    queue_id: str
+    account: AccountNumber
+    message_id: str
+    envelope: SubmissionEnvelope
+    options: SubmissionOptions
+    phase: Phase
+    created_ms: int
+    scheduled_ms: int
+    next_attempt_ms: int | None
+    attempts_made: int
+    attempts: int
+    size_bytes: int
+    progress: Mapping[str, object] = field(default_factory=dict)
