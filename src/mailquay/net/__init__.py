@@ -1,0 +1,1 @@
+"""Outgoing connections: byte streams, TLS, proxies, HTTP, and the policy that says where we may connect."""

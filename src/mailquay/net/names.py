@@ -1,0 +1,38 @@
+"""Host names: the form that resolvers and TLS take, and address literals."""
+
+from __future__ import annotations
+
+import ipaddress
+
+import idna
+
+from mailquay.errors import InvalidRequest
+
+_MAX_HOST_OCTETS = 253
+
+
+def ascii_host(host: str) -> str:
+    """The A-label form of `host` (RFC 5891 §4), lower-case; address literals lose their brackets.
+
+    Raises InvalidRequest when the name cannot be a host name.
+    """
+    name = host.strip().removesuffix(".")
+    if name.startswith("[") and name.endswith("]"):
+        name = name[1:-1]
+    if parse_address(name) is not None:
+        return name
+    try:
+        ascii_name = name.lower() if name.isascii() else idna.encode(name, uts46=True).decode("ascii")
+    except idna.IDNAError as error:
+        raise InvalidRequest(f"{host[:80]!r} is not a host name") from error
+    if not 0 < len(ascii_name) <= _MAX_HOST_OCTETS or any(c <= " " or c in "/@\\%\x7f" for c in ascii_name):
+        raise InvalidRequest(f"{host[:80]!r} is not a host name")
+    return ascii_name
+
+
+def parse_address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """The IP address that `text` is, None when it is a name."""
+    try:
+        return ipaddress.ip_address(text)
+    except ValueError:
+        return None
