@@ -1,8 +1,8 @@
 """Bring .venv in step with the locks; does nothing when it is already. Called by scripts/setup.
 
-A stamp file holds a hash of everything the environment was made from (locks, pyproject.toml, interpreter, folder, since a
-moved virtual environment does not work). A file lock keeps two runs in one checkout apart. Once the test tools are in,
-a run that asks only for what serving needs keeps them.
+A stamp file holds a hash of everything the environment was made from: locks, pyproject.toml, interpreter, and the
+folder, since a moved virtual environment does not work. A file lock keeps two runs in one checkout apart. Once the
+test tools are in, a run that asks only for what serving needs keeps them.
 """
 
 from __future__ import annotations
