@@ -178,3 +178,19 @@ class KeyMismatch(StorageError):
     """The encryption key at hand is not the one the database was written with."""
 
     default_code = "KeyMismatch"
+
+
+class EgressBlocked(BackendError):
+    """The operator's egress policy forbids connecting to the address; retrying changes nothing."""
+
+    fault = Fault.CALLER
+    default_code = "EEGRESSBLOCKED"
+
+
+class SubmissionUncertain(BackendError):
+    """The connection ended after end-of-data went out and before its reply came: the message may have been sent.
+
+    Never to be retried blindly (RFC 5321 §4.2.5, RFC 1047).
+    """
+
+    default_code = "EUNCERTAIN"

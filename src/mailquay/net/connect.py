@@ -9,11 +9,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import chain, zip_longest
 
-from mailquay.errors import InvalidRequest, Unavailable
+from mailquay.errors import InvalidRequest, RemoteProtocolError, Unavailable
 from mailquay.net.names import ascii_host, parse_address
 from mailquay.net.proxy import ProxySettings, open_tunnel
 from mailquay.net.stream import Stream, TransportStream
-from mailquay.net.tls import TlsSettings, client_context
+from mailquay.net.tls import TlsSettings, client_context, no_tls_at_once
 
 _NEXT_ATTEMPT_SECONDS = 0.25
 _ADDRESSES_TRIED = 8
@@ -59,6 +59,9 @@ async def connect(
             await open_tunnel(stream, proxy, name, port, timeout_seconds=deadline - loop.time())
         if context is not None and tls is not None:
             await stream.start_tls(context, tls.servername or name, deadline - loop.time())
+    except RemoteProtocolError as error:
+        await stream.aclose()
+        raise no_tls_at_once(f"{name}:{port}") from error
     except BaseException:
         await stream.aclose()
         raise
@@ -76,11 +79,17 @@ async def _connect_tcp(
                 for address in addresses:
                     check_address(address.sockaddr[0])
             connected = await _race(peer, addresses, local_address)
-            _, stream = await asyncio.get_running_loop().create_connection(
-                lambda: TransportStream(peer), sock=connected
-            )
+            return await _wrap(peer, connected)
     except TimeoutError:
         raise Unavailable(f"{peer} did not answer within {timeout_seconds:g} s", code="ETIMEDOUT") from None
+
+
+async def _wrap(peer: str, connected: socket.socket) -> TransportStream:
+    try:
+        _, stream = await asyncio.get_running_loop().create_connection(lambda: TransportStream(peer), sock=connected)
+    except BaseException:
+        connected.close()
+        raise
     return stream
 
 

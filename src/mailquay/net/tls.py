@@ -157,6 +157,11 @@ def tls_failure(error: Exception, peer: str) -> Unavailable:
     return Unavailable(f"TLS with {peer} could not be set up: {reason}{_remedy(reason)}", code="ETLS")
 
 
+def no_tls_at_once(peer: str) -> Unavailable:
+    """The error for a peer that spoke in plaintext where TLS was to begin with the first byte."""
+    return Unavailable(f"{peer} does not speak TLS at once: set secure to false to use STARTTLS there", code="ETLS")
+
+
 def _reason(error: Exception) -> str:
     if isinstance(error, ssl.SSLError) and error.reason:
         return error.reason.lower().replace("_", " ")
