@@ -58,7 +58,6 @@ NEEDS = (
     Need("dovecot lmtp", ("/usr/lib/dovecot/lmtp",), ("dovecot-lmtpd",)),
     Need("postfix", ("/usr/lib/postfix/sbin/master",), ("postfix",), ("postfix.service",)),
     Need("postgresql", ("/usr/lib/postgresql/*/bin/initdb", "initdb"), ("postgresql",), ("postgresql.service",)),
-    Need("openssl", ("openssl",), ("openssl",)),
     Need("swaks", ("swaks",), ("swaks", "libnet-ssleay-perl", "libio-socket-ssl-perl", "libauthen-sasl-perl")),
     Need("chromium", ("chromium",), ("chromium",)),
     Need("saslpasswd2", ("saslpasswd2",), ("sasl2-bin", "libsasl2-modules"), ("saslauthd.service",)),

@@ -1,0 +1,98 @@
+"""Fixtures that every suite shares: real servers, one of each per test process, and sinks, one per test."""
+
+from __future__ import annotations
+
+import resource
+import shutil
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+
+from tests.servers.availability import require_server
+from tests.servers.certificates import Authority
+from tests.servers.cyrus import Cyrus
+from tests.servers.dovecot import Dovecot, MailUser
+from tests.servers.postfix import Postfix
+from tests.servers.postgres import Postgres
+from tests.servers.process import short_directory
+from tests.servers.smtp_sink import SmtpSink
+from tests.servers.webhook_sink import WebhookSink
+
+_OPEN_FILES = 65536
+
+
+def pytest_configure() -> None:
+    """Allow the test process, and so the servers it starts, as many open files as the machine lets it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _OPEN_FILES if hard == resource.RLIM_INFINITY else min(_OPEN_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+@pytest.fixture(scope="session")
+def authority() -> Iterator[Authority]:
+    """The throw-away certificate authority whose certificates all test servers carry."""
+    # Not below tmp_path: Postfix and Dovecot read their certificates as other users than ours.
+    directory = short_directory("authority-")
+    yield Authority(directory)
+    shutil.rmtree(directory)
+
+
+@pytest.fixture(scope="session")
+def dovecot(authority: Authority) -> Iterator[Dovecot]:
+    """A real IMAP server; take a user of your own with `mail_user` or `dovecot.new_user()`."""
+    require_server("dovecot")
+    with Dovecot(authority) as server:
+        yield server
+
+
+@pytest.fixture
+def mail_user(dovecot: Dovecot) -> MailUser:
+    """A user of the `dovecot` fixture whom no other test has."""
+    return dovecot.new_user()
+
+
+@pytest.fixture(scope="session")
+def postfix(authority: Authority, dovecot: Dovecot) -> Iterator[Postfix]:
+    """A real SMTP server in front of the `dovecot` fixture, with the same users."""
+    require_server("postfix")
+    with Postfix(authority, dovecot) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def cyrus() -> Iterator[Cyrus]:
+    """A real IMAP server of another make."""
+    require_server("cyrus")
+    with Cyrus() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A real database server."""
+    require_server("postgres")
+    with Postgres() as server:
+        yield server
+
+
+@pytest.fixture
+async def postgres_dsn(postgres: Postgres) -> AsyncIterator[str]:
+    """The address of an empty database of the test's own."""
+    dsn = await postgres.create_database()
+    yield dsn
+    await postgres.drop_database(dsn)
+
+
+@pytest.fixture
+async def webhook_sink() -> AsyncIterator[WebhookSink]:
+    """A real receiver of webhooks in the test's event loop."""
+    async with WebhookSink() as sink:
+        yield sink
+
+
+@pytest.fixture
+async def smtp_sink() -> AsyncIterator[SmtpSink]:
+    """A real SMTP server in the test's event loop that accepts everything and replies as scripted."""
+    async with SmtpSink() as sink:
+        yield sink

@@ -1,0 +1,40 @@
+"""Whether a real server can run here, and what a test does when it cannot: one place decides."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+CYRUS_TREE = Path(__file__).resolve().parents[2] / ".cache/cyrus"
+
+
+def _postgres_missing() -> bool:
+    return not any(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+
+
+def _why_not(name: str) -> str | None:
+    if name == "dovecot" and not Path("/usr/lib/dovecot/lmtp").exists():
+        return "dovecot-imapd or dovecot-lmtpd is not installed"
+    if name == "postfix":
+        if not Path("/usr/lib/postfix/sbin/master").exists():
+            return "postfix is not installed"
+        if os.geteuid() != 0:
+            return "postfix starts only as root"
+    if name == "postgres" and _postgres_missing():
+        return "postgresql is not installed"
+    if name == "cyrus" and not (CYRUS_TREE / "usr/lib/cyrus/bin/master").exists():
+        return "cyrus-imapd is not unpacked in .cache/cyrus"
+    return None
+
+
+def require_server(name: str) -> None:
+    """Skip the asking test, with the reason, if the server cannot run here; with CI=true fail it instead."""
+    reason = _why_not(name)
+    if reason is None:
+        return
+    reason = f"{name} cannot run here: {reason} (scripts/setup-test-servers)"
+    if os.environ.get("CI") == "true":
+        pytest.fail(reason)
+    pytest.skip(reason)
