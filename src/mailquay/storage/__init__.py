@@ -1,0 +1,1 @@
+"""Repositories over SQL. Only this ring knows keys, tables and SQL."""

@@ -1,0 +1,90 @@
+-- name: account_insert
+INSERT INTO accounts (id, name, email, state, profile, private, status, revision, created_ms)
+VALUES ($1, $2, $3, $4, $5, $6, $7, 1, $8) ON CONFLICT (id) DO NOTHING RETURNING number;
+
+-- name: account_update_profile
+UPDATE accounts SET name = $2, email = $3, profile = $4, private = $5, revision = revision + 1
+WHERE number = $1 RETURNING revision;
+
+-- name: account_update_status
+UPDATE accounts SET state = $2, status = $3 WHERE number = $1 RETURNING number;
+
+-- name: account_lock sqlite
+SELECT number, id, profile, private, state, status, revision, created_ms FROM accounts WHERE id = $1;
+
+-- name: account_lock postgres
+SELECT number, id, profile, private, state, status, revision, created_ms FROM accounts WHERE id = $1 FOR UPDATE;
+
+-- name: account_by_id
+SELECT number, id, profile, private, state, status, revision, created_ms FROM accounts WHERE id = $1;
+
+-- name: account_by_number
+SELECT number, id, profile, private, state, status, revision, created_ms FROM accounts WHERE number = $1;
+
+-- name: account_page
+SELECT number, id, profile, private, state, status, revision, created_ms FROM accounts
+WHERE ($1 = '' OR state = $1) AND ($2 = '' OR lower(id || ' ' || name || ' ' || coalesce(email, '')) LIKE $2 ESCAPE '\')
+ORDER BY id LIMIT $3 OFFSET $4;
+
+-- name: account_count
+SELECT count(*) FROM accounts
+WHERE ($1 = '' OR state = $1) AND ($2 = '' OR lower(id || ' ' || name || ' ' || coalesce(email, '')) LIKE $2 ESCAPE '\');
+
+-- name: account_numbers
+SELECT number FROM accounts ORDER BY number;
+
+-- name: account_states
+SELECT state, count(*) FROM accounts GROUP BY state;
+
+-- name: account_delete
+DELETE FROM accounts WHERE number = $1;
+
+-- name: account_delete_messages
+DELETE FROM messages WHERE mailbox_number IN (SELECT number FROM mailboxes WHERE account_number = $1);
+
+-- name: account_delete_mailboxes
+DELETE FROM mailboxes WHERE account_number = $1;
+
+-- name: account_delete_retired_mailboxes
+DELETE FROM retired_mailboxes WHERE account_number = $1;
+
+-- name: account_delete_known_messages
+DELETE FROM known_messages WHERE account_number = $1;
+
+-- name: account_delete_counters
+DELETE FROM event_counters WHERE account_number = $1;
+
+-- name: account_delete_parked
+DELETE FROM parked_deliveries WHERE account_number = $1;
+
+-- name: account_delete_outbox_chunks
+DELETE FROM blob_chunks WHERE blob_id IN (SELECT blob FROM outbox WHERE account_number = $1 AND blob IS NOT NULL);
+
+-- name: account_delete_outbox_blobs
+DELETE FROM blobs WHERE id IN (SELECT blob FROM outbox WHERE account_number = $1 AND blob IS NOT NULL);
+
+-- name: account_delete_outbox
+DELETE FROM outbox WHERE account_number = $1;
+
+-- name: account_delete_idempotency
+DELETE FROM idempotency WHERE account_number = $1;
+
+-- name: account_delete_token_log
+DELETE FROM token_log WHERE token_id IN (SELECT id FROM tokens WHERE account = $1);
+
+-- name: account_delete_tokens
+DELETE FROM tokens WHERE account = $1;
+
+-- name: account_delete_log
+DELETE FROM account_log WHERE account_number = $1;
+
+-- name: account_log_insert
+INSERT INTO account_log (account_number, time_ms, entry) VALUES ($1, $2, $3);
+
+-- name: account_log_trim
+DELETE FROM account_log WHERE account_number = $1 AND n <= (
+    SELECT n FROM account_log WHERE account_number = $1 ORDER BY n DESC LIMIT 1 OFFSET $2
+);
+
+-- name: account_log_read
+SELECT entry FROM account_log WHERE account_number = $1 ORDER BY n;

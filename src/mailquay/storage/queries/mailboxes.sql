@@ -1,0 +1,51 @@
+-- name: mailbox_insert
+INSERT INTO mailboxes (account_number, path, listing, seen_at_ms, seen_epoch)
+VALUES ($1, $2, $3, $4, $5)
+ON CONFLICT (account_number, path)
+DO UPDATE SET listing = excluded.listing, missing_since_ms = NULL RETURNING number;
+
+-- name: mailbox_update_listing
+UPDATE mailboxes SET path = $2, listing = $3, missing_since_ms = NULL WHERE number = $1;
+
+-- name: mailbox_update_cursor
+UPDATE mailboxes SET uidvalidity = $2, uidnext = $3, highestmodseq = $4, messages = $5, initial_uidnext = $6,
+    synced_at_ms = $7, seen_uidvalidity = $2, seen_uidnext = $3, seen_highestmodseq = $4, seen_messages = $5,
+    seen_at_ms = $7, seen_epoch = $8
+WHERE number = $1;
+
+-- name: mailbox_update_evidence
+UPDATE mailboxes SET seen_uidvalidity = $2, seen_uidnext = $3, seen_messages = $4, seen_unseen = $5,
+    seen_highestmodseq = $6, seen_at_ms = $7, seen_epoch = $8
+WHERE number = $1;
+
+-- name: mailbox_mark_missing
+UPDATE mailboxes SET missing_since_ms = $2 WHERE number = $1;
+
+-- name: mailbox_by_number
+SELECT number, account_number, listing, uidvalidity, uidnext, highestmodseq, messages, initial_uidnext, synced_at_ms,
+    seen_uidvalidity, seen_uidnext, seen_messages, seen_unseen, seen_highestmodseq, seen_at_ms, seen_epoch,
+    missing_since_ms
+FROM mailboxes WHERE number = $1;
+
+-- name: mailbox_by_path
+SELECT number, account_number, listing, uidvalidity, uidnext, highestmodseq, messages, initial_uidnext, synced_at_ms,
+    seen_uidvalidity, seen_uidnext, seen_messages, seen_unseen, seen_highestmodseq, seen_at_ms, seen_epoch,
+    missing_since_ms
+FROM mailboxes WHERE account_number = $1 AND path = $2;
+
+-- name: mailboxes_of_account
+SELECT number, account_number, listing, uidvalidity, uidnext, highestmodseq, messages, initial_uidnext, synced_at_ms,
+    seen_uidvalidity, seen_uidnext, seen_messages, seen_unseen, seen_highestmodseq, seen_at_ms, seen_epoch,
+    missing_since_ms
+FROM mailboxes WHERE account_number = $1 ORDER BY path;
+
+-- name: mailbox_retire
+INSERT INTO retired_mailboxes (number, account_number, path, uidvalidity, retired_ms)
+SELECT number, account_number, path, uidvalidity, $2 FROM mailboxes WHERE number = $1
+ON CONFLICT (number) DO NOTHING;
+
+-- name: mailbox_delete
+DELETE FROM mailboxes WHERE number = $1;
+
+-- name: mailbox_delete_messages
+DELETE FROM messages WHERE mailbox_number = $1;

@@ -1,0 +1,56 @@
+-- name: clock_ms sqlite
+SELECT CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER);
+
+-- name: clock_ms postgres
+SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint;
+
+-- name: node_put
+INSERT INTO nodes (id, address, roles, draining, started_ms, expires_ms) VALUES ($1, $2, $3, 0, $4, $5)
+ON CONFLICT (id) DO UPDATE SET address = excluded.address, roles = excluded.roles, draining = 0,
+    started_ms = excluded.started_ms, expires_ms = excluded.expires_ms;
+
+-- name: node_renew
+UPDATE nodes SET expires_ms = $2 WHERE id = $1 AND started_ms = $3 RETURNING id;
+
+-- name: node_drain
+UPDATE nodes SET draining = 1 WHERE id = $1;
+
+-- name: node_delete
+DELETE FROM nodes WHERE id = $1 AND started_ms = $2;
+
+-- name: nodes_all
+SELECT id, address, roles, draining, started_ms, expires_ms FROM nodes ORDER BY id;
+
+-- name: leases_raise
+UPDATE leases SET epoch = epoch + 1 WHERE node_id = $1;
+
+-- name: leases_of_node
+SELECT account_number, node_id, epoch FROM leases WHERE node_id = $1;
+
+-- name: lease_by_account
+SELECT account_number, node_id, epoch FROM leases WHERE account_number = $1;
+
+-- name: lease_fence sqlite
+SELECT epoch FROM leases WHERE account_number = $1;
+
+-- name: lease_fence postgres
+SELECT epoch FROM leases WHERE account_number = $1 FOR SHARE;
+
+-- name: lease_insert
+INSERT INTO leases (account_number, node_id, epoch) VALUES ($1, NULL, 0) ON CONFLICT (account_number) DO NOTHING;
+
+-- name: lease_delete
+DELETE FROM leases WHERE account_number = $1;
+
+-- name: leases_free
+SELECT l.account_number, l.node_id, l.epoch FROM leases l LEFT JOIN nodes n ON n.id = l.node_id
+WHERE l.node_id IS NULL OR n.id IS NULL OR n.expires_ms < $1;
+
+-- name: lease_take
+UPDATE leases SET node_id = $2, epoch = epoch + 1 WHERE account_number = $1 AND epoch = $3 RETURNING epoch;
+
+-- name: lease_release
+UPDATE leases SET node_id = NULL WHERE account_number = $1 AND node_id = $2 AND epoch = $3;
+
+-- name: leases_release_all
+UPDATE leases SET node_id = NULL WHERE node_id = $1;

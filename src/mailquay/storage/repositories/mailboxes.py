@@ -1,0 +1,269 @@
+"""Mailboxes and the index of their messages."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from mailquay.model.account import AccountNumber
+from mailquay.model.mailbox import ListedMailbox, Mailbox, MailboxCursor, MailboxEvidence, MailboxNumber
+from mailquay.model.message import Envelope, IndexEntry, Structure, Uid
+from mailquay.storage.codec import from_json, to_json
+from mailquay.storage.interface import Database, Pending, Row, Run, RunMany, Script, Unit
+
+
+class MailboxRepository:
+    """Reads and units of work about mailboxes."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def get(self, number: int) -> Mailbox | None:
+        """The mailbox with this number."""
+        rows = await self._database.point("mailbox_by_number", number)
+        return _mailbox(rows[0]) if rows else None
+
+    async def by_path(self, account: int, path: str) -> Mailbox | None:
+        """The mailbox of an account at this path."""
+        rows = await self._database.point("mailbox_by_path", account, path)
+        return _mailbox(rows[0]) if rows else None
+
+    async def of_account(self, account: int) -> list[Mailbox]:
+        """All mailboxes of an account, by path; those that vanished lately are among them (missing_since_ms)."""
+        return [_mailbox(row) for row in await self._database.point("mailboxes_of_account", account)]
+
+    def add(self, account: AccountNumber, listing: ListedMailbox, now_ms: int, epoch: int) -> Unit[MailboxNumber]:
+        """Give a mailbox its number, or bring back the one that it had."""
+
+        def script(_pending: Pending) -> Script[MailboxNumber]:
+            rows = yield Run("mailbox_insert", (account, listing.path, to_json(listing), now_ms, epoch))
+            return MailboxNumber(rows[0][0])
+
+        return script
+
+    def update_listing(self, number: MailboxNumber, listing: ListedMailbox) -> Unit[None]:
+        """Store what LIST says now; a new path is a rename, and the number stays."""
+
+        def script(_pending: Pending) -> Script[None]:
+            yield Run("mailbox_update_listing", (number, listing.path, to_json(listing)))
+
+        return script
+
+    def update_cursor(self, number: MailboxNumber, cursor: MailboxCursor, epoch: int) -> Unit[None]:
+        """Move the cursor; it is evidence too."""
+
+        def script(_pending: Pending) -> Script[None]:
+            yield Run(
+                "mailbox_update_cursor",
+                (
+                    number,
+                    cursor.uidvalidity,
+                    cursor.uidnext,
+                    cursor.highestmodseq,
+                    cursor.messages,
+                    cursor.initial_uidnext,
+                    cursor.synced_at_ms,
+                    epoch,
+                ),
+            )
+
+        return script
+
+    def update_evidence(self, number: MailboxNumber, evidence: MailboxEvidence, now_ms: int, epoch: int) -> Unit[None]:
+        """Store what the server last said."""
+
+        def script(_pending: Pending) -> Script[None]:
+            yield Run(
+                "mailbox_update_evidence",
+                (
+                    number,
+                    evidence.uidvalidity,
+                    evidence.uidnext,
+                    evidence.messages,
+                    evidence.unseen,
+                    evidence.highestmodseq,
+                    now_ms,
+                    epoch,
+                ),
+            )
+
+        return script
+
+    def mark_missing(self, number: MailboxNumber, now_ms: int) -> Unit[None]:
+        """The server does not list it at the moment; its index is kept for a return."""
+
+        def script(_pending: Pending) -> Script[None]:
+            yield Run("mailbox_mark_missing", (number, now_ms))
+
+        return script
+
+    def remove(self, number: MailboxNumber, now_ms: int) -> Unit[None]:
+        """Forget a mailbox and its index; its number is retired and never used again."""
+
+        def script(_pending: Pending) -> Script[None]:
+            yield Run("mailbox_retire", (number, now_ms))
+            yield Run("mailbox_delete_messages", (number,))
+            yield Run("mailbox_delete", (number,))
+
+        return script
+
+
+class MessageIndex:
+    """Reads and units of work about the messages of a mailbox."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def get(self, mailbox: int, uid: int) -> IndexEntry | None:
+        """One entry."""
+        rows = await self._database.point("message_by_uid", mailbox, uid)
+        return _entry(rows[0]) if rows else None
+
+    async def page(self, mailbox: int, *, limit: int, offset: int) -> list[IndexEntry]:
+        """Entries newest (highest UID) first."""
+        small = offset <= 1000 and limit <= 100
+        read = self._database.point if small else self._database.fetch
+        return [_entry(row) for row in await read("message_page", mailbox, limit, offset)]
+
+    async def range(self, mailbox: int, first: int, last: int) -> list[IndexEntry]:
+        """Entries from one UID to another, ascending."""
+        return [_entry(row) for row in await self._database.fetch("message_range", mailbox, first, last)]
+
+    async def flags(self, mailbox: int, first: int = 1, last: int = 2**32 - 1) -> list[tuple[int, str, int | None]]:
+        """(UID, flags joined by blanks, MODSEQ) from one UID to another, ascending: enough to compare a mailbox."""
+        rows = await self._database.fetch("message_flags", mailbox, first, last)
+        return [(row[0], row[1], row[2]) for row in rows]
+
+    async def without_envelope(self, mailbox: int, *, below: int = 2**32, limit: int) -> list[int]:
+        """UIDs whose envelope is still to be filled, newest first."""
+        return [uid for (uid,) in await self._database.fetch("message_without_envelope", mailbox, below, limit)]
+
+    async def count(self, mailbox: int) -> int:
+        """How many messages the index holds."""
+        [(count,)] = await self._database.fetch("message_count", mailbox)
+        return int(count)
+
+    async def unseen(self, mailbox: int) -> int:
+        """How many messages of the index lack \\Seen."""
+        [(count,)] = await self._database.fetch("message_unseen_count", mailbox)
+        return int(count)
+
+    def put(self, mailbox: MailboxNumber, entries: Sequence[IndexEntry]) -> Unit[None]:
+        """Insert entries or update them; what an entry does not know (None) keeps its stored value."""
+
+        def script(_pending: Pending) -> Script[None]:
+            yield RunMany("message_upsert", [_row(mailbox, entry) for entry in entries])
+
+        return script
+
+    def update_flags(
+        self, mailbox: MailboxNumber, changes: Iterable[tuple[int, Sequence[str], int | None, Sequence[str] | None]]
+    ) -> Unit[None]:
+        """Store new flags: (uid, flags, modseq, labels) each."""
+        rows = [
+            (mailbox, uid, " ".join(sorted(flags)), modseq, None if labels is None else to_json(sorted(labels)))
+            for uid, flags, modseq, labels in changes
+        ]
+
+        def script(_pending: Pending) -> Script[None]:
+            yield RunMany("message_update_flags", rows)
+
+        return script
+
+    def delete(self, mailbox: MailboxNumber, uids: Iterable[int]) -> Unit[None]:
+        """Drop entries."""
+        rows = [(mailbox, uid) for uid in uids]
+
+        def script(_pending: Pending) -> Script[None]:
+            yield RunMany("message_delete", rows)
+
+        return script
+
+    def clear(self, mailbox: MailboxNumber) -> Unit[None]:
+        """Drop all entries of a mailbox."""
+
+        def script(_pending: Pending) -> Script[None]:
+            yield Run("mailbox_delete_messages", (mailbox,))
+
+        return script
+
+    def recognise(self, account: AccountNumber, digests: Sequence[int]) -> Unit[list[bool]]:
+        """Remember message digests (64-bit, signed) of an account; True where one was not known before."""
+
+        def script(_pending: Pending) -> Script[list[bool]]:
+            fresh: list[bool] = []
+            for digest in digests:
+                rows = yield Run("known_message_insert", (account, digest))
+                fresh.append(bool(rows))
+            return fresh
+
+        return script
+
+    def remember(self, account: AccountNumber, digests: Iterable[int]) -> Unit[None]:
+        """Remember digests without asking about each: for existing mail of a first sync."""
+        rows = [(account, digest) for digest in digests]
+
+        def script(_pending: Pending) -> Script[None]:
+            yield RunMany("known_message_record", rows)
+
+        return script
+
+    async def is_known(self, account: AccountNumber, digest: int) -> bool:
+        """Whether a digest was seen before."""
+        return bool(await self._database.point("known_message_get", account, digest))
+
+
+def _mailbox(row: Row) -> Mailbox:
+    cursor = None
+    if row[3] is not None and row[8] is not None:
+        cursor = MailboxCursor(
+            uidvalidity=row[3],
+            uidnext=row[4],
+            highestmodseq=row[5],
+            messages=row[6],
+            initial_uidnext=row[7],
+            synced_at_ms=row[8],
+        )
+    return Mailbox(
+        number=MailboxNumber(row[0]),
+        account=AccountNumber(row[1]),
+        listing=from_json(row[2], ListedMailbox),
+        cursor=cursor,
+        evidence=MailboxEvidence(row[9], row[10], row[11], row[12], row[13]),
+        evidence_at_ms=row[14],
+        evidence_epoch=row[15],
+        missing_since_ms=row[16],
+    )
+
+
+def _row(mailbox: MailboxNumber, entry: IndexEntry) -> tuple[object, ...]:
+    return (
+        mailbox,
+        entry.uid,
+        " ".join(sorted(entry.flags)),
+        entry.modseq,
+        entry.internal_date_ms,
+        entry.size_bytes,
+        None if entry.envelope is None else to_json(entry.envelope),
+        None if entry.structure is None else to_json(entry.structure),
+        entry.email_id,
+        entry.thread_id,
+        None if entry.labels is None else to_json(sorted(entry.labels)),
+        entry.error,
+    )
+
+
+def _entry(row: Row) -> IndexEntry:
+    uid, flags, modseq, date_ms, size, envelope, structure, email_id, thread_id, labels, error = row
+    return IndexEntry(
+        uid=Uid(uid),
+        flags=tuple(flags.split()),
+        modseq=modseq,
+        internal_date_ms=date_ms,
+        size_bytes=size,
+        envelope=None if envelope is None else from_json(envelope, Envelope),
+        structure=None if structure is None else from_json(structure, Structure),
+        email_id=email_id,
+        thread_id=thread_id,
+        labels=None if labels is None else tuple(from_json(labels, list[str])),
+        error=error,
+    )

@@ -1,0 +1,302 @@
+"""The outbox: submissions with their sealed bodies, idempotency keys, and the phases of a delivery."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from mailquay.model.account import AccountNumber
+from mailquay.model.event import NewEvent
+from mailquay.model.node import Fence
+from mailquay.model.submission import Phase, Submission, SubmissionEnvelope, SubmissionOptions
+from mailquay.storage.codec import from_json, mapping, to_json, to_json_bytes
+from mailquay.storage.interface import OUTBOX_CHANGED, Database, Pending, Row, Run, RunMany, Script, Unit
+from mailquay.storage.repositories.fencing import check_fence
+from mailquay.storage.secrets import Vault
+
+CHUNK_BYTES = 256 * 1024
+IDEMPOTENCY_MS = 24 * 60 * 60 * 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Enqueued:
+    """The outcome of a submit: the response to give, and whether it was stored before (idempotency HIT)."""
+
+    response: Mapping[str, Any]
+    repeated: bool
+
+
+class OutboxRepository:
+    """Reads and units of work about submissions."""
+
+    def __init__(self, database: Database, vault: Vault) -> None:
+        self._database = database
+        self._vault = vault
+
+    # -- reads ---------------------------------------------------------------------------------
+
+    async def get(self, queue_id: str) -> Submission | None:
+        """One submission."""
+        rows = await self._database.point("outbox_by_id", queue_id)
+        return self._submission(rows[0]) if rows else None
+
+    async def page(self, now_ms: int, *, limit: int, offset: int) -> tuple[int, list[Submission]]:
+        """How many there are, and one page: delayed, waiting, active, then failed and uncertain ones."""
+        [(total,)] = await self._database.fetch("outbox_count")
+        rows = await self._database.fetch("outbox_page", limit, offset, now_ms)
+        return int(total), [self._submission(row) for row in rows]
+
+    async def due(self, account: int, now_ms: int, limit: int) -> list[Submission]:
+        """What an account has to send now, oldest first."""
+        return [self._submission(row) for row in await self._database.point("outbox_due", account, now_ms, limit)]
+
+    async def next_due_ms(self, account: int) -> int | None:
+        """When an account has to send next; None when it has nothing to send."""
+        [(due_ms,)] = await self._database.point("outbox_next_due", account)
+        return None if due_ms is None else int(due_ms)
+
+    async def count_by_state(self, now_ms: int) -> dict[str, int]:
+        """How many submissions are active, delayed, waiting, failed, uncertain, sent."""
+        return {state: int(count) for state, count in await self._database.fetch("outbox_states", now_ms)}
+
+    async def idempotent_response(self, account: int, key: str, now_ms: int) -> Mapping[str, Any] | None:
+        """The response stored under an idempotency key within the last day."""
+        digest = key_digest(key)
+        rows = await self._database.point("idempotency_get", account, digest)
+        if not rows or rows[0][1] < now_ms - IDEMPOTENCY_MS:
+            return None
+        return self._response(account, digest, rows[0][0])
+
+    async def body(self, queue_id: str) -> AsyncIterator[bytes]:
+        """The body, decrypted in chunks of at most 256 KiB; nothing when it is gone."""
+        rows = await self._database.point("outbox_body", queue_id)
+        if not rows:
+            return
+        inline, blob = rows[0]
+        if inline is not None:
+            yield self._vault.open(inline, table="outbox", column="body", row=queue_id)
+        n = 0
+        while blob is not None:
+            chunks = await self._database.point("blob_chunk", blob, n)
+            if not chunks:
+                return
+            yield self._vault.open(chunks[0][0], table="blob_chunks", column="data", row=f"{blob}/{n}")
+            n += 1
+
+    # -- units ---------------------------------------------------------------------------------
+
+    def enqueue(
+        self, submission: Submission, body: bytes, response: Mapping[str, object], idempotency_key: str | None
+    ) -> Unit[Enqueued]:
+        """Store a submission, its body and its idempotency key, or find that the key was used before."""
+
+        def script(pending: Pending) -> Script[Enqueued]:
+            if idempotency_key is not None:
+                repeated = yield from self._claim_key(submission, idempotency_key, response)
+                if repeated is not None:
+                    return Enqueued(repeated, repeated=True)
+            sealed_body, blob = yield from self._store_body(submission, body)
+            meta = to_json_bytes({"envelope": submission.envelope, "options": submission.options})
+            sealed = self._vault.seal(meta, table="outbox", column="meta", row=submission.queue_id)
+            yield Run(
+                "outbox_insert",
+                (
+                    submission.queue_id,
+                    submission.account,
+                    submission.message_id,
+                    sealed,
+                    submission.phase.value,
+                    submission.created_ms,
+                    submission.scheduled_ms,
+                    submission.next_attempt_ms,
+                    submission.attempts,
+                    len(body),
+                    to_json(submission.progress),
+                    sealed_body,
+                    blob,
+                ),
+            )
+            pending.signal(OUTBOX_CHANGED, submission.account)
+            return Enqueued(response, repeated=False)
+
+        return script
+
+    def begin_data(self, submission: Submission, fence: Fence, progress: Mapping[str, object]) -> Unit[bool]:
+        """Note that DATA is about to go out; False when the submission was deleted meanwhile and must not be sent.
+
+        Raises Fenced when the caller is not the owner any more.
+        """
+
+        def script(_pending: Pending) -> Script[bool]:
+            yield from check_fence(fence)
+            rows = yield Run("outbox_lock", (submission.queue_id,))
+            if not rows or rows[0][1] != Phase.QUEUED.value:
+                return False
+            yield Run(
+                "outbox_update",
+                (
+                    submission.queue_id,
+                    Phase.DATA.value,
+                    None,
+                    submission.attempts_made,
+                    to_json(progress),
+                    None,
+                ),
+            )
+            return True
+
+        return script
+
+    def record(
+        self,
+        submission: Submission,
+        fence: Fence,
+        events: Sequence[NewEvent],
+        *,
+        keep_body: bool,
+        settled_ms: int | None,
+    ) -> Unit[None]:
+        """Store the outcome of an attempt (the fields of `submission`) with its events, in one transaction.
+
+        `keep_body` False drops the body. Raises Fenced when the caller is not the owner any more.
+        """
+
+        def script(pending: Pending) -> Script[None]:
+            yield from check_fence(fence)
+            yield Run(
+                "outbox_update",
+                (
+                    submission.queue_id,
+                    submission.phase.value,
+                    submission.next_attempt_ms,
+                    submission.attempts_made,
+                    to_json(submission.progress),
+                    settled_ms,
+                ),
+            )
+            if not keep_body:
+                yield from self._drop_body(submission.queue_id)
+            for event in events:
+                pending.append(event)
+
+        return script
+
+    def settle_and_remove(self, submission: Submission, fence: Fence, events: Sequence[NewEvent]) -> Unit[None]:
+        """The submission was delivered and is not to be kept: remove it and log the events."""
+
+        def script(pending: Pending) -> Script[None]:
+            yield from check_fence(fence)
+            yield from self._drop_body(submission.queue_id)
+            yield Run("outbox_delete", (submission.queue_id,))
+            for event in events:
+                pending.append(event)
+
+        return script
+
+    def delete(self, queue_id: str) -> Unit[bool]:
+        """Remove a submission; False when there is none, or when it is being sent at this moment."""
+
+        def script(_pending: Pending) -> Script[bool]:
+            rows = yield Run("outbox_lock", (queue_id,))
+            if not rows or rows[0][1] == Phase.DATA.value:
+                return False
+            yield from self._drop_body(queue_id)
+            yield Run("outbox_delete", (queue_id,))
+            return True
+
+        return script
+
+    def mark_uncertain(self, account: AccountNumber, fence: Fence) -> Unit[list[str]]:
+        """A new owner finds submissions in the phase DATA: nobody knows whether they were sent. Their queue ids."""
+
+        def script(_pending: Pending) -> Script[list[str]]:
+            yield from check_fence(fence)
+            rows = yield Run("outbox_data_to_uncertain", (account,))
+            return [queue_id for (queue_id,) in rows]
+
+        return script
+
+    def expire(self, settled_before_ms: int, keep_failed: int, keep_sent: int, now_ms: int) -> Unit[int]:
+        """Drop settled submissions that are too old or too many, and old idempotency keys; how many rows."""
+
+        def script(_pending: Pending) -> Script[int]:
+            found = list((yield Run("outbox_expired", (settled_before_ms, 1000))))
+            found += yield Run("outbox_settled_beyond", (Phase.FAILED.value, 1000, keep_failed))
+            found += yield Run("outbox_settled_beyond", (Phase.SENT.value, 1000, keep_sent))
+            for queue_id, _blob in found:
+                yield from self._drop_body(queue_id)
+            yield RunMany("outbox_delete", [(queue_id,) for queue_id, _ in found])
+            yield Run("idempotency_expire", (now_ms - IDEMPOTENCY_MS,))
+            return len(found)
+
+        return script
+
+    # -- parts ---------------------------------------------------------------------------------
+
+    def _claim_key(
+        self, submission: Submission, key: str, response: Mapping[str, object]
+    ) -> Script[Mapping[str, Any] | None]:
+        account, digest = submission.account, key_digest(key)
+        yield Run("idempotency_delete", (account, digest, submission.created_ms - IDEMPOTENCY_MS))
+        row = f"{account}/{digest}"
+        sealed = self._vault.seal(to_json_bytes(response), table="idempotency", column="response", row=row)
+        claimed = yield Run("idempotency_put", (account, digest, sealed, submission.created_ms))
+        if claimed:
+            return None
+        rows = yield Run("idempotency_get", (account, digest))
+        return self._response(account, digest, rows[0][0])
+
+    def _response(self, account: int, digest: str, sealed: bytes) -> Mapping[str, Any]:
+        return mapping(self._vault.open(sealed, table="idempotency", column="response", row=f"{account}/{digest}"))
+
+    def _store_body(self, submission: Submission, body: bytes) -> Script[tuple[bytes | None, int | None]]:
+        if len(body) <= CHUNK_BYTES:
+            return self._vault.seal(body, table="outbox", column="body", row=submission.queue_id), None
+        rows = yield Run("blob_insert", (len(body), submission.created_ms))
+        blob = rows[0][0]
+        for n, start in enumerate(range(0, len(body), CHUNK_BYTES)):
+            chunk = body[start : start + CHUNK_BYTES]
+            sealed = self._vault.seal(chunk, table="blob_chunks", column="data", row=f"{blob}/{n}")
+            yield Run("blob_chunk_insert", (blob, n, sealed))
+        return None, blob
+
+    def _drop_body(self, queue_id: str) -> Script[None]:
+        rows = yield Run("outbox_body", (queue_id,))
+        if rows and rows[0][1] is not None:
+            yield Run("blob_delete_chunks", (rows[0][1],))
+            yield Run("blob_delete", (rows[0][1],))
+        yield Run("outbox_drop_body", (queue_id,))
+
+    def _submission(self, row: Row) -> Submission:
+        queue_id, account, message_id, sealed, phase, created, scheduled, following, made, attempts, size, progress = (
+            row
+        )
+        meta = from_json(self._vault.open(sealed, table="outbox", column="meta", row=queue_id), _Meta)
+        return Submission(
+            queue_id=queue_id,
+            account=AccountNumber(account),
+            message_id=message_id,
+            envelope=meta.envelope,
+            options=meta.options,
+            phase=Phase(phase),
+            created_ms=created,
+            scheduled_ms=scheduled,
+            next_attempt_ms=following,
+            attempts_made=made,
+            attempts=attempts,
+            size_bytes=size,
+            progress=mapping(progress),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Meta:
+    envelope: SubmissionEnvelope
+    options: SubmissionOptions
+
+
+def key_digest(key: str) -> str:
+    """How an idempotency key is stored."""
+    return hashlib.sha256(key.encode()).hexdigest()

@@ -1,0 +1,284 @@
+"""SQLite: one writer thread that commits what is waiting as one group, readers beside it (WAL).
+
+Reads by primary key run on the event loop, because a thread hop costs thirty times as much as the read itself; reads
+that may scan go to a small pool of reader threads.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import sqlite3
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from mailquay.errors import MailquayError, StorageError
+from mailquay.storage.catalogue import load_catalogue
+from mailquay.storage.interface import (
+    ANYTHING_CHANGED,
+    Finish,
+    Pending,
+    Row,
+    Run,
+    Script,
+    Signal,
+    Statement,
+    Unit,
+)
+from mailquay.storage.migrations import load_migrations, outstanding, split_statements
+
+T = TypeVar("T")
+_GROUP_LIMIT = 2000
+_BUSY_MS = 15_000
+_READERS = 2
+
+
+@dataclass(slots=True)
+class _Waiting:
+    unit: Unit[Any]
+    future: asyncio.Future[Any]
+    result: Any = None
+    error: BaseException | None = None
+    pending: Pending = field(default_factory=Pending)
+
+
+class SqliteDatabase:
+    """A SQLite file as a `Database`. Open it with `SqliteDatabase.open`."""
+
+    def __init__(self, path: Path, finish: Finish, watch_interval_seconds: float | None) -> None:
+        self._path = path
+        self._finish = finish
+        self._sql = load_catalogue("sqlite")
+        self._loop = asyncio.get_running_loop()
+        self._inbox: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
+        self._listeners: list[Callable[[frozenset[Signal]], None]] = []
+        self._closed = False
+        self._watch_interval_seconds = watch_interval_seconds
+        self._watcher: asyncio.Task[None] | None = None
+        self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="sqlite-reader")
+        self._reader_local = threading.local()
+        self._reader_connections: list[sqlite3.Connection] = []
+        self._point = _connect(path, read_only=True)
+        self._writer = threading.Thread(target=self._write_loop, name="sqlite-writer", daemon=True)
+
+    @classmethod
+    async def open(cls, path: Path, finish: Finish, *, watch_interval_seconds: float | None = None) -> SqliteDatabase:
+        """Open (and migrate) the file. `watch_interval_seconds` looks for commits of another process that often.
+
+        Raises StorageError when the file is not ours or made by a newer release.
+        """
+        path.parent.mkdir(parents=True, exist_ok=True)
+        await asyncio.to_thread(migrate, path)
+        database = cls(path, finish, watch_interval_seconds)
+        database._writer.start()
+        if watch_interval_seconds is not None:
+            database._watcher = asyncio.create_task(database._watch(watch_interval_seconds))
+        return database
+
+    async def commit(self, unit: Unit[T]) -> T:
+        """See Database.commit."""
+        if self._closed:
+            raise StorageError("the database is closed")
+        waiting = _Waiting(unit, self._loop.create_future())
+        self._inbox.put(waiting)
+        result: T = await waiting.future
+        return result
+
+    async def fetch(self, name: str, *params: Any) -> list[Row]:
+        """See Database.fetch."""
+        return await self._loop.run_in_executor(self._readers, self._read, name, params)
+
+    async def point(self, name: str, *params: Any) -> list[Row]:
+        """See Database.point."""
+        try:
+            return self._point.execute(self._sql[name], params).fetchall()
+        except sqlite3.Error as error:
+            raise StorageError(f"{name}: {error}") from error
+
+    def subscribe(self, listener: Callable[[frozenset[Signal]], None]) -> Callable[[], None]:
+        """See Database.subscribe."""
+        self._listeners.append(listener)
+        return lambda: self._listeners.remove(listener)
+
+    async def close(self) -> None:
+        """See Database.close."""
+        if self._closed:
+            return
+        self._closed = True
+        if self._watcher is not None:
+            self._watcher.cancel()
+            await asyncio.gather(self._watcher, return_exceptions=True)
+        self._inbox.put(None)
+        await asyncio.to_thread(self._writer.join)
+        self._readers.shutdown(wait=True)
+        for connection in [*self._reader_connections, self._point]:
+            connection.close()
+
+    def _read(self, name: str, params: tuple[Any, ...]) -> list[Row]:
+        connection: sqlite3.Connection | None = getattr(self._reader_local, "connection", None)
+        if connection is None:
+            connection = _connect(self._path, read_only=True)
+            self._reader_local.connection = connection
+            self._reader_connections.append(connection)
+        try:
+            return connection.execute(self._sql[name], params).fetchall()
+        except sqlite3.Error as error:
+            raise StorageError(f"{name}: {error}") from error
+
+    async def _watch(self, interval_seconds: float) -> None:
+        """Tell listeners when another process has committed: SQLite counts that for us."""
+        [(seen,)] = self._point.execute("PRAGMA data_version").fetchall()
+        while True:
+            await asyncio.sleep(interval_seconds)
+            [(version,)] = self._point.execute("PRAGMA data_version").fetchall()
+            if version != seen:
+                seen = version
+                self._tell(frozenset([Signal(ANYTHING_CHANGED)]))
+
+    def _tell(self, signals: frozenset[Signal]) -> None:
+        for listener in list(self._listeners):
+            listener(signals)
+
+    # -- the writer thread ---------------------------------------------------------------------
+
+    def _write_loop(self) -> None:
+        connection = _connect(self._path)
+        try:
+            while (first := self._inbox.get()) is not None:
+                group, closing = self._gather(first)
+                self._commit_group(connection, group)
+                self._answer(group)
+                if closing:
+                    break
+        finally:
+            connection.close()
+
+    def _gather(self, first: _Waiting) -> tuple[list[_Waiting], bool]:
+        group = [first]
+        while len(group) < _GROUP_LIMIT:
+            try:
+                waiting = self._inbox.get_nowait()
+            except queue.Empty:
+                return group, False
+            if waiting is None:
+                return group, True
+            group.append(waiting)
+        return group, False
+
+    def _commit_group(self, connection: sqlite3.Connection, group: list[_Waiting]) -> None:
+        """One transaction for all; a unit that fails is undone by its savepoint and does not touch the others."""
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            events = []
+            for waiting in group:
+                self._run_unit(connection, waiting)
+                if waiting.error is None:
+                    events.extend(waiting.pending.events)
+            if events:
+                self._drive(connection, self._finish(events))
+            connection.execute("COMMIT")
+        except BaseException as error:
+            failure = error if isinstance(error, MailquayError) else StorageError(f"commit failed: {error}")
+            failure.__cause__ = error.__cause__ if failure is error else error
+            for waiting in group:
+                waiting.error = waiting.error or failure
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+
+    def _run_unit(self, connection: sqlite3.Connection, waiting: _Waiting) -> None:
+        connection.execute("SAVEPOINT unit")
+        try:
+            waiting.result = self._drive(connection, waiting.unit(waiting.pending))
+        except BaseException as error:
+            connection.execute("ROLLBACK TO unit")
+            waiting.error = error
+        connection.execute("RELEASE unit")
+
+    def _drive(self, connection: sqlite3.Connection, script: Script[T]) -> T:
+        try:
+            statement = next(script)
+            while True:
+                try:
+                    rows = self._execute(connection, statement)
+                except sqlite3.Error as error:
+                    failure = StorageError(f"{statement.name}: {error}")
+                    failure.__cause__ = error
+                    statement = script.throw(failure)
+                    continue
+                statement = script.send(rows)
+        except StopIteration as stop:
+            result: T = stop.value
+            return result
+
+    def _execute(self, connection: sqlite3.Connection, statement: Statement) -> list[Row]:
+        sql = self._sql[statement.name]
+        if isinstance(statement, Run):
+            return connection.execute(sql, statement.params).fetchall()
+        connection.executemany(sql, statement.rows)
+        return []
+
+    def _answer(self, group: list[_Waiting]) -> None:
+        def on_loop() -> None:
+            signals: set[Signal] = set()
+            for waiting in group:
+                if waiting.error is None:
+                    signals |= waiting.pending.signals
+                if waiting.future.done():
+                    continue
+                if waiting.error is None:
+                    waiting.future.set_result(waiting.result)
+                else:
+                    waiting.future.set_exception(waiting.error)
+            if signals:
+                self._tell(frozenset(signals))
+
+        # The loop is gone only when the process is ending; the commit itself has happened then all the same.
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(on_loop)
+
+
+def _connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
+    connection = sqlite3.connect(
+        path, isolation_level=None, check_same_thread=False, timeout=_BUSY_MS / 1000, cached_statements=256
+    )
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute(f"PRAGMA busy_timeout = {_BUSY_MS}")
+    connection.execute("PRAGMA temp_store = MEMORY")
+    connection.execute("PRAGMA journal_size_limit = 67108864")
+    if read_only:
+        connection.execute("PRAGMA query_only = ON")
+    return connection
+
+
+def migrate(path: Path) -> list[str]:
+    """Bring the file up to date; returns the names of the migrations applied. Safe to run twice at once."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        connection = _connect(path)
+    except sqlite3.Error as error:
+        raise StorageError(f"cannot open {path}: {error}") from error
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+        known = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'migrations'").fetchone()
+        applied = {number for (number,) in connection.execute("SELECT number FROM migrations")} if known else set()
+        todo = outstanding(load_migrations("sqlite"), applied)
+        for migration in todo:
+            for statement in split_statements(migration.sql):
+                connection.execute(statement)
+            connection.execute(
+                "INSERT INTO migrations (number, name, applied_ms) VALUES (?, ?, ?)",
+                (migration.number, migration.name, int(time.time() * 1000)),
+            )
+        connection.execute("COMMIT")
+    except sqlite3.Error as error:
+        raise StorageError(f"cannot migrate {path}: {error}") from error
+    finally:
+        connection.close()
+    path.chmod(0o600)
+    return [migration.name for migration in todo]

@@ -1,0 +1,248 @@
+-- The tables of the first release.
+
+CREATE TABLE migrations (
+    number INTEGER PRIMARY KEY,
+    name TEXT NOT NULL,
+    applied_ms INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE keys (
+    key_id TEXT PRIMARY KEY,
+    fingerprint TEXT NOT NULL,
+    salt TEXT,
+    created_ms INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE positions (
+    name TEXT PRIMARY KEY,
+    value INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE settings (
+    key TEXT PRIMARY KEY,
+    value TEXT,
+    secret BLOB
+) STRICT;
+
+CREATE TABLE queues (
+    queue TEXT PRIMARY KEY,
+    paused INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE accounts (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    id TEXT NOT NULL UNIQUE,
+    name TEXT NOT NULL,
+    email TEXT,
+    state TEXT NOT NULL,
+    profile TEXT NOT NULL,
+    private BLOB NOT NULL,
+    status TEXT NOT NULL,
+    revision INTEGER NOT NULL,
+    created_ms INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE sequences (
+    account_number INTEGER PRIMARY KEY,
+    account_id TEXT NOT NULL,
+    value INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE nodes (
+    id TEXT PRIMARY KEY,
+    address TEXT NOT NULL,
+    roles TEXT NOT NULL,
+    draining INTEGER NOT NULL,
+    started_ms INTEGER NOT NULL,
+    expires_ms INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE leases (
+    account_number INTEGER PRIMARY KEY,
+    node_id TEXT,
+    epoch INTEGER NOT NULL
+) STRICT;
+CREATE INDEX leases_by_node ON leases (node_id);
+
+CREATE TABLE mailboxes (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    account_number INTEGER NOT NULL,
+    path TEXT NOT NULL,
+    listing TEXT NOT NULL,
+    uidvalidity INTEGER,
+    uidnext INTEGER,
+    highestmodseq INTEGER,
+    messages INTEGER,
+    initial_uidnext INTEGER,
+    synced_at_ms INTEGER,
+    seen_uidvalidity INTEGER,
+    seen_uidnext INTEGER,
+    seen_messages INTEGER,
+    seen_unseen INTEGER,
+    seen_highestmodseq INTEGER,
+    seen_at_ms INTEGER NOT NULL,
+    seen_epoch INTEGER NOT NULL,
+    missing_since_ms INTEGER,
+    UNIQUE (account_number, path)
+) STRICT;
+
+CREATE TABLE retired_mailboxes (
+    number INTEGER PRIMARY KEY,
+    account_number INTEGER NOT NULL,
+    path TEXT NOT NULL,
+    uidvalidity INTEGER,
+    retired_ms INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE messages (
+    mailbox_number INTEGER NOT NULL,
+    uid INTEGER NOT NULL,
+    flags TEXT NOT NULL,
+    modseq INTEGER,
+    internal_date_ms INTEGER,
+    size_bytes INTEGER,
+    envelope TEXT,
+    structure TEXT,
+    email_id TEXT,
+    thread_id TEXT,
+    labels TEXT,
+    error TEXT,
+    PRIMARY KEY (mailbox_number, uid)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE known_messages (
+    account_number INTEGER NOT NULL,
+    digest INTEGER NOT NULL,
+    PRIMARY KEY (account_number, digest)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE events (
+    position INTEGER PRIMARY KEY,
+    account_number INTEGER NOT NULL,
+    sequence INTEGER NOT NULL,
+    event_id TEXT NOT NULL,
+    account_id TEXT NOT NULL,
+    name TEXT NOT NULL,
+    date_ms INTEGER NOT NULL,
+    path TEXT,
+    special_use TEXT,
+    facts TEXT NOT NULL
+) STRICT;
+CREATE UNIQUE INDEX events_by_account ON events (account_number, sequence);
+
+CREATE TABLE event_contents (
+    position INTEGER PRIMARY KEY,
+    content BLOB NOT NULL
+) STRICT;
+
+CREATE TABLE event_counters (
+    account_number INTEGER NOT NULL,
+    name TEXT NOT NULL,
+    total INTEGER NOT NULL,
+    PRIMARY KEY (account_number, name)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE webhook_cursors (
+    account_number INTEGER PRIMARY KEY,
+    sequence INTEGER NOT NULL,
+    attempts_made INTEGER NOT NULL,
+    next_attempt_ms INTEGER,
+    failing_since_ms INTEGER,
+    last_error TEXT
+) STRICT;
+
+CREATE TABLE parked_deliveries (
+    position INTEGER NOT NULL,
+    account_number INTEGER NOT NULL,
+    target BLOB NOT NULL,
+    attempts_made INTEGER NOT NULL,
+    error TEXT NOT NULL,
+    parked_ms INTEGER NOT NULL,
+    PRIMARY KEY (position)
+) STRICT;
+CREATE INDEX parked_by_account ON parked_deliveries (account_number);
+
+CREATE TABLE outbox (
+    queue_id TEXT PRIMARY KEY,
+    account_number INTEGER NOT NULL,
+    message_id TEXT NOT NULL,
+    meta BLOB NOT NULL,
+    phase TEXT NOT NULL,
+    created_ms INTEGER NOT NULL,
+    scheduled_ms INTEGER NOT NULL,
+    next_attempt_ms INTEGER,
+    attempts_made INTEGER NOT NULL,
+    attempts INTEGER NOT NULL,
+    size_bytes INTEGER NOT NULL,
+    progress TEXT NOT NULL,
+    body BLOB,
+    blob INTEGER,
+    settled_ms INTEGER
+) STRICT;
+CREATE INDEX outbox_due ON outbox (account_number, next_attempt_ms) WHERE next_attempt_ms IS NOT NULL;
+CREATE INDEX outbox_settled ON outbox (settled_ms) WHERE settled_ms IS NOT NULL;
+
+CREATE TABLE blobs (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    size_bytes INTEGER NOT NULL,
+    created_ms INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE blob_chunks (
+    blob_id INTEGER NOT NULL,
+    n INTEGER NOT NULL,
+    data BLOB NOT NULL,
+    PRIMARY KEY (blob_id, n)
+) STRICT;
+
+CREATE TABLE idempotency (
+    account_number INTEGER NOT NULL,
+    digest TEXT NOT NULL,
+    response BLOB NOT NULL,
+    created_ms INTEGER NOT NULL,
+    PRIMARY KEY (account_number, digest)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX idempotency_by_age ON idempotency (created_ms);
+
+CREATE TABLE tokens (
+    id TEXT PRIMARY KEY,
+    account TEXT,
+    description TEXT NOT NULL,
+    record TEXT NOT NULL,
+    created_ms INTEGER NOT NULL,
+    expires_ms INTEGER,
+    used_ms INTEGER,
+    used_ip TEXT
+) STRICT;
+CREATE INDEX tokens_by_account ON tokens (account);
+
+CREATE TABLE token_windows (
+    token_id TEXT PRIMARY KEY,
+    started INTEGER NOT NULL,
+    requests INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE token_log (
+    n INTEGER PRIMARY KEY AUTOINCREMENT,
+    token_id TEXT NOT NULL,
+    time_ms INTEGER NOT NULL,
+    entry TEXT NOT NULL
+) STRICT;
+CREATE INDEX token_log_by_token ON token_log (token_id, n);
+
+CREATE TABLE account_log (
+    n INTEGER PRIMARY KEY AUTOINCREMENT,
+    account_number INTEGER NOT NULL,
+    time_ms INTEGER NOT NULL,
+    entry TEXT NOT NULL
+) STRICT;
+CREATE INDEX account_log_by_account ON account_log (account_number, n);
+
+CREATE TABLE stats (
+    minute INTEGER NOT NULL,
+    key TEXT NOT NULL,
+    total INTEGER NOT NULL,
+    PRIMARY KEY (minute, key)
+) STRICT, WITHOUT ROWID;
+
+INSERT INTO positions (name, value) VALUES ('events', 0);
