@@ -140,17 +140,25 @@ def _checked(load: Callable[[], Sequence[Key]], fingerprint: str, source: str) -
 
 
 async def rotate_key(store: Store, key_file: Path) -> int:
-    """Put a new key in front of the key file, seal everything with it, then drop the old ones; fields changed.
+    """Put a new key in front of the key file and seal everything with it; how many fields were changed.
 
-    A crash in between leaves both keys in the file, and the next rotation finishes the work.
+    The old keys stay in the file for nodes that still run with them; `drop_old_keys` ends their time.
     """
     old = read_key_file(key_file)
     fresh = generate_key()
     write_key_file(key_file, [fresh, *old])
     await store.commit(store.keys.add(fresh, None, int(time.time() * 1000)))
-    vault = Vault([fresh, *old])
-    changed = await reseal_everything(store.database, vault)
-    changed += await reseal_everything(store.database, vault)
+    return await reseal_everything(store.database, Vault([fresh, *old]))
+
+
+async def drop_old_keys(store: Store, key_file: Path) -> int:
+    """Seal with the current key what a node sealed with an older one meanwhile, then forget the older ones.
+
+    To be run when every node has been restarted since the rotation. Returns how many fields were changed.
+    """
+    current, *old = read_key_file(key_file)
+    changed = await reseal_everything(store.database, Vault([current, *old]))
     for key in old:
         await store.commit(store.keys.remove(key.key_id.hex()))
+    write_key_file(key_file, [current])
     return changed

@@ -7,6 +7,7 @@ that may scan go to a small pool of reader threads.
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import queue
 import sqlite3
 import threading
@@ -246,7 +247,6 @@ def _connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
     connection = sqlite3.connect(
         path, isolation_level=None, check_same_thread=False, timeout=_BUSY_MS / 1000, cached_statements=256
     )
-    connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute(f"PRAGMA busy_timeout = {_BUSY_MS}")
     connection.execute("PRAGMA temp_store = MEMORY")
@@ -259,11 +259,19 @@ def _connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
 def migrate(path: Path) -> list[str]:
     """Bring the file up to date; returns the names of the migrations applied. Safe to run twice at once."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    with path.with_name(path.name + ".migrating").open("w") as lock:
+        # SQLite does not wait for a lock while it changes to WAL, so that two starters need one of their own.
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return _migrate_alone(path)
+
+
+def _migrate_alone(path: Path) -> list[str]:
     try:
         connection = _connect(path)
     except sqlite3.Error as error:
         raise StorageError(f"cannot open {path}: {error}") from error
     try:
+        connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("BEGIN IMMEDIATE")
         known = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'migrations'").fetchone()
         applied = {number for (number,) in connection.execute("SELECT number FROM migrations")} if known else set()
