@@ -1,0 +1,254 @@
+"""What the services ask of a mail provider: a session for commands, a watch for news."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Protocol
+
+from mailquay.model.mailbox import ListedMailbox, MailboxEvidence
+from mailquay.model.message import IndexEntry
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedMailbox:
+    """What the server said when it opened a mailbox (RFC 9051 §6.3.2). `uidvalidity` None: absent, or given as 0.
+
+    `highestmodseq` is None when the mailbox keeps no mod-sequences (RFC 7162 §3.1.2.2).
+    """
+
+    path: str
+    uidvalidity: int | None
+    uidnext: int | None
+    messages: int
+    highestmodseq: int | None
+    permanent_flags: frozenset[str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FlagState:
+    """The flags of one message as the server has them now."""
+
+    uid: int
+    flags: tuple[str, ...]
+    modseq: int | None = None
+    labels: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class UidMap:
+    """Where messages went (COPYUID, RFC 4315 §3): source to destination UIDs under the target's UIDVALIDITY."""
+
+    uidvalidity: int
+    uids: Mapping[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Appended:
+    """Where an appended message stands (APPENDUID, RFC 4315 §3); None where the server does not say."""
+
+    uidvalidity: int | None = None
+    uid: int | None = None
+
+
+class FlagChange(Enum):
+    """How STORE combines the given flags with those a message has."""
+
+    SET = "set"
+    ADD = "add"
+    REMOVE = "remove"
+
+
+@dataclass(frozen=True, slots=True)
+class SearchTerms:
+    """What to look for; all given terms must match. Dates are ISO days (YYYY-MM-DD), `seq` and `uid` IMAP sets."""
+
+    seq: str | None = None
+    uid: str | None = None
+    modseq: int | None = None
+    flags: Mapping[str, bool] = field(default_factory=dict)
+    text: Mapping[str, str] = field(default_factory=dict)
+    larger: int | None = None
+    smaller: int | None = None
+    dates: Mapping[str, str] = field(default_factory=dict)
+    headers: Sequence[tuple[str, str]] = ()
+    email_id: str | None = None
+    thread_id: str | None = None
+    gmail_raw: str | None = None
+
+
+class MailSession(Protocol):
+    """One logged-in connection for commands, used by one task at a time. Never sets \\Seen by reading.
+
+    Every method raises Unavailable when the connection is lost or too slow (the session is unusable then),
+    CommandRejected for NO and BAD, MailboxNotFound where a path does not exist.
+    """
+
+    @property
+    def capabilities(self) -> frozenset[str]:
+        """What the server offers, upper case."""
+        ...
+
+    @property
+    def selected(self) -> str | None:
+        """The path of the mailbox that is open."""
+        ...
+
+    @property
+    def usable(self) -> bool:
+        """Whether the connection is still good, as far as one can know without asking."""
+        ...
+
+    async def list_mailboxes(self) -> list[ListedMailbox]:
+        """All mailboxes, with special use from the server or by name."""
+        ...
+
+    async def status(self, paths: Sequence[str]) -> dict[str, MailboxEvidence]:
+        """Counters of mailboxes, pipelined or by LIST-STATUS; those that fail are left out."""
+        ...
+
+    async def open_mailbox(self, path: str, *, writable: bool = False) -> OpenedMailbox:
+        """SELECT or EXAMINE; always asks the server, also when the mailbox is open already."""
+        ...
+
+    def fetch_identifiers(self, uids: str, *, changed_since: int | None = None) -> AsyncIterator[list[IndexEntry]]:
+        """UID, flags, received date, size (and MODSEQ, provider ids) of the open mailbox's messages, in batches."""
+        ...
+
+    def fetch_envelopes(self, uids: str) -> AsyncIterator[list[IndexEntry]]:
+        """The same and envelope and structure. A message that the server cannot render comes with `error` set."""
+        ...
+
+    def fetch_flags(self, uids: str, *, changed_since: int | None = None) -> AsyncIterator[list[FlagState]]:
+        """Flags only, in batches."""
+        ...
+
+    async def fetch_sections(
+        self, uids: str, sections: Sequence[str], *, limit_bytes: int | None = None
+    ) -> dict[int, dict[str, bytes]]:
+        """Body sections ("HEADER", "1.2", "") by UID and section, each cut at `limit_bytes`; raw, not decoded."""
+        ...
+
+    def stream_section(self, uid: int, section: str) -> AsyncIterator[bytes]:
+        """One body section piece by piece, never whole in memory.
+
+        Raises MessageNotFound when there is no such message or section.
+        """
+        ...
+
+    async def uids(self) -> list[int]:
+        """The UIDs that exist in the open mailbox, ascending."""
+        ...
+
+    async def search(self, terms: SearchTerms) -> list[int]:
+        """UIDs of matching messages of the open mailbox, ascending.
+
+        Raises Unsupported when a term needs an extension that the server lacks.
+        """
+        ...
+
+    async def store_flags(
+        self, uids: str, change: FlagChange, flags: Sequence[str], *, labels: bool = False
+    ) -> list[FlagState]:
+        """Change flags (or Gmail labels) and learn what they are now, as far as the server tells."""
+        ...
+
+    async def move(self, uids: str, path: str) -> UidMap | None:
+        """MOVE, or COPY and then expunge exactly those (RFC 6851)."""
+        ...
+
+    async def copy(self, uids: str, path: str) -> UidMap | None:
+        """COPY."""
+        ...
+
+    async def expunge(self, uids: str) -> None:
+        """Delete messages for good: UID EXPUNGE where offered; verified, never others than these."""
+        ...
+
+    async def append(
+        self,
+        path: str,
+        body: AsyncIterator[bytes],
+        size_bytes: int,
+        *,
+        flags: Sequence[str] = (),
+        internal_date_ms: int | None = None,
+    ) -> Appended:
+        """Add a message to a mailbox, streaming it."""
+        ...
+
+    async def create_mailbox(self, path: str) -> bool:
+        """Create and subscribe a mailbox; False when it exists."""
+        ...
+
+    async def rename_mailbox(self, path: str, new_path: str) -> None:
+        """Rename a mailbox."""
+        ...
+
+    async def delete_mailbox(self, path: str) -> bool:
+        """Delete a mailbox; False when there is none."""
+        ...
+
+    async def subscribe(self, path: str, subscribed: bool) -> None:
+        """Subscribe or unsubscribe a mailbox."""
+        ...
+
+    async def namespace(self) -> tuple[str, str | None]:
+        """The personal namespace: prefix and delimiter (RFC 9051 §6.3.10)."""
+        ...
+
+    async def noop(self) -> None:
+        """Prove that the connection is alive."""
+        ...
+
+    async def close(self) -> None:
+        """Log out if that is possible at once, and disconnect."""
+        ...
+
+
+class WatchNews(Enum):
+    """What a watch reports about the mailbox it looks at."""
+
+    ARRIVED = "arrived"
+    EXPUNGED = "expunged"
+    FLAGS = "flags"
+
+
+class MailWatch(Protocol):
+    """A connection that does nothing but look at one mailbox (IDLE, RFC 2177, or polling where that is not offered)."""
+
+    @property
+    def path(self) -> str:
+        """The mailbox that it looks at."""
+        ...
+
+    async def start(self) -> None:
+        """Open the mailbox; from here on nothing is missed."""
+        ...
+
+    async def next_news(self) -> set[WatchNews]:
+        """Wait for news; several that arrive together are one answer.
+
+        Raises Unavailable when the connection is lost or proves dead.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Disconnect."""
+        ...
+
+
+class MailBackend(Protocol):
+    """How to reach the mailbox of one account."""
+
+    async def open_session(self) -> MailSession:
+        """Connect and log in, for commands.
+
+        Raises Unavailable, AuthenticationFailed, RateLimited.
+        """
+        ...
+
+    async def open_watch(self, path: str) -> MailWatch:
+        """Connect and log in, for watching one mailbox."""
+        ...
