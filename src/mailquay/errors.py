@@ -194,3 +194,15 @@ class SubmissionUncertain(BackendError):
     """
 
     default_code = "EUNCERTAIN"
+
+
+class NotOperational(MailquayError):
+    """The account cannot be used now; `state` is its public state, `code` says why (NotYetConnected, NotSyncing …)."""
+
+    fault = Fault.PEER
+    retryable = True
+    default_code = "NoAvailable"
+
+    def __init__(self, message: str, *, code: str | None = None, state: str | None = None) -> None:
+        super().__init__(message, code=code)
+        self.state = state

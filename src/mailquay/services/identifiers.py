@@ -1,0 +1,144 @@
+"""Public ids: opaque to callers, stable across restarts and nodes, and refused unless they are exactly ours."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import secrets
+import struct
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from mailquay.errors import MessageNotFound
+from mailquay.model.mailbox import MailboxNumber
+from mailquay.model.message import MessageRef, Uid
+
+_REF = struct.Struct(">II")
+_ALPHABET = "0123456789abcdefghijklmnopqrstuvwxyz"
+_ACCOUNT_ID_CHARACTERS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class TextRef:
+    """What a text id names: a message and the MIME parts of its plain, HTML and other text."""
+
+    message: MessageRef
+    plain: tuple[str, ...]
+    html: tuple[str, ...]
+    other: tuple[str, ...]
+
+
+def b64u(raw: bytes) -> str:
+    """Base64url without padding (RFC 4648 §5)."""
+    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode("ascii")
+
+
+def from_b64u(text: str) -> bytes:
+    """The bytes of a base64url text; ValueError when it is none."""
+    try:
+        return base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+    except (binascii.Error, UnicodeEncodeError) as error:
+        raise ValueError(f"not base64url: {text[:40]!r}") from error
+
+
+def message_id(mailbox: int, uid: int) -> str:
+    """The public id of a message."""
+    return b64u(_REF.pack(mailbox, uid))
+
+
+def parse_message_id(text: str) -> MessageRef:
+    """Where a message id points; attachment and text ids point to their message.
+
+    Raises MessageNotFound when it is not one of ours.
+    """
+    return _reference(_decode(text))
+
+
+def attachment_id(mailbox: int, uid: int, part: str) -> str:
+    """The public id of one part of a message."""
+    return b64u(_REF.pack(mailbox, uid) + part.encode("ascii"))
+
+
+def parse_attachment_id(text: str) -> tuple[MessageRef, str]:
+    """The message and the MIME part number of an attachment id.
+
+    Raises MessageNotFound when it is not one of ours.
+    """
+    raw = _decode(text)
+    part = raw[_REF.size :].decode("ascii", "replace")
+    if not part or not all(number.isdigit() and number.isascii() for number in part.split(".")):
+        raise MessageNotFound("there is no such attachment")
+    return _reference(raw), part
+
+
+def text_id(mailbox: int, uid: int, plain: Sequence[str], html: Sequence[str], other: Sequence[str]) -> str:
+    """The public id of a message's text."""
+    return b64u(_REF.pack(mailbox, uid) + msgspec.msgpack.encode([plain, html, other]))
+
+
+def parse_text_id(text: str) -> TextRef:
+    """What a text id names.
+
+    Raises MessageNotFound when it is not one of ours.
+    """
+    raw = _decode(text)
+    try:
+        plain, html, other = msgspec.msgpack.decode(raw[_REF.size :], type=tuple[list[str], list[str], list[str]])
+    except msgspec.DecodeError as error:
+        raise MessageNotFound("there is no such text") from error
+    return TextRef(_reference(raw), tuple(plain), tuple(html), tuple(other))
+
+
+def _decode(text: str) -> bytes:
+    try:
+        raw = from_b64u(text)
+    except ValueError as error:
+        raise MessageNotFound("there is no such message") from error
+    if len(raw) < _REF.size:
+        raise MessageNotFound("there is no such message")
+    return raw
+
+
+def _reference(raw: bytes) -> MessageRef:
+    mailbox, uid = _REF.unpack_from(raw)
+    return MessageRef(MailboxNumber(mailbox), Uid(uid))
+
+
+def new_account_id() -> str:
+    """A random account id."""
+    return "".join(secrets.choice(_ALPHABET) for _ in range(_ACCOUNT_ID_CHARACTERS))
+
+
+def new_queue_id(time_ms: int) -> str:
+    """A queue id: 48 bits of time and 32 random bits in hex, without the leading digit."""
+    return (time_ms.to_bytes(6, "big") + secrets.token_bytes(4)).hex()[1:]
+
+
+def new_message_id(domain: str) -> str:
+    """A Message-ID header value (RFC 5322 §3.6.4)."""
+    return f"<{uuid.uuid4()}@{domain}>"
+
+
+def encode_cursor(page: int) -> str:
+    """A paging cursor of an IMAP account."""
+    return "imap_" + b64u(msgspec.json.encode({"page": page}))
+
+
+def decode_cursor(text: str) -> int | None:
+    """The page of a cursor; None when it belongs to another kind of account.
+
+    Raises ValueError when it is damaged.
+    """
+    if not text.startswith("imap_"):
+        return None
+    try:
+        decoded = msgspec.json.decode(from_b64u(text.removeprefix("imap_")), type=dict[str, int])
+    except msgspec.DecodeError as error:
+        raise ValueError("damaged cursor") from error
+    page = decoded.get("page", -1)
+    if page < 0:
+        raise ValueError("damaged cursor")
+    return page

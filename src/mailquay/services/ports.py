@@ -1,0 +1,59 @@
+"""What services need from further out: time, the live sessions of accounts, the owner of an account."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import AbstractAsyncContextManager
+from typing import Protocol
+
+from mailquay.backends.interface import MailSession
+from mailquay.model.account import Account, AccountNumber
+from mailquay.model.node import Fence
+
+
+class Clock(Protocol):
+    """Wall-clock time."""
+
+    def now_ms(self) -> int:
+        """Milliseconds since the epoch."""
+        ...
+
+
+class MailAccess(Protocol):
+    """The mail servers of the accounts that this node owns."""
+
+    def session(
+        self, account: Account, *, path: str | None = None, timeout_seconds: float
+    ) -> AbstractAsyncContextManager[MailSession]:
+        """Borrow a command session, one that has `path` open if there is one.
+
+        Raises NotOperational when the account's state forbids it, Unavailable when no session could be had in time.
+        """
+        ...
+
+    def fence(self, account: AccountNumber) -> Fence:
+        """What a write of the owner must carry.
+
+        Raises NotOperational when this node does not own the account.
+        """
+        ...
+
+    async def catch_up(self, account: AccountNumber, paths: Iterable[str], *, timeout_seconds: float) -> None:
+        """Bring the index of these mailboxes up to date now, with their events; returns when it is done."""
+        ...
+
+    def nudge(self, account: AccountNumber, paths: Iterable[str]) -> None:
+        """Have the index of these mailboxes brought up to date soon; returns at once."""
+        ...
+
+    def connections(self, account: AccountNumber) -> int:
+        """How many connections to the IMAP server are open."""
+        ...
+
+
+class Counter(Protocol):
+    """Counts what happened, for statistics and metrics."""
+
+    def count(self, key: str, amount: int = 1) -> None:
+        """Add to the counter of a key such as "webhooks:success"."""
+        ...

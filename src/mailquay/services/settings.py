@@ -1,0 +1,119 @@
+"""Runtime settings: one snapshot per node, renewed when any node changes them."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+from mailquay.errors import InvalidRequest
+from mailquay.model.setting import read_setting
+from mailquay.model.setting_catalogue import SETTINGS
+from mailquay.storage.interface import ANYTHING_CHANGED, SETTINGS_CHANGED, Signal
+from mailquay.storage.store import Store
+
+_SECRET_KEYS = frozenset(key for key, definition in SETTINGS.items() if definition.encrypted)
+QUEUES = ("notify", "submit", "documents")
+
+
+class SettingsService:
+    """Reads are answered from the snapshot; writes are checked, stored, and told to every node."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._values: Mapping[str, Any] = {}
+        self._paused: frozenset[str] = frozenset()
+        self._stale = True
+        store.database.subscribe(self._on_signals)
+
+    def _on_signals(self, signals: frozenset[Signal]) -> None:
+        if signals & {Signal(SETTINGS_CHANGED), Signal(ANYTHING_CHANGED)}:
+            self._stale = True
+
+    async def refresh(self) -> None:
+        """Read the settings again if anybody may have changed them."""
+        if self._stale:
+            self._stale = False
+            try:
+                self._values = await self._store.settings.all()
+                self._paused = frozenset(await self._store.settings.paused_queues())
+            except BaseException:
+                self._stale = True
+                raise
+
+    async def get(self, key: str) -> Any:
+        """The value of a setting, or its default."""
+        await self.refresh()
+        return self.current(key)
+
+    def current(self, key: str) -> Any:
+        """The value as of the last refresh: for places that cannot wait."""
+        value = self._values.get(key)
+        return SETTINGS[key].default if value is None else value
+
+    async def stored(self, key: str) -> Any:
+        """The value as stored, None when unset."""
+        await self.refresh()
+        return self._values.get(key)
+
+    async def is_paused(self, queue: str) -> bool:
+        """Whether a queue is paused."""
+        await self.refresh()
+        return queue in self._paused
+
+    async def pause(self, queue: str, paused: bool) -> None:
+        """Pause or resume a queue."""
+        await self._store.commit(self._store.settings.pause_queue(queue, paused))
+
+    async def write(self, values: Mapping[str, object]) -> None:
+        """Store values that `check` has returned."""
+        await self._store.commit(self._store.settings.put(values, _SECRET_KEYS))
+        self._stale = True
+
+    async def write_missing(self, values: Mapping[str, object]) -> None:
+        """Store those values whose settings are still unset: what a first start brings along."""
+        await self._store.commit(self._store.settings.put(values, _SECRET_KEYS, keep_existing=True))
+        self._stale = True
+
+    async def establish(self, initial: Mapping[str, object], prepared: Mapping[str, object]) -> None:
+        """What every start does: secrets that must exist, first values, then the prepared settings."""
+        first = {"serviceSecret": secrets.token_hex(16), "serviceId": secrets.token_hex(16), **initial}
+        await self.write_missing(first)
+        if prepared:
+            await self.write(self.check(prepared))
+        await self.refresh()
+
+    def check(self, values: Mapping[str, object]) -> dict[str, object]:
+        """The values in the form in which they are stored.
+
+        Raises InvalidSettings with every fault found.
+        """
+        checked: dict[str, object] = {}
+        faults: list[tuple[str, str]] = []
+        for key, value in values.items():
+            definition = SETTINGS.get(key)
+            if definition is None or not definition.writable:
+                faults.append((key, f'"{key}" is not allowed'))
+                continue
+            try:
+                checked[key] = read_setting(definition, value)
+            except InvalidRequest as error:
+                faults.append((key, f'"{key}" {error.message}'))
+        if faults:
+            raise InvalidSettings(faults)
+        for key in ("serviceUrl",):
+            if checked.get(key):
+                parts = urlsplit(str(checked[key]))
+                checked[key] = f"{parts.scheme}://{parts.netloc}"
+        if "serviceSecret" in checked and not str(checked["serviceSecret"] or "").strip():
+            del checked["serviceSecret"]
+        return checked
+
+
+class InvalidSettings(InvalidRequest):
+    """Settings with faults: (key, sentence) of each."""
+
+    def __init__(self, faults: list[tuple[str, str]]) -> None:
+        super().__init__("; ".join(sentence for _, sentence in faults))
+        self.faults = faults

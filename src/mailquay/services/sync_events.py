@@ -1,0 +1,76 @@
+"""The events that a sync of a mailbox produces: facts to keep, and contents for webhooks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from mailquay.backends.interface import FlagState
+from mailquay.model.account import AccountNumber
+from mailquay.model.event import EventName, NewEvent
+from mailquay.model.mailbox import Mailbox
+from mailquay.model.message import IndexEntry
+from mailquay.services import identifiers
+
+
+def announcement(
+    account: AccountNumber,
+    mailbox: Mailbox,
+    entry: IndexEntry,
+    content: Mapping[str, Any] | None,
+    first_time: bool,
+    now_ms: int,
+) -> NewEvent:
+    """messageNew. `seemsLikeNew`: the message was never seen in this account before, and it is not one just sent."""
+    seems_new = first_time and mailbox.listing.special_use != "\\Sent"
+    facts: dict[str, Any] = {
+        "id": identifiers.message_id(mailbox.number, entry.uid),
+        "uid": entry.uid,
+        "path": mailbox.listing.path,
+    }
+    if entry.email_id is not None:
+        facts["emailId"] = entry.email_id
+    if entry.thread_id is not None:
+        facts["threadId"] = entry.thread_id
+    facts["seemsLikeNew"] = seems_new
+    full = None if content is None else {**content, "seemsLikeNew": seems_new}
+    return _event(account, EventName.MESSAGE_NEW, mailbox, now_ms, facts, full)
+
+
+def updated_event(
+    account: AccountNumber, mailbox: Mailbox, state: FlagState, before: Sequence[str], now_ms: int
+) -> NewEvent:
+    """messageUpdated: which flags came and went, and what they are now."""
+    after = sorted(state.flags)
+    changes: dict[str, Any] = {}
+    added = sorted(set(after) - set(before))
+    deleted = sorted(set(before) - set(after))
+    if added:
+        changes["added"] = added
+    if deleted:
+        changes["deleted"] = deleted
+    changes["value"] = after
+    facts = {
+        "id": identifiers.message_id(mailbox.number, state.uid),
+        "uid": state.uid,
+        "changes": {"flags": changes},
+    }
+    return _event(account, EventName.MESSAGE_UPDATED, mailbox, now_ms, facts)
+
+
+def deleted_event(account: AccountNumber, mailbox: Mailbox, uid: int, now_ms: int) -> NewEvent:
+    """messageDeleted: the message is gone from this mailbox."""
+    facts = {"id": identifiers.message_id(mailbox.number, uid), "uid": uid}
+    return _event(account, EventName.MESSAGE_DELETED, mailbox, now_ms, facts)
+
+
+def _event(
+    account: AccountNumber,
+    name: EventName,
+    mailbox: Mailbox,
+    now_ms: int,
+    facts: Mapping[str, Any],
+    content: Mapping[str, Any] | None = None,
+) -> NewEvent:
+    listing = mailbox.listing
+    return NewEvent(account, name, now_ms, facts, content, listing.path, listing.special_use)
