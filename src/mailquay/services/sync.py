@@ -48,6 +48,10 @@ class MailboxSync:
         self._new_mail = new_mail
         self._clock = clock
 
+    def digest(self, entry: IndexEntry) -> int:
+        """See NewMail.digest."""
+        return self._new_mail.digest(entry)
+
     async def catch_up(
         self, session: MailSession, context: SyncContext, mailbox: Mailbox, *, scan_flags: bool
     ) -> Mailbox:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import Any
 
 from mailquay.errors import Fenced
 from mailquay.model.node import Fence
 from mailquay.storage.interface import Pending, Run, Script, Unit
-
-T = TypeVar("T")
 
 
 def check_fence(fence: Fence) -> Script[None]:
@@ -21,12 +19,12 @@ def check_fence(fence: Fence) -> Script[None]:
         raise Fenced(f"account {fence.account} is not owned with epoch {fence.epoch} any more")
 
 
-def fenced(fence: Fence, *units: Unit[T]) -> Unit[list[T]]:
+def fenced(fence: Fence, *units: Unit[Any]) -> Unit[list[Any]]:
     """The units in order, in one transaction, on condition of the fence."""
 
-    def script(pending: Pending) -> Script[list[T]]:
+    def script(pending: Pending) -> Script[list[Any]]:
         yield from check_fence(fence)
-        results: list[T] = []
+        results: list[Any] = []
         for unit in units:
             results.append((yield from unit(pending)))
         return results

@@ -1,0 +1,330 @@
+"""The life of one account on the node that owns it: connect, first sync, watch, catch up, try again."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+
+import structlog
+
+from mailquay.backends.interface import MailBackend, MailWatch
+from mailquay.config import Config
+from mailquay.errors import (
+    AuthenticationFailed,
+    Fenced,
+    MailquayError,
+    NotOperational,
+    RateLimited,
+    StorageError,
+    Unavailable,
+)
+from mailquay.model.account import Account, AccountNumber, AccountProfile, AccountState, AccountStatus
+from mailquay.model.event import NewEvent
+from mailquay.model.node import Fence, Lease
+from mailquay.runtime.backoff import Backoff
+from mailquay.runtime.catch_up import CatchUp
+from mailquay.runtime.session_pool import SessionPool
+from mailquay.services import account_status
+from mailquay.services.mailbox_listing import MailboxListing
+from mailquay.services.ports import Clock
+from mailquay.services.sync import MailboxSync
+from mailquay.storage.store import Store
+
+_log = structlog.get_logger(__name__)
+
+BackendFactory = Callable[[Account], MailBackend]
+
+
+@dataclass(frozen=True, slots=True)
+class RunnerParts:
+    """What every account's runner shares."""
+
+    store: Store
+    config: Config
+    clock: Clock
+    backend: BackendFactory
+    sync: MailboxSync
+    listing: MailboxListing
+    connecting: asyncio.Semaphore
+    on_fenced: Callable[[AccountNumber], None]
+
+
+class AccountRunner:
+    """One account, one watch connection, one pool for sync, one for API commands."""
+
+    def __init__(self, parts: RunnerParts, account: Account, lease: Lease) -> None:
+        self._parts = parts
+        self._account = account
+        self._status = account.status
+        self.fence = Fence(account.number, lease.epoch)
+        self._task: asyncio.Task[None] | None = None
+        self._retry = asyncio.Event()
+        self._commands: SessionPool | None = None
+        self._sync_pool: SessionPool | None = None
+        self._catch_up: CatchUp | None = None
+        self._watching = False
+        self._log = _log.bind(account=account.id)
+
+    # -- from outside ----------------------------------------------------------------------------
+
+    @property
+    def account(self) -> Account:
+        """The account as this runner uses it."""
+        return self._account
+
+    @property
+    def state(self) -> AccountState:
+        """Where the account stands now."""
+        return self._status.state
+
+    @property
+    def commands(self) -> SessionPool:
+        """The sessions for API commands.
+
+        Raises NotOperational while the account is not connected to its server.
+        """
+        if self._commands is None or not self._status.state.operational:
+            raise not_operational(self._status)
+        return self._commands
+
+    @property
+    def catch_up(self) -> CatchUp:
+        """The queue of mailboxes to be brought up to date.
+
+        Raises NotOperational while the account is not connected to its server.
+        """
+        if self._catch_up is None:
+            raise not_operational(self._status)
+        return self._catch_up
+
+    @property
+    def connections(self) -> int:
+        """How many connections to the server are open."""
+        pools = (self._commands, self._sync_pool)
+        return sum(pool.connections for pool in pools if pool is not None) + int(self._watching)
+
+    def start(self) -> None:
+        """Begin to serve the account."""
+        self._task = asyncio.create_task(self._run(), name=f"account-{self._account.number}")
+
+    async def stop(self) -> None:
+        """End all of it; nothing is written for the account afterwards."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+
+    def take_profile(self, account: Account) -> None:
+        """Go on with a changed profile that does not concern the connections."""
+        self._account = account
+        if self._catch_up is not None:
+            self._catch_up.take_profile(account)
+
+    def retry_now(self) -> None:
+        """Do not wait for the next try."""
+        self._retry.set()
+
+    # -- the loop --------------------------------------------------------------------------------
+
+    async def _run(self) -> None:
+        config = self._parts.config
+        backoff = Backoff(config.reconnect_backoff_seconds, config.reconnect_backoff_limit_seconds)
+        while True:
+            self._retry.clear()
+            pause: float | None = None
+            try:
+                if not self._account.profile.has_imap:
+                    await self._change(account_status.entered(self._status, AccountState.UNSET))
+                else:
+                    await self._serve(backoff)
+            except Fenced:
+                self._parts.on_fenced(self._account.number)
+                return
+            except asyncio.CancelledError:
+                raise
+            except Exception as error:
+                try:
+                    pause = await self._after_failure(_flatten(error), backoff)
+                except Fenced:
+                    self._parts.on_fenced(self._account.number)
+                    return
+                except StorageError as storage_error:
+                    self._log.error("status_not_stored", error=str(storage_error))
+                    pause = backoff.next_seconds()
+            await self._wait(pause)
+
+    async def _wait(self, pause_seconds: float | None) -> None:
+        try:
+            async with asyncio.timeout(pause_seconds):
+                await self._retry.wait()
+        except TimeoutError:
+            return
+
+    async def _serve(self, backoff: Backoff) -> None:
+        """Connect, sync and watch until something fails."""
+        parts, config = self._parts, self._parts.config
+        await self._change(account_status.entered(self._status, AccountState.CONNECTING))
+        backend = parts.backend(self._account)
+        async with AsyncExitStack() as stack:
+            async with parts.connecting:
+                watch = await backend.open_watch(self._watched_path())
+            stack.push_async_callback(self._close_watch, watch)
+            self._watching = True
+            await watch.start()
+            keep_seconds = max(config.imap_command_idle_seconds, config.imap_sweep_interval_seconds + 15)
+            self._sync_pool = await self._pool(stack, backend, 1, keep_seconds)
+            self._commands = await self._pool(
+                stack, backend, config.imap_command_connections, config.imap_command_idle_seconds
+            )
+            user = self._account.profile.imap.user if self._account.profile.imap else None
+            now_ms = parts.clock.now_ms()
+            await self._change(account_status.logged_in(self._account.number, self._status, user or "", now_ms))
+            await self._synced(watch, backoff)
+
+    async def _synced(self, watch: MailWatch, backoff: Backoff) -> None:
+        assert self._sync_pool is not None
+        catch_up = CatchUp(
+            self._parts.store,
+            self._parts.sync,
+            self._parts.listing,
+            self._parts.clock,
+            self._parts.config,
+            self._sync_pool,
+            self._account,
+            self.fence,
+            watched=watch.path,
+            first_sync=not self._status.ever_connected,
+        )
+        self._catch_up = catch_up
+        try:
+            await catch_up.everything()
+            backoff.reset()
+            await self._change(account_status.in_sync(self._account.number, self._status, self._parts.clock.now_ms()))
+            catch_up.first_sync_done()
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._follow_watch(watch, catch_up))
+                tasks.create_task(catch_up.work())
+                tasks.create_task(catch_up.sweep())
+                tasks.create_task(catch_up.fill_envelopes())
+                tasks.create_task(self._until_retry())
+        finally:
+            self._catch_up = None
+            catch_up.abandon(not_operational(self._status))
+
+    async def _follow_watch(self, watch: MailWatch, catch_up: CatchUp) -> None:
+        while True:
+            news = await watch.next_news()
+            if news:
+                catch_up.nudge([watch.path], scan_flags=True)
+
+    async def _until_retry(self) -> None:
+        """A request to reconnect ends the current connections like a lost one, without a pause."""
+        await self._retry.wait()
+        raise _Reconnect
+
+    async def _pool(self, stack: AsyncExitStack, backend: MailBackend, limit: int, idle_seconds: float) -> SessionPool:
+        pool = SessionPool(backend, limit=limit, idle_seconds=idle_seconds)
+        stack.push_async_callback(pool.close)
+        return pool
+
+    async def _close_watch(self, watch: MailWatch) -> None:
+        self._watching = False
+        await watch.close()
+
+    def _watched_path(self) -> str:
+        paths = self._account.profile.path
+        first = paths[0] if paths else "*"
+        return "INBOX" if first == "*" or first.startswith("\\") else first
+
+    # -- state -----------------------------------------------------------------------------------
+
+    async def _change(self, change: tuple[AccountStatus, list[NewEvent]]) -> None:
+        status, events = change
+        if status == self._status and not events:
+            return
+        await self._store_status(status, events)
+        self._log.info("account_state", state=status.state.value)
+
+    async def _store_status(self, status: AccountStatus, events: Sequence[NewEvent]) -> None:
+        stored = await self._parts.store.accounts.by_number(self._account.number)
+        if stored is not None:
+            # smtp_status belongs to the delivery of mail, which writes it on its own.
+            status = dataclasses.replace(status, smtp_status=stored.status.smtp_status)
+        unit = self._parts.store.accounts.update_status(self._account.number, status, self.fence, events)
+        await self._parts.store.commit(unit)
+        self._status = status
+
+    async def _after_failure(self, error: Exception, backoff: Backoff) -> float:
+        """Store what went wrong and say how long to wait before the next try."""
+        if isinstance(error, _Reconnect):
+            backoff.reset()
+            return 0.0
+        now_ms = self._parts.clock.now_ms()
+        if not isinstance(error, MailquayError):
+            self._log.error("account_runner_failed", exc_info=error)
+            error = Unavailable("something went wrong on our side; the log holds the details", code="ServerBug")
+        else:
+            self._log.warning("account_failed", code=error.code, error=error.message)
+        was_up = self._status.state in (AccountState.CONNECTED, AccountState.SYNCING)
+        if was_up and not isinstance(error, AuthenticationFailed):
+            await self._change(account_status.entered(self._status, AccountState.DISCONNECTED))
+        else:
+            await self._change(account_status.failed(self._account.number, self._status, error, now_ms))
+            await self._give_up_on_credentials(now_ms)
+        if isinstance(error, RateLimited):
+            return max(error.retry_after_seconds, 1.0)
+        return backoff.next_seconds()
+
+    async def _give_up_on_credentials(self, now_ms: int) -> None:
+        """Credentials refused for days: stop trying, so that the provider does not lock the user out."""
+        since, limit = self._status.error_since_ms, self._parts.config.auth_failure_limit_seconds
+        if self._status.state is not AccountState.AUTHENTICATION_ERROR or since is None:
+            return
+        if now_ms - since < limit * 1000:
+            return
+        self._log.warning("imap_disabled_after_failures")
+        await self._parts.store.commit(self._parts.store.accounts.update(self._account.id, _disable_imap))
+
+
+class _Reconnect(Exception):
+    """Somebody asked for new connections."""
+
+
+def _disable_imap(profile: AccountProfile) -> AccountProfile:
+    if profile.imap is None:
+        return profile
+    return dataclasses.replace(profile, imap=dataclasses.replace(profile.imap, disabled=True))
+
+
+def _flatten(error: Exception) -> Exception:
+    """The first failure of a group of tasks that ended together; being fenced off counts most."""
+    if not isinstance(error, ExceptionGroup):
+        return error
+    leaves: list[Exception] = [_flatten(inner) for inner in error.exceptions]
+    for kind in (Fenced, _Reconnect, MailquayError):
+        for leaf in leaves:
+            if isinstance(leaf, kind):
+                return leaf
+    return leaves[0]
+
+
+def not_operational(status: AccountStatus) -> NotOperational:
+    """Why an account cannot be used now, in the terms of the API."""
+    codes = {
+        AccountState.INIT: "NotYetConnected",
+        AccountState.CONNECTING: "NotYetConnected",
+        AccountState.SYNCING: "NotYetConnected",
+        AccountState.CONNECTED: "NotYetConnected",
+        AccountState.AUTHENTICATION_ERROR: "AuthenticationFails",
+        AccountState.CONNECT_ERROR: "ConnectionError",
+        AccountState.DISCONNECTED: "ConnectionError",
+        AccountState.UNSET: "NotSyncing",
+        AccountState.PAUSED: "NoAvailable",
+    }
+    return NotOperational(
+        f"the account cannot be used now, its state is {status.state.value}",
+        code=codes[status.state],
+        state=status.state.value,
+    )

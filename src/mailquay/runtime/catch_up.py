@@ -1,0 +1,266 @@
+"""The mailboxes of a connected account that wait to be brought up to date, and who waits for them."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+import structlog
+
+from mailquay.backends.interface import MailSession
+from mailquay.config import Config
+from mailquay.errors import CommandRejected, MailboxNotFound, MailquayError, Unavailable
+from mailquay.model.account import Account
+from mailquay.model.mailbox import Mailbox
+from mailquay.model.node import Fence
+from mailquay.runtime.session_pool import SessionPool
+from mailquay.services.mailbox_listing import MailboxListing
+from mailquay.services.ports import Clock
+from mailquay.services.sequences import sequence_set
+from mailquay.services.sync import MailboxSync, SyncContext
+from mailquay.storage.repositories.fencing import fenced
+from mailquay.storage.store import Store
+
+_log = structlog.get_logger(__name__)
+_REFUSALS_UNTIL_SKIPPED = 3
+_SKIPPED_SECONDS = 6 * 3600.0
+_ENVELOPE_BATCH = 200
+_TRIES = 2
+
+
+@dataclass(slots=True)
+class _Request:
+    scan_flags: bool = False
+    waiters: list[asyncio.Future[None]] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class _Refusals:
+    count: int = 0
+    skipped_until: float = 0.0
+
+
+class CatchUp:
+    """Requests for the same mailbox are merged; one runs at a time; one mailbox that fails does not stop the others."""
+
+    def __init__(
+        self,
+        store: Store,
+        sync: MailboxSync,
+        listing: MailboxListing,
+        clock: Clock,
+        config: Config,
+        pool: SessionPool,
+        account: Account,
+        fence: Fence,
+        *,
+        watched: str,
+        first_sync: bool,
+    ) -> None:
+        self._store = store
+        self._sync = sync
+        self._listing = listing
+        self._clock = clock
+        self._config = config
+        self._pool = pool
+        self._account = account
+        self._fence = fence
+        self._watched = watched
+        self._first_sync = first_sync
+        self._requests: dict[str, _Request] = {}
+        self._wake = asyncio.Event()
+        self._refusals: dict[str, _Refusals] = {}
+        self._fill = asyncio.Event()
+        self._last_scan: dict[str, float] = {}
+        self._log = _log.bind(account=account.id)
+
+    # -- requests --------------------------------------------------------------------------------
+
+    def nudge(self, paths: Iterable[str], *, scan_flags: bool = False) -> None:
+        """Have these mailboxes caught up with soon."""
+        for path in paths:
+            request = self._requests.setdefault(path, _Request())
+            request.scan_flags = request.scan_flags or scan_flags
+        self._wake.set()
+
+    async def now(self, paths: Iterable[str], *, timeout_seconds: float) -> None:
+        """Have these mailboxes caught up with, and wait until it is done.
+
+        Raises Unavailable when it takes too long, else what the catch-up of one of them raised.
+        """
+        waiters: list[asyncio.Future[None]] = []
+        for path in paths:
+            waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            request = self._requests.setdefault(path, _Request())
+            request.scan_flags = True
+            request.waiters.append(waiter)
+            waiters.append(waiter)
+        self._wake.set()
+        done, pending = await asyncio.wait(waiters, timeout=timeout_seconds) if waiters else (set(), set())
+        for waiter in pending:
+            waiter.cancel()
+        for waiter in done:
+            waiter.result()
+        if pending:
+            raise Unavailable("the mail server takes too long", code="Timeout")
+
+    def abandon(self, error: MailquayError) -> None:
+        """The connection is gone: nobody shall wait any longer."""
+        for request in self._requests.values():
+            for waiter in request.waiters:
+                if not waiter.done():
+                    waiter.set_exception(error)
+        self._requests.clear()
+
+    def take_profile(self, account: Account) -> None:
+        """Go on with a changed profile."""
+        self._account = account
+
+    def first_sync_done(self) -> None:
+        """From now on a mailbox that turns up is a new one."""
+        self._first_sync = False
+
+    # -- tasks -----------------------------------------------------------------------------------
+
+    async def everything(self) -> None:
+        """List the mailboxes and bring each up to date, the watched one first."""
+        async with self._pool.borrow(timeout_seconds=self._config.imap_connect_timeout_seconds) as session:
+            await self._listing.refresh(session, self._account, self._fence)
+            statuses = await session.status([box.listing.path for box in await self._followed()])
+            for mailbox in await self._followed():
+                evidence = statuses.get(mailbox.listing.path)
+                if evidence is not None and mailbox.cursor is not None and mailbox.listing.path != self._watched:
+                    observed = await self._listing.observe(mailbox, evidence, self._fence)
+                    if observed.current:
+                        continue
+                await self._one(session, mailbox, scan_flags=True)
+        self._fill.set()
+
+    async def work(self) -> None:
+        """Serve requests until cancelled."""
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            while self._requests:
+                path = next(iter(self._requests))
+                request = self._requests.pop(path)
+                await self._serve(path, request)
+                self._fill.set()
+
+    async def sweep(self) -> None:
+        """Look at the mailboxes that are not watched, at intervals."""
+        interval = self._config.imap_sweep_interval_seconds
+        # The first sweep comes at a random time, so that accounts that connected together do not sweep together.
+        await asyncio.sleep(interval * random.uniform(0.2, 1.0))  # noqa: S311
+        while True:
+            async with self._pool.borrow(timeout_seconds=self._config.imap_command_timeout_seconds) as session:
+                await self._listing.refresh(session, self._account, self._fence)
+                mailboxes = [box for box in await self._followed() if box.listing.path != self._watched]
+                statuses = await session.status([box.listing.path for box in mailboxes])
+            for mailbox in mailboxes:
+                evidence = statuses.get(mailbox.listing.path)
+                if evidence is None:
+                    continue
+                observed = await self._listing.observe(mailbox, evidence, self._fence)
+                if not observed.current or self._scan_due(mailbox):
+                    self.nudge([mailbox.listing.path], scan_flags=True)
+            await asyncio.sleep(interval)
+
+    async def fill_envelopes(self) -> None:
+        """Fill in the envelopes that the first sync left out, newest first, in pauses of other work."""
+        while True:
+            await self._fill.wait()
+            self._fill.clear()
+            for mailbox in await self._followed():
+                below = 2**32
+                while below > 1:
+                    below = await self._fill_batch(mailbox, below)
+
+    async def _fill_batch(self, mailbox: Mailbox, below: int) -> int:
+        uids = await self._store.messages.without_envelope(mailbox.number, below=below, limit=_ENVELOPE_BATCH)
+        if not uids:
+            return 0
+        async with self._pool.borrow(
+            path=mailbox.listing.path, timeout_seconds=self._config.imap_command_timeout_seconds
+        ) as session:
+            if session.selected != mailbox.listing.path:
+                opened = await session.open_mailbox(mailbox.listing.path)
+                if mailbox.cursor is None or opened.uidvalidity != mailbox.cursor.uidvalidity:
+                    self.nudge([mailbox.listing.path])
+                    return 0
+            async for batch in session.fetch_envelopes(sequence_set(uids)):
+                digests = [self._sync.digest(entry) for entry in batch]
+                put = self._store.messages.put(mailbox.number, batch)
+                await self._store.commit(
+                    fenced(self._fence, put, self._store.messages.remember(self._account.number, digests))
+                )
+        return min(uids)
+
+    # -- one mailbox -----------------------------------------------------------------------------
+
+    async def _serve(self, path: str, request: _Request) -> None:
+        failure: MailquayError | None = None
+        for attempt in range(1, _TRIES + 1):
+            failure = None
+            try:
+                async with self._pool.borrow(
+                    path=path, timeout_seconds=self._config.imap_connect_timeout_seconds
+                ) as session:
+                    mailbox = await self._store.mailboxes.by_path(self._account.number, path)
+                    if mailbox is None:
+                        await self._listing.refresh(session, self._account, self._fence)
+                        mailbox = await self._store.mailboxes.by_path(self._account.number, path)
+                    if mailbox is None:
+                        failure = MailboxNotFound(f"there is no mailbox {path}")
+                    else:
+                        await self._one(session, mailbox, scan_flags=request.scan_flags)
+                break
+            except Unavailable as error:
+                # A session may have died while it was idle: one more try with a new one, then the account is down.
+                failure = error
+                if attempt == _TRIES:
+                    self._answer(request, failure)
+                    raise
+        self._answer(request, failure)
+
+    def _answer(self, request: _Request, failure: MailquayError | None) -> None:
+        for waiter in request.waiters:
+            if waiter.done():
+                continue
+            if failure is None:
+                waiter.set_result(None)
+            else:
+                waiter.set_exception(failure)
+
+    async def _one(self, session: MailSession, mailbox: Mailbox, *, scan_flags: bool) -> None:
+        path = mailbox.listing.path
+        refusals = self._refusals.setdefault(path, _Refusals())
+        loop = asyncio.get_running_loop()
+        if refusals.skipped_until > loop.time():
+            return
+        context = SyncContext(
+            self._account, self._fence, self._first_sync, silent=not self._listing.follows(self._account, mailbox)
+        )
+        try:
+            await self._sync.catch_up(session, context, mailbox, scan_flags=scan_flags)
+        except (CommandRejected, MailboxNotFound) as error:
+            refusals.count += 1
+            self._log.warning("mailbox_refused", path=path, code=error.code, error=error.message)
+            if refusals.count >= _REFUSALS_UNTIL_SKIPPED:
+                refusals.count, refusals.skipped_until = 0, loop.time() + _SKIPPED_SECONDS
+            return
+        refusals.count = 0
+        if scan_flags:
+            self._last_scan[path] = loop.time()
+
+    def _scan_due(self, mailbox: Mailbox) -> bool:
+        """Without mod-sequences nothing tells of changed flags: compare them all every now and then."""
+        if mailbox.evidence.highestmodseq is not None:
+            return False
+        last = self._last_scan.get(mailbox.listing.path, float("-inf"))
+        return asyncio.get_running_loop().time() - last >= self._config.imap_flag_scan_interval_seconds
+
+    async def _followed(self) -> Sequence[Mailbox]:
+        return await self._listing.followed(self._account, self._watched)

@@ -1,0 +1,283 @@
+"""Which accounts this node serves: leases taken, handed over, lost; a runner and workers for each that it owns."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import structlog
+
+from mailquay.config import Config
+from mailquay.errors import NotOperational, StorageError
+from mailquay.model.account import Account, AccountNumber, AccountProfile
+from mailquay.model.node import Fence, Lease, Node
+from mailquay.runtime.account_runner import AccountRunner, RunnerParts
+from mailquay.runtime.keyed_worker import KeyedWorker
+from mailquay.runtime.node import Membership
+from mailquay.storage.interface import (
+    ACCOUNT_CHANGED,
+    ANYTHING_CHANGED,
+    EVENTS_APPENDED,
+    LEASES_CHANGED,
+    OUTBOX_CHANGED,
+    Signal,
+)
+from mailquay.storage.store import Store
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True)
+class _Owned:
+    lease: Lease
+    runner: AccountRunner | None = None
+
+
+class Supervisor:
+    """Keeps the set of owned accounts equal to what the plan says, and every owned account served."""
+
+    def __init__(
+        self,
+        store: Store,
+        config: Config,
+        membership: Membership,
+        parts: RunnerParts,
+        outbox: KeyedWorker,
+        webhooks: KeyedWorker,
+    ) -> None:
+        self._store = store
+        self._config = config
+        self._membership = membership
+        self._parts = parts
+        self._outbox = outbox
+        self._webhooks = webhooks
+        self._owned: dict[int, _Owned] = {}
+        self._changed: set[int] = set()
+        self._paused: set[int] = set()
+        self._wake = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._stop_listening = store.database.subscribe(self._on_signals)
+        self._draining = False
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    # -- life --------------------------------------------------------------------------------------
+
+    async def start(self, leases: Iterable[Lease]) -> None:
+        """Go on with the leases that the node has, and begin to plan."""
+        for lease in leases:
+            await self._begin(lease)
+        self._wake.set()
+        self._task = asyncio.create_task(self._plan_loop(), name="supervisor")
+
+    async def stop(self) -> None:
+        """Hand everything over."""
+        self._draining = True
+        self._stop_listening()
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+        await asyncio.gather(*(self._end(number) for number in list(self._owned)))
+
+    # -- for requests ------------------------------------------------------------------------------
+
+    def runner(self, number: int) -> AccountRunner:
+        """The runner of an owned account.
+
+        Raises NotOperational when this node does not own it.
+        """
+        owned = self._owned.get(number)
+        if owned is None or owned.runner is None:
+            raise NotOperational("no node serves the account at this moment", code="WorkerNotAvailable")
+        return owned.runner
+
+    def owns(self, number: int) -> bool:
+        """Whether this node owns an account."""
+        return number in self._owned and self._membership.alive
+
+    def fence(self, number: int) -> Fence:
+        """What a write of the owner must carry.
+
+        Raises NotOperational when this node does not own the account.
+        """
+        owned = self._owned.get(number)
+        if owned is None or not self._membership.alive:
+            raise NotOperational("no node serves the account at this moment", code="WorkerNotAvailable")
+        return Fence(owned.lease.account, owned.lease.epoch)
+
+    def owned_accounts(self) -> list[int]:
+        """The numbers of the accounts that this node owns."""
+        return list(self._owned)
+
+    async def pause(self, number: int) -> None:
+        """Stop serving an account without giving it up; `resume` goes on."""
+        self._paused.add(number)
+        owned = self._owned.get(number)
+        if owned is not None and owned.runner is not None:
+            await owned.runner.stop()
+            owned.runner = None
+
+    async def resume(self, number: int) -> None:
+        """Serve a paused account again."""
+        self._paused.discard(number)
+        self._changed.add(number)
+        self._wake.set()
+
+    # -- signals -----------------------------------------------------------------------------------
+
+    def _on_signals(self, signals: frozenset[Signal]) -> None:
+        for signal in signals:
+            if signal.kind == OUTBOX_CHANGED:
+                self._nudge(self._outbox, signal.account)
+            elif signal.kind == EVENTS_APPENDED:
+                self._nudge(self._webhooks, signal.account)
+            elif signal.kind == ACCOUNT_CHANGED:
+                self._changed.add(signal.account)
+                self._wake.set()
+            elif signal.kind == LEASES_CHANGED:
+                self._wake.set()
+            elif signal.kind == ANYTHING_CHANGED:
+                self._changed.update(self._owned)
+                self._outbox.nudge_all()
+                self._webhooks.nudge_all()
+                self._wake.set()
+
+    @staticmethod
+    def _nudge(worker: KeyedWorker, account: int) -> None:
+        if account:
+            worker.nudge(account)
+        else:
+            worker.nudge_all()
+
+    # -- planning ----------------------------------------------------------------------------------
+
+    async def _plan_loop(self) -> None:
+        while True:
+            try:
+                async with asyncio.timeout(self._config.lease_renew_seconds):
+                    await self._wake.wait()
+            except TimeoutError:
+                pass  # a look at the leases is due all the same
+            self._wake.clear()
+            try:
+                if self._membership.lost.is_set():
+                    await self._give_up_everything()
+                await self._apply_changes()
+                await self._plan()
+            except StorageError as error:
+                _log.error("planning_failed", error=str(error))
+
+    async def _plan(self) -> None:
+        if not self._membership.alive or self._draining:
+            return
+        now_ms = await self._store.nodes.clock_ms()
+        live = [
+            node
+            for node in await self._store.nodes.all()
+            if node.expires_ms >= now_ms and not node.draining and "sync" in node.roles
+        ]
+        free = [lease for lease in await self._store.nodes.free() if self._is_ours(lease.account, live)]
+        if free:
+            for lease in await self._store.commit(self._store.nodes.take(self._membership.id, free)):
+                await self._begin(lease)
+        for number in list(self._owned):
+            if not self._is_ours(number, live):
+                await self._hand_over(number)
+
+    def _is_ours(self, account: int, live: list[Node]) -> bool:
+        return preferred_node(account, [node.id for node in live]) == self._membership.id
+
+    async def _apply_changes(self) -> None:
+        changed, self._changed = self._changed, set()
+        for number in changed & set(self._owned):
+            owned = self._owned[number]
+            account = await self._store.accounts.by_number(number)
+            if account is None:
+                await self._end(number, release=False)
+            elif number not in self._paused:
+                await self._refresh_runner(owned, account)
+            self._outbox.nudge(number)
+            self._webhooks.nudge(number)
+
+    async def _refresh_runner(self, owned: _Owned, account: Account) -> None:
+        if owned.runner is not None:
+            if not needs_reconnect(owned.runner.account.profile, account.profile):
+                owned.runner.take_profile(account)
+                return
+            await owned.runner.stop()
+        owned.runner = AccountRunner(self._parts, account, owned.lease)
+        owned.runner.start()
+
+    # -- owning ------------------------------------------------------------------------------------
+
+    async def _begin(self, lease: Lease) -> None:
+        account = await self._store.accounts.by_number(lease.account)
+        if account is None:
+            return
+        owned = _Owned(lease)
+        self._owned[lease.account] = owned
+        uncertain = await self._store.commit(
+            self._store.outbox.mark_uncertain(lease.account, Fence(lease.account, lease.epoch))
+        )
+        if uncertain:
+            _log.warning("submissions_uncertain", account=account.id, queue_ids=uncertain)
+        owned.runner = AccountRunner(self._parts, account, lease)
+        owned.runner.start()
+        self._outbox.add(lease.account)
+        self._webhooks.add(lease.account)
+
+    async def _end(self, number: int, *, release: bool = True) -> None:
+        owned = self._owned.get(number)
+        if owned is None:
+            return
+        await asyncio.gather(
+            owned.runner.stop() if owned.runner is not None else asyncio.sleep(0),
+            self._outbox.remove(number),
+            self._webhooks.remove(number),
+        )
+        self._owned.pop(number, None)
+        if release:
+            await self._store.commit(self._store.nodes.release(owned.lease))
+
+    async def _hand_over(self, number: int) -> None:
+        _log.info("account_handed_over", number=number)
+        await self._end(number)
+
+    def fenced_off(self, number: AccountNumber) -> None:
+        """A write was refused: the account is another node's now."""
+        _log.warning("account_fenced_off", number=number)
+        owned = self._owned.pop(number, None)
+        if owned is not None:
+            task = asyncio.create_task(self._drop(number))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+            self._wake.set()
+
+    async def _drop(self, number: int) -> None:
+        await asyncio.gather(self._outbox.remove(number), self._webhooks.remove(number))
+
+    async def _give_up_everything(self) -> None:
+        """Our time ran out before we could renew: others may own all of it now. Stop, then join anew."""
+        _log.error("node_lost_its_leases", accounts=len(self._owned))
+        await asyncio.gather(*(self._end(number, release=False) for number in list(self._owned)))
+        self._membership.lost.clear()
+        for lease in await self._membership.rejoin():
+            await self._begin(lease)
+
+
+def preferred_node(account: int, nodes: list[str]) -> str | None:
+    """The node that should own an account, by rendezvous hashing: few accounts move when a node comes or goes."""
+    if not nodes:
+        return None
+    return max(nodes, key=lambda node: hashlib.blake2b(f"{node}/{account}".encode(), digest_size=8).digest())
+
+
+def needs_reconnect(before: AccountProfile, after: AccountProfile) -> bool:
+    """Whether a change of profile concerns the connections."""
+    return (before.imap, before.path, before.subconnections, before.proxy) != (
+        after.imap,
+        after.path,
+        after.subconnections,
+        after.proxy,
+    )

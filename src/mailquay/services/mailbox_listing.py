@@ -1,0 +1,128 @@
+"""The mailboxes of an account as the server lists them, kept in step with the store and told as events."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+from mailquay.backends.interface import MailSession
+from mailquay.model.account import Account, AccountProfile
+from mailquay.model.event import EventName, NewEvent
+from mailquay.model.mailbox import ListedMailbox, Mailbox, MailboxEvidence
+from mailquay.model.node import Fence
+from mailquay.services.ports import Clock
+from mailquay.services.presentation import mailbox_event_data
+from mailquay.storage.interface import append_events
+from mailquay.storage.repositories.fencing import fenced
+from mailquay.storage.store import Store
+
+_USER_PATHS = (
+    ("\\Sent", "sent_mail_path"),
+    ("\\Drafts", "drafts_mail_path"),
+    ("\\Junk", "junk_mail_path"),
+    ("\\Trash", "trash_mail_path"),
+    ("\\Archive", "archive_mail_path"),
+)
+_MISSING_SWEEPS_MS = 90_000
+
+
+class MailboxListing:
+    """Refreshes and reads the stored listing."""
+
+    def __init__(self, store: Store, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+
+    async def refresh(self, session: MailSession, account: Account, fence: Fence) -> None:
+        """List, and commit what is new, changed or gone, with mailboxNew and mailboxDeleted."""
+        listed = with_user_choices(await session.list_mailboxes(), account.profile)
+        stored = {box.listing.path: box for box in await self._store.mailboxes.of_account(account.number)}
+        for listing in listed:
+            known = stored.pop(listing.path, None)
+            if known is None:
+                if listing.selectable:
+                    await self._add(account, fence, listing)
+            elif known.listing != listing or known.missing_since_ms is not None:
+                await self._store.commit(fenced(fence, self._store.mailboxes.update_listing(known.number, listing)))
+        for gone in stored.values():
+            await self._lose(account, fence, gone)
+
+    async def _add(self, account: Account, fence: Fence, listing: ListedMailbox) -> None:
+        now_ms = self._clock.now_ms()
+        add = self._store.mailboxes.add(account.number, listing, now_ms, fence.epoch)
+        event = NewEvent(
+            account.number,
+            EventName.MAILBOX_NEW,
+            now_ms,
+            mailbox_event_data(listing),
+            None,
+            listing.path,
+            listing.special_use,
+        )
+        events = [event] if follows_path(account.profile, listing) else []
+        await self._store.commit(fenced(fence, add, append_events(events)))
+
+    async def _lose(self, account: Account, fence: Fence, gone: Mailbox) -> None:
+        """A mailbox may vanish for a moment and return (a server being repaired): its index goes only later."""
+        now_ms = self._clock.now_ms()
+        if gone.missing_since_ms is None:
+            mark = self._store.mailboxes.mark_missing(gone.number, now_ms)
+            listing = gone.listing
+            event = NewEvent(
+                account.number,
+                EventName.MAILBOX_DELETED,
+                now_ms,
+                mailbox_event_data(listing),
+                None,
+                listing.path,
+                listing.special_use,
+            )
+            events = [event] if follows_path(account.profile, listing) else []
+            await self._store.commit(fenced(fence, mark, append_events(events)))
+        elif now_ms - gone.missing_since_ms > _MISSING_SWEEPS_MS:
+            await self._store.commit(fenced(fence, self._store.mailboxes.remove(gone.number, now_ms)))
+
+    async def observe(self, mailbox: Mailbox, evidence: MailboxEvidence, fence: Fence) -> Mailbox:
+        """Store what STATUS said; returns the mailbox with it."""
+        now_ms = self._clock.now_ms()
+        unit = self._store.mailboxes.update_evidence(mailbox.number, evidence, now_ms, fence.epoch)
+        await self._store.commit(fenced(fence, unit))
+        return dataclasses.replace(mailbox, evidence=evidence, evidence_at_ms=now_ms, evidence_epoch=fence.epoch)
+
+    async def followed(self, account: Account, first: str) -> Sequence[Mailbox]:
+        """The mailboxes that the account syncs: `first`, then by special use and path."""
+        mailboxes = [
+            box
+            for box in await self._store.mailboxes.of_account(account.number)
+            if box.missing_since_ms is None and box.listing.selectable and self.follows(account, box)
+        ]
+        return sorted(
+            mailboxes, key=lambda box: (box.listing.path != first, box.listing.special_use is None, box.listing.path)
+        )
+
+    def follows(self, account: Account, mailbox: Mailbox) -> bool:
+        """Whether events are wanted for a mailbox."""
+        return follows_path(account.profile, mailbox.listing)
+
+
+def follows_path(profile: AccountProfile, listing: ListedMailbox) -> bool:
+    """Whether a mailbox is among those that an account names (all without a choice, special-use tags allowed)."""
+    if not profile.path or "*" in profile.path:
+        return True
+    return listing.path in profile.path or (listing.special_use is not None and listing.special_use in profile.path)
+
+
+def with_user_choices(listed: Sequence[ListedMailbox], profile: AccountProfile) -> list[ListedMailbox]:
+    """Special use as the user has set it wins over what the server says; one mailbox per use."""
+    if profile.imap is None:
+        return list(listed)
+    chosen = {use: getattr(profile.imap, name) for use, name in _USER_PATHS if getattr(profile.imap, name)}
+    result = []
+    for listing in listed:
+        use = next((use for use, path in chosen.items() if path == listing.path), None)
+        if use is not None:
+            listing = dataclasses.replace(listing, special_use=use, special_use_source="user")
+        elif listing.special_use in chosen:
+            listing = dataclasses.replace(listing, special_use=None, special_use_source=None)
+        result.append(listing)
+    return result
