@@ -1,0 +1,431 @@
+"""FETCH responses: everything a server tells about one message (RFC 9051 §7.5.2).
+
+What cannot be parsed costs that message, not the session: it is delivered with `error` set and as much of it as
+could be read. Only lost framing (a literal that is not as long as announced) is fatal.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any, Final, NamedTuple
+
+from mailquay.errors import RemoteProtocolError
+from mailquay.wire.imap.bodystructure import BodyStructure, write_body_structure
+from mailquay.wire.imap.bodystructure_lenient import parse_lenient_number
+from mailquay.wire.imap.bodystructure_read import read_body_structure
+from mailquay.wire.imap.date import format_date_time, parse_date_time
+from mailquay.wire.imap.envelope import Envelope, read_envelope, write_envelope
+from mailquay.wire.imap.flag import format_flags, parse_flags
+from mailquay.wire.imap.gmail import read_labels, write_labels
+from mailquay.wire.imap.leniency import Leniency
+from mailquay.wire.imap.lexer import FramingLost, Reader
+from mailquay.wire.imap.objectid import read_object_id, write_object_id
+from mailquay.wire.imap.section import Section, SectionKind, SectionText, read_section, write_section
+from mailquay.wire.imap.writer import StreamedMessage, Writer
+
+
+class SectionData(NamedTuple):
+    """A section of the body as a server gives it.
+
+    `item` is the name it came under: BODY, BINARY, RFC822, RFC822.HEADER or RFC822.TEXT. `origin` is the offset of
+    a partial. `data` is None for NIL, and for a section that was streamed: then `size_bytes` is not 0.
+    """
+
+    section: Section
+    origin: int | None
+    data: bytes | None
+    size_bytes: int
+    item: str = "BODY"
+
+
+class FetchResponse(NamedTuple):
+    """What one FETCH response holds; None and () for what it does not mention.
+
+    `size_bytes` is RFC822.SIZE. `binary_sizes` holds BINARY.SIZE answers, `unknown` items we do not know with their raw
+    values. `error` says why the rest of the response could not be read.
+    """
+
+    seq: int
+    uid: int | None = None
+    flags: frozenset[str] | None = None
+    modseq: int | None = None
+    internal_date: datetime | None = None
+    size_bytes: int | None = None
+    envelope: Envelope | None = None
+    body_structure: BodyStructure | None = None
+    body: BodyStructure | None = None
+    email_id: str | None = None
+    thread_id: str | None = None
+    gmail_message_id: int | None = None
+    gmail_thread_id: int | None = None
+    gmail_labels: tuple[str, ...] | None = None
+    save_date: datetime | None = None
+    preview: bytes | None = None
+    sections: tuple[SectionData, ...] = ()
+    binary_sizes: tuple[tuple[Section, int], ...] = ()
+    unknown: tuple[tuple[str, bytes], ...] = ()
+    error: str | None = None
+
+
+FLAGS_LINE: Final = re.compile(
+    rb"\* (\d{1,10}) FETCH \((?:UID ([1-9]\d{0,9}) )?(?:MODSEQ \((\d{1,19})\) )?FLAGS \(([^()\"{\r\n]*)\)"
+    rb"(?: MODSEQ \((\d{1,19})\))?(?: UID ([1-9]\d{0,9}))?\)\r\n"
+)
+"""The lines of a flag scan, by the hundred thousand: UID, FLAGS and MODSEQ in the orders that servers use."""
+
+_UID, _FLAGS, _MODSEQ, _DATE, _SIZE = 1, 2, 3, 4, 5
+_SECTIONS, _BINARY_SIZES, _UNKNOWN, _ERROR = 16, 17, 18, 19
+_ITEM = re.compile(rb" *([A-Za-z0-9][A-Za-z0-9.\-]*)(?: |(?=[\[)]))")
+_NUMBER = re.compile(rb"\d{1,10}(?=[ )])")
+_MODSEQ_VALUE = re.compile(rb"\((\d{1,19})\)")
+_LENIENT_NUMBER = re.compile(rb"[0-9.eE+\-]{1,40}")
+_FLAG_LIST = re.compile(rb"\(([^()\"{\r\n]*)\)")
+_QUOTED = re.compile(rb'"([^"\\]*)"')
+_ORIGIN = re.compile(rb"<(\d{1,19})>")
+_UID_AT_END = re.compile(rb" UID (\d{1,10})\)\Z")
+_FETCH_HEAD = re.compile(rb"\* (\d{1,10}) FETCH (?=\()", re.IGNORECASE)
+_SECTION_TAIL = re.compile(
+    rb"[( ]((?:BODY|BINARY)\[[^\]]*\](?:<\d{1,19}>)? |RFC822(?:\.TEXT|\.HEADER)? )~?\{\d+\}\r\n\Z", re.IGNORECASE
+)
+_SECTION_TAIL_MAX_BYTES = 8192
+_RFC822_SECTIONS: Final = {
+    "RFC822": Section(),
+    "RFC822.HEADER": Section((), SectionText.HEADER),
+    "RFC822.TEXT": Section((), SectionText.TEXT),
+}
+
+
+def flags_line_response(groups: tuple[bytes | None, ...]) -> FetchResponse:
+    """Build the response from what FLAGS_LINE matched."""
+    seq, uid, modseq, flags, late_modseq, late_uid = groups
+    uid = uid or late_uid
+    modseq = modseq or late_modseq
+    if uid is not None and int(uid) >= 2**32:
+        return FetchResponse(int(seq or 0), error="UID out of range")
+    return FetchResponse(
+        int(seq or 0),
+        None if uid is None else int(uid),
+        parse_flags(flags or b""),
+        None if modseq is None else int(modseq),
+    )
+
+
+def _read_flags(r: Reader) -> frozenset[str]:
+    match = r.match(_FLAG_LIST)
+    if match is None:
+        raise r.error("a flag list")
+    return parse_flags(match.group(1))
+
+
+def _read_modseq(r: Reader) -> int:
+    match = r.match(_MODSEQ_VALUE)
+    if match is None:
+        raise r.error("a MODSEQ in parentheses")
+    return int(match.group(1))
+
+
+def _read_uid(r: Reader) -> int:
+    match = r.match(_NUMBER)
+    uid = 0 if match is None else int(match.group())
+    if not 0 < uid < 2**32:
+        raise r.error("a UID")
+    return uid
+
+
+def _read_date(r: Reader) -> datetime | None:
+    match = r.match(_QUOTED)
+    if match is not None:
+        return parse_date_time(match.group(1))
+    return None if r.nil() else parse_date_time(r.string())
+
+
+def _read_size(r: Reader) -> int | None:
+    match = r.match(_NUMBER)
+    if match is not None:
+        return int(match.group())
+    if r.nil():
+        r.note(Leniency.BODY_NUMBER_NIL)
+        return None
+    lenient = r.match(_LENIENT_NUMBER)
+    if lenient is None:
+        raise r.error("a size")
+    return parse_lenient_number(lenient.group(), r)
+
+
+def _read_gmail_id(r: Reader) -> int:
+    return r.number(2**64 - 1)
+
+
+_READERS: Final[dict[bytes, tuple[int, Callable[[Reader], object]]]] = {
+    b"UID": (_UID, _read_uid),
+    b"FLAGS": (_FLAGS, _read_flags),
+    b"MODSEQ": (_MODSEQ, _read_modseq),
+    b"INTERNALDATE": (_DATE, _read_date),
+    b"RFC822.SIZE": (_SIZE, _read_size),
+    b"ENVELOPE": (6, read_envelope),
+    b"BODYSTRUCTURE": (7, read_body_structure),
+    b"BODY": (8, read_body_structure),
+    b"EMAILID": (9, read_object_id),
+    b"THREADID": (10, read_object_id),
+    b"X-GM-MSGID": (11, _read_gmail_id),
+    b"X-GM-THRID": (12, _read_gmail_id),
+    b"X-GM-LABELS": (13, read_labels),
+    b"SAVEDATE": (14, _read_date),
+    b"PREVIEW": (15, Reader.nstring),
+}
+
+
+_USUAL_START = re.compile(
+    rb"\((?:UID ([1-9]\d{0,8}) )?(?:FLAGS \(([^()\"{\r\n]*)\) )?(?:MODSEQ \((\d{1,19})\) )?"
+    rb'(?:INTERNALDATE "([^"\\]*)" )?(?:RFC822\.SIZE (\d{1,10}) )?'
+)
+"""The items of every sync, in the order in which we ask for them; a server that keeps it is read faster."""
+_Values = list[Any]
+"""The fields of a FetchResponse while it is read; the repeatable ones are lists."""
+
+
+def _new_values(seq: int) -> _Values:
+    return [seq, None, None, None, None, None, None, None, None, None, None, None, None, None, None, None,
+            (), (), (), None]  # fmt: skip
+
+
+def _append(values: _Values, index: int, item: object, r: Reader) -> None:
+    if not values[index]:
+        values[index] = []
+    elif len(values[index]) >= r.limits.max_list_items:
+        raise RemoteProtocolError(f"more than {r.limits.max_list_items} items of one kind")
+    values[index].append(item)
+
+
+def _build(values: _Values) -> FetchResponse:
+    for index in (_SECTIONS, _BINARY_SIZES, _UNKNOWN):
+        if values[index]:
+            values[index] = tuple(values[index])
+    return tuple.__new__(FetchResponse, values)
+
+
+def _read_items(r: Reader, values: _Values, *, cut: bool) -> None:
+    """Read items up to the closing parenthesis, or to the end if a message is `cut` behind a streamed literal."""
+    data = r.data
+    match = _USUAL_START.match(data, r.pos)
+    if match is None:
+        raise r.error("a list of FETCH items")
+    r.pos = match.end()
+    uid, flags, modseq, internal_date, size = match.groups()
+    if uid is not None:
+        values[_UID] = int(uid)
+    if flags is not None:
+        values[_FLAGS] = parse_flags(flags)
+    if modseq is not None:
+        values[_MODSEQ] = int(modseq)
+    if internal_date is not None:
+        values[_DATE] = parse_date_time(internal_date)
+    if size is not None:
+        values[_SIZE] = int(size)
+    while not (cut and r.at_end()):
+        match = _ITEM.match(data, r.pos)
+        if match is not None:
+            name = match.group(1)
+            known = _READERS.get(name)
+            if known is not None and not data.startswith(b"[", match.end()):
+                r.pos = match.end()
+                values[known[0]] = known[1](r)
+                continue
+            r.pos = match.end()
+            _read_other(r, values, name.upper())
+        elif data.startswith(b")", r.pos):
+            r.pos += 1
+            if r.pos != len(data):
+                r.expect_end()
+            return
+        else:
+            _close_with_blank(r)
+            return
+
+
+def _close_with_blank(r: Reader) -> None:
+    if not r.skip_blanks() or not r.skip(b")"):
+        raise r.error("a FETCH item")
+    r.note(Leniency.EXTRA_BLANK)
+    r.expect_end()
+
+
+def _read_other(r: Reader, values: _Values, upper: bytes) -> None:
+    name = upper.decode("ascii")
+    bracket = r.peek() == b"["
+    if upper in _READERS and not bracket:
+        index, read = _READERS[upper]
+        values[index] = read(r)
+    elif name in _RFC822_SECTIONS and not bracket:
+        _append(values, _SECTIONS, _read_data(r, _RFC822_SECTIONS[name], None, name), r)
+    elif name in ("BODY", "BINARY") and bracket:
+        section = read_section(r)
+        origin = r.match(_ORIGIN)
+        r.space()
+        data = _read_data(r, section, None if origin is None else int(origin.group(1)), name)
+        _append(values, _SECTIONS, data, r)
+    elif name == SectionKind.BINARY_SIZE and bracket:
+        section = read_section(r)
+        r.space()
+        _append(values, _BINARY_SIZES, (section, r.number64()), r)
+    else:
+        start = r.pos
+        r.node()
+        _append(values, _UNKNOWN, (name, r.data[start : r.pos]), r)
+
+
+def _read_data(r: Reader, section: Section, origin: int | None, item: str) -> SectionData:
+    if r.peek() in (b"{", b"~"):
+        streamed = r.streamed_literal()
+        if streamed is not None:
+            data, size = None, streamed
+        else:
+            data = r.string()
+            size = len(data)
+        if not r.at_end() and r.peek() not in (b" ", b")"):
+            raise FramingLost(f"a literal is not as long as announced: {r.data[r.pos : r.pos + 40]!r} follows it")
+    else:
+        data = r.nstring()
+        size = 0 if data is None else len(data)
+    return SectionData(section, origin, data, size, item)
+
+
+def read_fetch(r: Reader, seq: int) -> FetchResponse:
+    """Read the rest of `* seq FETCH `.
+
+    A malformed response gives what was read up to the fault, with `error` set. Raises FramingLost when the fault
+    lies in the framing.
+    """
+    values = _new_values(seq)
+    try:
+        _read_items(r, values, cut=False)
+    except FramingLost:
+        raise
+    except RemoteProtocolError as error:
+        r.note(Leniency.MESSAGE_ISOLATED)
+        values[_ERROR] = error.message
+        if values[_UID] is None:
+            uid = _UID_AT_END.search(r.data)
+            values[_UID] = None if uid is None else int(uid.group(1))
+    return _build(values)
+
+
+def may_stream(head: bytes) -> bool:
+    """Whether a message that stops at a literal is a FETCH response, and the literal the value of a section."""
+    return _FETCH_HEAD.match(head) is not None and _SECTION_TAIL.search(head[-_SECTION_TAIL_MAX_BYTES:]) is not None
+
+
+def read_streamed_head(r: Reader) -> tuple[int, int | None, SectionData]:
+    """For a message that stops at a streamed literal: sequence number, UID if given before, and the section.
+
+    Raises RemoteProtocolError when `may_stream` is false for it or the section is malformed.
+    """
+    head = r.match(_FETCH_HEAD)
+    if head is None:
+        raise r.error("a FETCH response")
+    values = _new_values(int(head.group(1)))
+    try:
+        _read_items(r, values, cut=True)
+    except RemoteProtocolError:
+        # Something before this section is broken; the whole response will say so when it is complete.
+        values = _new_values(int(head.group(1)))
+        _read_items(_section_alone(r), values, cut=True)
+    if not values[_SECTIONS]:
+        raise r.error("a section")
+    return values[0], values[_UID], values[_SECTIONS][-1]
+
+
+def _section_alone(r: Reader) -> Reader:
+    tail_start = max(0, len(r.data) - _SECTION_TAIL_MAX_BYTES)
+    tail = _SECTION_TAIL.search(r.data, tail_start)
+    if tail is None:
+        raise r.error("a section")
+    shift = tail.start(1) - 1
+    streamed = {offset - shift: size for offset, size in r.streamed.items()}
+    return Reader(b"(" + r.data[tail.start(1) :], limits=r.limits, leniencies=r.leniencies, streamed=streamed)
+
+
+def write_fetch(w: Writer, response: FetchResponse) -> None:
+    """Write `seq FETCH (...)`. A section without data but with a size is written as a streamed literal."""
+    w.raw(b"%d FETCH " % response.seq)
+    w.items(_writers(response), lambda writer, write: write(writer))
+
+
+def _writers(response: FetchResponse) -> list[Callable[[Writer], None]]:
+    writers: list[Callable[[Writer], None]] = []
+
+    def add(name: bytes, write: Callable[[Writer], None]) -> None:
+        def write_item(w: Writer) -> None:
+            w.raw(name + b" ")
+            write(w)
+
+        writers.append(write_item)
+
+    if (uid := response.uid) is not None:
+        add(b"UID", lambda w: w.number(uid, 2**32 - 1))
+    if (flags := response.flags) is not None:
+        add(b"FLAGS", lambda w: w.raw(format_flags(flags)))
+    if (modseq := response.modseq) is not None:
+        add(b"MODSEQ", lambda w: w.raw(b"(%d)" % modseq))
+    if (internal_date := response.internal_date) is not None:
+        add(b"INTERNALDATE", lambda w: w.raw(b'"' + format_date_time(internal_date) + b'"'))
+    if (size_bytes := response.size_bytes) is not None:
+        add(b"RFC822.SIZE", lambda w: w.number(size_bytes))
+    if (envelope := response.envelope) is not None:
+        add(b"ENVELOPE", lambda w: write_envelope(w, envelope))
+    if (body_structure := response.body_structure) is not None:
+        add(b"BODYSTRUCTURE", lambda w: write_body_structure(w, body_structure))
+    if (body := response.body) is not None:
+        add(b"BODY", lambda w: write_body_structure(w, body, extended=False))
+    if (save_date := response.save_date) is not None:
+        add(b"SAVEDATE", lambda w: w.raw(b'"' + format_date_time(save_date) + b'"'))
+    if (preview := response.preview) is not None:
+        add(b"PREVIEW", lambda w: w.string(preview))
+    _add_ids(response, add)
+    for data in response.sections:
+        writers.append(_section_writer(data))
+    for section, size in response.binary_sizes:
+        writers.append(_binary_size_writer(section, size))
+    for name, raw in response.unknown:
+        add(name.encode("ascii"), lambda w, raw=raw: w.raw(raw))  # type: ignore[misc]
+    return writers
+
+
+def _add_ids(response: FetchResponse, add: Callable[[bytes, Callable[[Writer], None]], None]) -> None:
+    for name, object_id in ((b"EMAILID", response.email_id), (b"THREADID", response.thread_id)):
+        if object_id is not None:
+            add(name, lambda w, object_id=object_id: write_object_id(w, object_id))  # type: ignore[misc]
+    for name, number in ((b"X-GM-MSGID", response.gmail_message_id), (b"X-GM-THRID", response.gmail_thread_id)):
+        if number is not None:
+            add(name, lambda w, number=number: w.number(number, 2**64 - 1))  # type: ignore[misc]
+    if (labels := response.gmail_labels) is not None:
+        add(b"X-GM-LABELS", lambda w: write_labels(w, labels))
+
+
+def _section_writer(data: SectionData) -> Callable[[Writer], None]:
+    def write(w: Writer) -> None:
+        w.raw(data.item.encode("ascii"))
+        if data.item in ("BODY", "BINARY"):
+            write_section(w, data.section)
+        if data.origin is not None:
+            w.raw(b"<%d>" % data.origin)
+        w.raw(b" ")
+        if data.data is not None:
+            w.literal(data.data, binary=data.item == "BINARY" and b"\0" in data.data)
+        elif data.size_bytes:
+            w.literal(StreamedMessage(data.size_bytes))
+        else:
+            w.raw(b"NIL")
+
+    return write
+
+
+def _binary_size_writer(section: Section, size: int) -> Callable[[Writer], None]:
+    def write(w: Writer) -> None:
+        w.raw(b"BINARY.SIZE")
+        write_section(w, section)
+        w.raw(b" %d" % size)
+
+    return write
