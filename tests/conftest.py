@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import resource
 import shutil
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 
 import pytest
+from hypothesis import settings
 
+from tests import golden_files
 from tests.servers.availability import require_server
 from tests.servers.certificates import Authority
 from tests.servers.cyrus import Cyrus
@@ -20,6 +22,23 @@ from tests.servers.webhook_sink import WebhookSink
 
 _OPEN_FILES = 65536
 
+# Machines that run tests are slow at times: how long one example takes says nothing.
+settings.register_profile("default", deadline=None)
+settings.register_profile("fuzz", deadline=None, max_examples=5000)
+settings.load_profile("default")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the switch of `make golden`."""
+    parser.addoption("--rewrite-golden", action="store_true", help="write golden files anew instead of comparing")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests that compare with golden files, so that `make golden` runs just these."""
+    for item in items:
+        if "golden" in getattr(item, "fixturenames", ()):
+            item.add_marker("golden")
+
 
 def pytest_configure() -> None:
     """Allow the test process, and so the servers it starts, as many open files as the machine lets it."""
@@ -27,6 +46,18 @@ def pytest_configure() -> None:
     wanted = _OPEN_FILES if hard == resource.RLIM_INFINITY else min(_OPEN_FILES, hard)
     if soft != resource.RLIM_INFINITY and soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+@pytest.fixture
+def golden(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
+    """Compare a text with the file of that name in tests/golden: `golden("openapi.json", text)`."""
+
+    rewrite = bool(request.config.getoption("--rewrite-golden"))
+
+    def compare(name: str, text: str) -> None:
+        golden_files.compare(golden_files.FOLDER / name, text, rewrite=rewrite)
+
+    return compare
 
 
 @pytest.fixture(scope="session")
