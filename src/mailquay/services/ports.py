@@ -57,3 +57,14 @@ class Counter(Protocol):
     def count(self, key: str, amount: int = 1) -> None:
         """Add to the counter of a key such as "webhooks:success"."""
         ...
+
+
+class Ownership(Protocol):
+    """What this node owns."""
+
+    def fence_or_none(self, account: int) -> Fence | None:
+        """What a write for the account must carry; None for an account that nobody owns because it is deleted.
+
+        Raises NotOperational when another node owns the account.
+        """
+        ...
