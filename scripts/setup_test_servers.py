@@ -57,7 +57,7 @@ NEEDS = (
     Need("dovecot", ("/usr/lib/dovecot/imap",), ("dovecot-imapd",), ("dovecot.service", "dovecot.socket")),
     Need("dovecot lmtp", ("/usr/lib/dovecot/lmtp",), ("dovecot-lmtpd",)),
     Need("postfix", ("/usr/lib/postfix/sbin/master",), ("postfix",), ("postfix.service",)),
-    Need("postgresql", ("/usr/lib/postgresql/*/bin/initdb", "initdb"), ("postgresql",), ("postgresql.service",)),
+    Need("postgresql", ("/usr/lib/postgresql/*/bin/initdb",), ("postgresql",), ("postgresql.service",)),
     Need("swaks", ("swaks",), ("swaks", "libnet-ssleay-perl", "libio-socket-ssl-perl", "libauthen-sasl-perl")),
     Need("chromium", ("chromium",), ("chromium",)),
     Need("saslpasswd2", ("saslpasswd2",), ("sasl2-bin", "libsasl2-modules"), ("saslauthd.service",)),

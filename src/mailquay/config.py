@@ -64,6 +64,7 @@ class Config:
     imap_command_timeout_seconds: float = 90.0
     imap_idle_restart_seconds: float = 9 * 60.0
     imap_sweep_interval_seconds: float = 60.0
+    imap_flag_scan_interval_seconds: float = 15 * 60.0
     imap_command_idle_seconds: float = 60.0
     imap_command_connections: int = 3
     sync_batch_size: int = 1000

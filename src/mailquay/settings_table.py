@@ -298,6 +298,13 @@ MAIL = (
         minimum=0.001,
     ),
     Option(
+        "imap_flag_scan_interval",
+        "imap_flag_scan_interval_seconds",
+        _D,
+        "How often all flags are compared where the server keeps no mod-sequences.",
+        minimum=0.001,
+    ),
+    Option(
         "imap_command_idle",
         "imap_command_idle_seconds",
         _D,
