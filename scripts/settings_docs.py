@@ -10,7 +10,8 @@ from mailquay.config import Config
 from mailquay.model.setting import SettingDefinition
 from mailquay.model.setting_catalogue import SETTING_AREAS
 from mailquay.settings_foreign import FOREIGN_NAMES
-from mailquay.settings_table import SECTIONS, Kind, Option
+from mailquay.settings_option import Kind, Option
+from mailquay.settings_table import SECTIONS
 
 PATH = Path(__file__).resolve().parent.parent / "docs/settings.md"
 

@@ -20,7 +20,8 @@ import typer
 
 from mailquay.errors import ConfigError, InvalidRequest, MailquayError, NotFound
 from mailquay.settings_foreign import FOREIGN_NAMES
-from mailquay.settings_table import OPTIONS, Kind
+from mailquay.settings_option import Kind
+from mailquay.settings_table import OPTIONS
 from mailquay.version import __version__
 
 if TYPE_CHECKING:

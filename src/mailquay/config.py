@@ -18,7 +18,8 @@ from dotenv import dotenv_values
 from mailquay.config_values import WrongValue, is_true, read_value
 from mailquay.errors import ConfigError
 from mailquay.settings_foreign import FOREIGN_NAMES, ForeignName, ForeignStatus
-from mailquay.settings_table import NODE_ROLES, OPTIONS, Kind, Option
+from mailquay.settings_option import Kind, Option
+from mailquay.settings_table import NODE_ROLES, OPTIONS
 
 CONFIG_FILE = "mailquay.toml"
 _OUR_PREFIX, _COMPATIBLE_PREFIX = "MAILQUAY_", "EENGINE_"

@@ -8,7 +8,7 @@ import math
 import re
 from pathlib import Path
 
-from mailquay.settings_table import Kind, Option
+from mailquay.settings_option import Kind, Option
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|mo|y)?", re.IGNORECASE)
 _UNIT_SECONDS = {

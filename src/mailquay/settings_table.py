@@ -7,65 +7,7 @@ Defaults stand in `mailquay.config.Config`, whose field the option fills.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from enum import Enum
-
-
-class Kind(Enum):
-    """How the text of an option is read."""
-
-    TEXT = "text"
-    INTEGER = "whole number"
-    BOOLEAN = "true or false"
-    DURATION = "duration (10s, 5m, 3d)"
-    BYTES = "size (500k, 5M, 1G)"
-    LIST = "list"
-    CHOICE = "one of"
-    CHOICES = "some of"
-    NETWORKS = "list of addresses or networks"
-    PATH = "path"
-    OBJECT = "JSON object"
-
-
-class BareNumber(Enum):
-    """What a number without unit means under the further names of a duration; our own names always want a unit."""
-
-    MILLISECONDS = 0.001
-    SECONDS = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class Option:
-    """One start-up option.
-
-    `field` is the field of Config; with `first_boot_of` the value goes into Config.initial_settings under that runtime
-    setting instead, which it seeds where the setting was never written. `aliases` are environment variables and
-    `dotted` a configuration key of the EmailEngine API. `secret` values never appear in messages.
-    """
-
-    name: str
-    field: str
-    kind: Kind
-    meaning: str
-    aliases: tuple[str, ...] = ()
-    dotted: str | None = None
-    bare_number: BareNumber = BareNumber.MILLISECONDS
-    choices: tuple[str, ...] = ()
-    minimum: float | None = None
-    maximum: float | None = None
-    secret: bool = False
-    first_boot_of: str | None = None
-
-    @property
-    def variable(self) -> str:
-        """The environment variable of our own name."""
-        return f"MAILQUAY_{self.name.upper()}"
-
-    @property
-    def flag(self) -> str:
-        """The command-line flag of our own name."""
-        return f"--{self.name.replace('_', '-')}"
-
+from mailquay.settings_option import BareNumber, Kind, Option
 
 NODE_ROLES = ("sync", "api", "admin")
 LOG_LEVELS = ("trace", "debug", "info", "warn", "error", "fatal", "silent")
@@ -94,19 +36,10 @@ SERVER = (
     ),
     Option("sandbox", "sandbox", _B, "Also start the built-in mail servers with three ready mailboxes."),
     Option(
-        "roles",
-        "roles",
-        Kind.CHOICES,
-        "What this node does. Only nodes with `sync` own accounts.",
-        choices=NODE_ROLES,
+        "roles", "roles", Kind.CHOICES, "What this node does. Only nodes with `sync` own accounts.", choices=NODE_ROLES
     ),
     Option(
-        "processes",
-        "processes",
-        _I,
-        "Nodes to start on this machine; on SQLite at most 2.",
-        minimum=1,
-        maximum=256,
+        "processes", "processes", _I, "Nodes to start on this machine; on SQLite at most 2.", minimum=1, maximum=256
     ),
     Option(
         "node_address",
