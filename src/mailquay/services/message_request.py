@@ -1,0 +1,43 @@
+"""What callers ask of a message, and the stream they get of its parts."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class ReadOptions:
+    """How much of a message to show.
+
+    `text_type` is "plain", "html", "*" or None for no text; `max_characters` cuts each text. `embed_attached_images`
+    None follows `web_safe_html`.
+    """
+
+    text_type: str | None = None
+    max_characters: int | None = None
+    web_safe_html: bool = False
+    embed_attached_images: bool | None = None
+    pre_process_html: bool = False
+    mark_as_seen: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class MessageChanges:
+    """Flags and labels to add, delete, or set as a whole; `set` wins over the others. None leaves them alone."""
+
+    add: tuple[str, ...] | None = None
+    delete: tuple[str, ...] | None = None
+    set: tuple[str, ...] | None = None
+    labels_add: tuple[str, ...] | None = None
+    labels_delete: tuple[str, ...] | None = None
+    labels_set: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Download:
+    """A part of a message, or all of it, as a stream of decoded chunks."""
+
+    content_type: str
+    filename: str | None
+    chunks: AsyncIterator[bytes]

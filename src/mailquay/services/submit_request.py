@@ -1,0 +1,98 @@
+"""What a caller wants to be sent, in our own types. None means that the caller did not say."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+
+from mailquay.model.message import Address
+from mailquay.model.submission import DsnRequest
+
+
+class ReferenceAction(Enum):
+    """How a submission relates to the message it refers to; the values are the public names."""
+
+    REPLY = "reply"
+    REPLY_ALL = "reply-all"
+    FORWARD = "forward"
+
+
+@dataclass(frozen=True, slots=True)
+class SubmitReference:
+    """The message that is answered or forwarded, by its public id.
+
+    `inline` quotes it below the new text, `forward_attachments` attaches its attachments again, `ignore_missing` sends
+    also when it is gone. `message_id` must be its Message-ID if given. `thread_id` is returned to the caller.
+    """
+
+    message: str
+    action: ReferenceAction = ReferenceAction.REPLY
+    inline: bool = False
+    forward_attachments: bool = False
+    ignore_missing: bool = False
+    message_id: str | None = None
+    thread_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SubmitAttachment:
+    """An attachment: decoded `content`, or `reference`, the id of an attachment of the same account.
+
+    `content_disposition` is "inline" or "attachment", `encoding` what the content was given in (always decoded here).
+    """
+
+    filename: str | None = None
+    content: bytes | None = None
+    content_type: str | None = None
+    content_disposition: str | None = None
+    cid: str | None = None
+    encoding: str = "base64"
+    reference: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SubmitEnvelope:
+    """The SMTP envelope as the caller gave it; None takes what the headers say.
+
+    `from_` "" is the null sender (RFC 5321 §4.5.5).
+    """
+
+    from_: str | None = None
+    to: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SubmitRequest:
+    """A message to send, built from fields or from `raw`, the message itself, over which the fields then win.
+
+    An empty tuple of recipients is not the same as None: it removes what `raw` or `reference` brings. `headers` maps
+    names to values in their order. `send_at_ms` is milliseconds since the epoch.
+    """
+
+    reference: SubmitReference | None = None
+    envelope: SubmitEnvelope | None = None
+    raw: bytes | None = None
+    from_: Address | None = None
+    reply_to: tuple[Address, ...] | None = None
+    to: tuple[Address, ...] | None = None
+    cc: tuple[Address, ...] | None = None
+    bcc: tuple[Address, ...] | None = None
+    subject: str | None = None
+    text: str | None = None
+    html: str | None = None
+    preview_text: str | None = None
+    attachments: tuple[SubmitAttachment, ...] = ()
+    message_id: str | None = None
+    headers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    copy: bool | None = None
+    sent_mail_path: str | None = None
+    locale: str | None = None
+    tz: str | None = None
+    send_at_ms: int | None = None
+    delivery_attempts: int | None = None
+    gateway: str | None = None
+    dsn: DsnRequest | None = None
+    proxy: str | None = None
+    local_address: str | None = None
+    dry_run: bool = False
