@@ -60,6 +60,7 @@ class Supervisor:
         self._task: asyncio.Task[None] | None = None
         self._stop_listening = store.database.subscribe(self._on_signals)
         self._draining = False
+        self._orphans: set[int] = set()
         self._tasks: set[asyncio.Task[None]] = set()
 
     # -- life --------------------------------------------------------------------------------------
@@ -105,6 +106,10 @@ class Supervisor:
         if owned is None or not self._membership.alive:
             raise NotOperational("no node serves the account at this moment", code="WorkerNotAvailable")
         return Fence(owned.lease.account, owned.lease.epoch)
+
+    def fence_or_none(self, account: int) -> Fence | None:
+        """See services.ports.Ownership."""
+        return None if account in self._orphans else self.fence(account)
 
     def owned_accounts(self) -> list[int]:
         """The numbers of the accounts that this node owns."""
@@ -184,6 +189,16 @@ class Supervisor:
         for number in list(self._owned):
             if not self._is_ours(number, live):
                 await self._hand_over(number)
+        await self._serve_orphans(live)
+
+    async def _serve_orphans(self, live: list[Node]) -> None:
+        """The last event of a deleted account is still to be delivered, although nobody owns the account any more."""
+        orphans = {number for number in await self._store.events.webhook_orphans() if self._is_ours(number, live)}
+        for number in self._orphans - orphans:
+            await self._webhooks.remove(number)
+        self._orphans = orphans
+        for number in orphans:
+            self._webhooks.add(number)
 
     def _is_ours(self, account: int, live: list[Node]) -> bool:
         return preferred_node(account, [node.id for node in live]) == self._membership.id

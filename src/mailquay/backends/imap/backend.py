@@ -1,0 +1,102 @@
+"""How to reach an account's IMAP server: connect, secure, identify, log in."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from mailquay.backends.imap.driver import ImapConnection, TlsUpgrade
+from mailquay.backends.imap.pump import DriverOptions
+from mailquay.backends.imap.session import ImapSession
+from mailquay.backends.imap.watch import ImapWatch
+from mailquay.errors import InvalidRequest, Unsupported
+from mailquay.model.account import ImapSettings
+from mailquay.net.connect import connect
+from mailquay.net.proxy import ProxySettings
+from mailquay.net.tls import TlsSettings, client_context
+from mailquay.wire.imap.response import UntaggedResponse
+from mailquay.wire.sasl import Credentials
+
+IMAPS_PORT = 993
+IMAP_PORT = 143
+
+
+@dataclass(frozen=True, slots=True)
+class ImapOptions:
+    """What every connection of a node shares. `client_id` is what ID says of us (RFC 2971 §3.3)."""
+
+    connect_seconds: float
+    command_seconds: float
+    idle_restart_seconds: float
+    client_id: Mapping[str, str]
+    verify_certificates: bool = True
+
+
+class ImapBackend:
+    """Opens sessions and watches for one account."""
+
+    def __init__(self, settings: ImapSettings, options: ImapOptions, proxy: ProxySettings | None = None) -> None:
+        if not settings.host:
+            raise InvalidRequest("the account names no IMAP host")
+        self._settings = settings
+        self._host = settings.host
+        self._port = settings.port or (IMAPS_PORT if settings.secure else IMAP_PORT)
+        self._options = options
+        self._proxy = proxy
+
+    async def open_session(self) -> ImapSession:
+        """See MailBackend.open_session."""
+        return ImapSession(await self.open_connection())
+
+    async def open_watch(self, path: str) -> ImapWatch:
+        """See MailBackend.open_watch."""
+        connection = await self.open_connection()
+        return ImapWatch(connection, path, restart_seconds=self._options.idle_restart_seconds)
+
+    async def open_connection(self, on_unsolicited: Callable[[UntaggedResponse], None] | None = None) -> ImapConnection:
+        """Connect and log in.
+
+        Without TLS from the start, STARTTLS is used whenever the server offers it, and required unless the account says
+        otherwise. Raises Unavailable, AuthenticationFailed, RateLimited, Unsupported.
+        """
+        tls = TlsSettings.from_mapping(
+            self._settings.tls, TlsSettings(reject_unauthorized=self._options.verify_certificates)
+        )
+        connection = await self._connect(tls, upgrade=False)
+        if not self._settings.secure and self._wants_starttls(connection):
+            await connection.aclose()
+            connection = await self._connect(tls, upgrade=True)
+        try:
+            secure = self._settings.secure or connection.info("tls_version") is not None
+            await connection.login(self._credentials(), host=self._host, port=self._port, secure=secure)
+            if connection.has_capability("ID"):
+                await connection.identify(tuple((name, value) for name, value in self._options.client_id.items()))
+        except BaseException:
+            await connection.aclose()
+            raise
+        return connection
+
+    async def _connect(self, tls: TlsSettings, *, upgrade: bool) -> ImapConnection:
+        stream = await connect(
+            self._host,
+            self._port,
+            tls=tls if self._settings.secure else None,
+            timeout_seconds=self._options.connect_seconds,
+            proxy=self._proxy,
+        )
+        options = DriverOptions(
+            greeting_seconds=self._options.connect_seconds, command_seconds=self._options.command_seconds
+        )
+        context: ssl.SSLContext | None = client_context(tls) if upgrade else None
+        upgrade_with = TlsUpgrade(context, tls.servername or self._host) if context is not None else None
+        return await ImapConnection.open(stream, options=options, tls=upgrade_with)
+
+    def _wants_starttls(self, connection: ImapConnection) -> bool:
+        return connection.has_capability("STARTTLS") and self._settings.tls.get("disabled") is not True
+
+    def _credentials(self) -> Credentials:
+        settings = self._settings
+        if settings.user is None or (settings.password is None) == (settings.access_token is None):
+            raise Unsupported("the account has no IMAP credentials", code="NoCredentials")
+        return Credentials(settings.user, password=settings.password, access_token=settings.access_token)
