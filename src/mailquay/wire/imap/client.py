@@ -253,6 +253,11 @@ class ImapClient:
         return not self.enabled.isdisjoint({"UTF8=ACCEPT", "IMAP4REV2"})
 
     @property
+    def idle_confirmed(self) -> bool:
+        """Whether an IDLE is in flight and the server has agreed to it."""
+        return self._idling is not None and self._idling.confirmed
+
+    @property
     def auth_mechanisms(self) -> frozenset[str]:
         """The SASL mechanisms on offer."""
         return frozenset(name[5:] for name in self.capabilities or () if name.startswith("AUTH="))

@@ -272,6 +272,7 @@ class Search(Command):
     def write(self, w: Writer) -> None:
         w.raw(self.wire_name.encode("ascii") + b" ")
         if self.returns is not None:
+            w.raw(b"RETURN ")
             w.items(sorted(self.returns), lambda writer, option: writer.raw(option.value.encode("ascii")))
             w.raw(b" ")
         if not w.utf8 and not is_ascii(self.key):

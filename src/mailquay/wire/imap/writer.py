@@ -35,9 +35,12 @@ class LiteralMode(Enum):
     SERVER = "server"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class StreamedMessage:
-    """Stands in a command for a message of exactly `size_bytes` that the driver feeds in pieces."""
+    """Stands in a command for a message of exactly `size_bytes` that the driver feeds in pieces.
+
+    Two are never equal: each stands for bytes of its own.
+    """
 
     size_bytes: int
 

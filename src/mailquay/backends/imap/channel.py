@@ -1,0 +1,94 @@
+"""A bounded queue between the reader of a connection and one consumer: a slow consumer slows the reader down."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import Generic, TypeVar
+
+from mailquay.errors import MailquayError
+
+T = TypeVar("T")
+
+
+class Channel(Generic[T]):
+    """One producer, one consumer. `capacity` items may wait; then `put` waits."""
+
+    __slots__ = ("_capacity", "_discarding", "_error", "_getter", "_interrupted", "_items", "_putter")
+
+    def __init__(self, capacity: int) -> None:
+        self._capacity = capacity
+        self._items: deque[T] = deque()
+        self._error: MailquayError | None = None
+        self._discarding = False
+        self._interrupted = False
+        self._getter: asyncio.Future[None] | None = None
+        self._putter: asyncio.Future[None] | None = None
+
+    async def put(self, item: T) -> None:
+        """Add an item, waiting for room. Items for a consumer that has gone are dropped."""
+        while len(self._items) >= self._capacity and not self._discarding and self._error is None:
+            self._putter = asyncio.get_running_loop().create_future()
+            try:
+                await self._putter
+            finally:
+                self._putter = None
+        if not self._discarding:
+            self._items.append(item)
+            _wake(self._getter)
+
+    async def get(self, timeout_seconds: float | None) -> T:
+        """The next item.
+
+        Raises TimeoutError when none comes in time or `interrupt` is called, and, once the channel is empty, the error
+        it was failed with.
+        """
+        async with asyncio.timeout(timeout_seconds):
+            while not self._items:
+                if self._error is not None:
+                    raise self._error
+                if self._interrupted:
+                    self._interrupted = False
+                    raise TimeoutError
+                self._getter = asyncio.get_running_loop().create_future()
+                try:
+                    await self._getter
+                finally:
+                    self._getter = None
+        item = self._items.popleft()
+        _wake(self._putter)
+        return item
+
+    def set_capacity(self, capacity: int) -> None:
+        """Let more or fewer items wait from now on."""
+        self._capacity = capacity
+        _wake(self._putter)
+
+    def interrupt(self) -> None:
+        """Make the present or next wait in `get` end at once."""
+        self._interrupted = True
+        _wake(self._getter)
+
+    def drain(self) -> list[T]:
+        """Everything that is waiting, taken at once."""
+        items = list(self._items)
+        self._items.clear()
+        _wake(self._putter)
+        return items
+
+    def fail(self, error: MailquayError) -> None:
+        """Nothing more will come: the consumer gets what is waiting, then this error."""
+        self._error = self._error or error
+        _wake(self._getter)
+        _wake(self._putter)
+
+    def discard(self) -> None:
+        """The consumer is gone: forget what waits and take everything that still comes."""
+        self._discarding = True
+        self._items.clear()
+        _wake(self._putter)
+
+
+def _wake(waiter: asyncio.Future[None] | None) -> None:
+    if waiter is not None and not waiter.done():
+        waiter.set_result(None)

@@ -1,0 +1,94 @@
+"""One command in flight: where its responses go until the tagged one ends it."""
+
+from __future__ import annotations
+
+import asyncio
+
+from mailquay.backends.imap.channel import Channel
+from mailquay.errors import MailquayError, RemoteProtocolError
+from mailquay.wire.imap.command import Command
+from mailquay.wire.imap.fetch import FetchResponse
+from mailquay.wire.imap.response import LiteralChunk, LiteralEnd, LiteralStart, TaggedResponse, UntaggedResponse
+
+StreamingEvent = UntaggedResponse | LiteralStart | LiteralChunk | LiteralEnd
+SlotEvent = StreamingEvent | TaggedResponse
+
+
+class CommandSlot:
+    """Collects the responses of one command, or passes them on through `channel`.
+
+    A streamed body that nobody streams is put back into its FetchResponse, up to `max_collected_bytes`.
+    """
+
+    def __init__(self, command: Command, channel: Channel[SlotEvent] | None, max_collected_bytes: int) -> None:
+        self.command = command
+        self.channel = channel
+        self.done: asyncio.Future[TaggedResponse] = asyncio.get_running_loop().create_future()
+        self.done.add_done_callback(_mark_retrieved)
+        self.untagged: list[UntaggedResponse] = []
+        self._abandoned = False
+        self._max_collected_bytes = max_collected_bytes
+        self._bodies: list[list[bytes]] = []
+        self._collected_bytes = 0
+
+    async def deliver(self, event: StreamingEvent) -> None:
+        """Take one event. Waits while the consumer of a channel is slow.
+
+        Raises RemoteProtocolError when more is to be collected than allowed.
+        """
+        if self._abandoned:
+            return
+        if self.channel is not None:
+            await self.channel.put(event)
+            return
+        match event:
+            case LiteralStart():
+                self._bodies.append([])
+            case LiteralChunk(data):
+                self._collected_bytes += len(data)
+                if self._collected_bytes > self._max_collected_bytes:
+                    raise RemoteProtocolError(f"more than {self._max_collected_bytes} bytes of bodies in one answer")
+                self._bodies[-1].append(data)
+            case LiteralEnd():
+                pass
+            case FetchResponse():
+                self.untagged.append(self._with_bodies(event) if self._bodies else event)
+            case _:
+                self.untagged.append(event)
+
+    def _with_bodies(self, response: FetchResponse) -> FetchResponse:
+        bodies = iter(self._bodies)
+        sections = tuple(
+            section._replace(data=b"".join(next(bodies))) if section.data is None and section.size_bytes else section
+            for section in response.sections
+        )
+        self._bodies = []
+        return response._replace(sections=sections)
+
+    async def finish(self, response: TaggedResponse) -> None:
+        """Take the tagged response that ends the command."""
+        if self.channel is not None and not self._abandoned:
+            await self.channel.put(response)
+        if not self.done.done():
+            self.done.set_result(response)
+
+    def fail(self, error: MailquayError) -> None:
+        """The connection is gone."""
+        if self.channel is not None:
+            self.channel.fail(error)
+        if not self.done.done():
+            self.done.set_exception(error)
+
+    def abandon(self) -> None:
+        """Nobody waits for this command any more: drop what still comes."""
+        self._abandoned = True
+        self.untagged = []
+        self._bodies = []
+        if self.channel is not None:
+            self.channel.discard()
+
+
+def _mark_retrieved(future: asyncio.Future[TaggedResponse]) -> None:
+    """A command that was abandoned has nobody to read its failure; every other one raises it where it is awaited."""
+    if not future.cancelled():
+        future.exception()
