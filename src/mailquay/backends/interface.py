@@ -37,6 +37,14 @@ class FlagState:
 
 
 @dataclass(frozen=True, slots=True)
+class FetchedSections:
+    """Body sections of one message by their names, raw, and the flags it has now."""
+
+    flags: tuple[str, ...]
+    bodies: Mapping[str, bytes]
+
+
+@dataclass(frozen=True, slots=True)
 class UidMap:
     """Where messages went (COPYUID, RFC 4315 §3): source to destination UIDs under the target's UIDVALIDITY."""
 
@@ -126,8 +134,8 @@ class MailSession(Protocol):
 
     async def fetch_sections(
         self, uids: str, sections: Sequence[str], *, limit_bytes: int | None = None
-    ) -> dict[int, dict[str, bytes]]:
-        """Body sections ("HEADER", "1.2", "") by UID and section, each cut at `limit_bytes`; raw, not decoded."""
+    ) -> dict[int, FetchedSections]:
+        """Body sections ("HEADER", "1.2", "") by UID, each but the header cut at `limit_bytes`; raw, not decoded."""
         ...
 
     def stream_section(self, uid: int, section: str) -> AsyncIterator[bytes]:

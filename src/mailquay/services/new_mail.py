@@ -55,7 +55,8 @@ class NewMail:
             uids = sequence_set([entry.uid for entry in members])
             fetched = await session.fetch_sections(uids, ["HEADER", *sections], limit_bytes=limit)
             for entry in members:
-                bodies = fetched.get(entry.uid, {})
+                sections_of = fetched.get(entry.uid)
+                bodies = sections_of.bodies if sections_of is not None else {}
                 contents[entry.uid] = self._content(mailbox, entry, bodies)
         if self._settings.current("notifyAttachments"):
             for entry in entries:
@@ -86,7 +87,8 @@ class NewMail:
         if not content["headers"]:
             del content["headers"]
         content.pop("specialUse", None)
-        if is_auto_reply(headers):
+        subject = entry.envelope.subject if entry.envelope is not None else None
+        if is_auto_reply(headers.decoded(), subject):
             content["isAutoReply"] = True
         structure = entry.structure
         if structure is not None and self._settings.current("notifyText"):
@@ -112,7 +114,7 @@ class NewMail:
         if not chosen:
             return
         fetched = await session.fetch_sections(str(entry.uid), [part.part for part in chosen])
-        bodies = fetched.get(entry.uid, {})
+        bodies = fetched[entry.uid].bodies if entry.uid in fetched else {}
         shown = {part.part: item for part, item in zip(structure.attachments, content["attachments"], strict=True)}
         for part in chosen:
             if part.part in bodies:

@@ -12,11 +12,12 @@ from mailquay.model.event import EventName, NewEvent
 from mailquay.model.mailbox import Mailbox, MailboxCursor
 from mailquay.model.message import IndexEntry
 from mailquay.model.node import Fence
+from mailquay.services.index_changes import flags_seen, messages_gone
 from mailquay.services.new_mail import NewMail
 from mailquay.services.ports import Clock
 from mailquay.services.presentation import mailbox_event_data
 from mailquay.services.sequences import sequence_set
-from mailquay.services.sync_events import announcement, deleted_event, updated_event
+from mailquay.services.sync_events import announcement
 from mailquay.storage.interface import Pending, Script, Unit
 from mailquay.storage.repositories.fencing import check_fence
 from mailquay.storage.store import Store
@@ -253,24 +254,12 @@ class MailboxSync:
         self, context: SyncContext, mailbox: Mailbox, states: Sequence[FlagState], below_uid: int
     ) -> None:
         """Compare flags with the index and commit the differences with their messageUpdated events."""
-        states = [state for state in states if state.uid < below_uid]
-        if not states:
-            return
-        first, last = min(state.uid for state in states), max(state.uid for state in states)
-        stored = {uid: flags for uid, flags, _ in await self._store.messages.flags(mailbox.number, first, last)}
-        changed = [
-            state for state in states if state.uid in stored and stored[state.uid] != " ".join(sorted(state.flags))
-        ]
-        if not changed:
-            return
-        now_ms = self._clock.now_ms()
-        events = [
-            updated_event(context.account.number, mailbox, state, stored[state.uid].split(), now_ms)
-            for state in changed
-            if not context.silent
-        ]
-        rows = [(state.uid, state.flags, state.modseq, state.labels) for state in changed]
-        await self._commit(context, self._store.messages.update_flags(mailbox.number, rows), events=events)
+        known = [state for state in states if state.uid < below_uid]
+        if known:
+            now_ms = self._clock.now_ms()
+            await self._store.commit(
+                flags_seen(self._store, context.fence, mailbox, known, now_ms, silent=context.silent)
+            )
 
     async def _find_deleted(
         self, session: MailSession, context: SyncContext, mailbox: Mailbox, opened: OpenedMailbox
@@ -288,7 +277,11 @@ class MailboxSync:
         present = set(await session.uids())
         gone = [uid for uid, _, _ in stored if uid not in present]
         for start in range(0, len(gone), _CHANGES_PER_COMMIT):
-            await self._store_deleted(context, mailbox, gone[start : start + _CHANGES_PER_COMMIT])
+            chunk = gone[start : start + _CHANGES_PER_COMMIT]
+            now_ms = self._clock.now_ms()
+            await self._store.commit(
+                messages_gone(self._store, context.fence, mailbox, chunk, now_ms, silent=context.silent)
+            )
         missed = sorted(present - {uid for uid, _, _ in stored})
         cursor = dataclasses.replace(mailbox.cursor, messages=len(stored) - len(gone))
         mailbox = dataclasses.replace(mailbox, cursor=cursor)
@@ -296,12 +289,6 @@ class MailboxSync:
             async for batch in session.fetch_envelopes(sequence_set(missed[start : start + _NEW_BATCH])):
                 mailbox = await self._store_new(session, context, mailbox, batch)
         return mailbox
-
-    async def _store_deleted(self, context: SyncContext, mailbox: Mailbox, gone: Sequence[int]) -> None:
-        now_ms = self._clock.now_ms()
-        events = [deleted_event(context.account.number, mailbox, uid, now_ms) for uid in gone if not context.silent]
-        delete = self._store.messages.delete(mailbox.number, gone)
-        await self._commit(context, delete, events=events)
 
     async def _settle(self, context: SyncContext, mailbox: Mailbox, opened: OpenedMailbox) -> Mailbox:
         """Move the cursor to what the server said when the mailbox was opened."""

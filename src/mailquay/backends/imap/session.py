@@ -13,7 +13,15 @@ from mailquay.backends.imap.mapping import index_entry, shown_flags
 from mailquay.backends.imap.result import CommandResult
 from mailquay.backends.imap.search_terms import search_key
 from mailquay.backends.imap.special_use import with_special_use
-from mailquay.backends.interface import Appended, FlagChange, FlagState, OpenedMailbox, SearchTerms, UidMap
+from mailquay.backends.interface import (
+    Appended,
+    FetchedSections,
+    FlagChange,
+    FlagState,
+    OpenedMailbox,
+    SearchTerms,
+    UidMap,
+)
 from mailquay.errors import CommandRejected, MailboxNotFound, MessageNotFound
 from mailquay.model.mailbox import ListedMailbox, MailboxEvidence
 from mailquay.model.message import IndexEntry
@@ -260,23 +268,26 @@ class ImapSession:
 
     async def fetch_sections(
         self, uids: str, sections: Sequence[str], *, limit_bytes: int | None = None
-    ) -> dict[int, dict[str, bytes]]:
+    ) -> dict[int, FetchedSections]:
         """See MailSession.fetch_sections."""
         partial = (0, limit_bytes) if limit_bytes is not None else None
         named = {_section(name): name for name in sections}
         items: tuple[FetchItem, ...] = (
             FetchAttribute.UID,
+            FetchAttribute.FLAGS,
             *(FetchSection(section, partial=None if name == "HEADER" else partial) for section, name in named.items()),
         )
         result = await self._connection.execute(Fetch(_uids(uids), items))
-        found: dict[int, dict[str, bytes]] = {}
+        found: dict[int, FetchedSections] = {}
         for row in result.all(FetchResponse):
-            if row.uid is None:
+            if row.uid is None or not row.sections:
                 continue
-            bodies = found.setdefault(row.uid, {})
-            for data in row.sections:
-                if data.section in named and data.data is not None:
-                    bodies[named[data.section]] = data.data
+            bodies = {
+                named[data.section]: data.data
+                for data in row.sections
+                if data.section in named and data.data is not None
+            }
+            found[row.uid] = FetchedSections(shown_flags(row.flags or ()), bodies)
         return found
 
     async def stream_section(self, uid: int, section: str) -> AsyncIterator[bytes]:

@@ -13,6 +13,12 @@ UPDATE mailboxes SET uidvalidity = $2, uidnext = $3, highestmodseq = $4, message
     seen_at_ms = $7, seen_epoch = $8
 WHERE number = $1;
 
+-- name: mailbox_count_down
+UPDATE mailboxes SET messages = messages - $2 WHERE number = $1 AND messages IS NOT NULL;
+
+-- name: mailbox_doubt
+UPDATE mailboxes SET seen_at_ms = 0 WHERE number = $1;
+
 -- name: mailbox_update_evidence
 UPDATE mailboxes SET seen_uidvalidity = $2, seen_uidnext = $3, seen_messages = $4, seen_unseen = $5,
     seen_highestmodseq = $6, seen_at_ms = $7, seen_epoch = $8

@@ -17,7 +17,7 @@ UPDATE messages SET flags = $3, modseq = coalesce($4, modseq), labels = coalesce
 WHERE mailbox_number = $1 AND uid = $2;
 
 -- name: message_delete
-DELETE FROM messages WHERE mailbox_number = $1 AND uid = $2;
+DELETE FROM messages WHERE mailbox_number = $1 AND uid = $2 RETURNING uid;
 
 -- name: message_by_uid
 SELECT uid, flags, modseq, internal_date_ms, size_bytes, envelope, structure, email_id, thread_id, labels, error

@@ -88,6 +88,14 @@ class MailboxRepository:
 
         return script
 
+    def doubt(self, number: MailboxNumber) -> Unit[None]:
+        """We changed something there ourselves: what was seen before says nothing any more."""
+
+        def script(_pending: Pending) -> Script[None]:
+            yield Run("mailbox_doubt", (number,))
+
+        return script
+
     def mark_missing(self, number: MailboxNumber, now_ms: int) -> Unit[None]:
         """The server does not list it at the moment; its index is kept for a return."""
 
@@ -156,25 +164,45 @@ class MessageIndex:
         return script
 
     def update_flags(
-        self, mailbox: MailboxNumber, changes: Iterable[tuple[int, Sequence[str], int | None, Sequence[str] | None]]
-    ) -> Unit[None]:
-        """Store new flags: (uid, flags, modseq, labels) each."""
-        rows = [
-            (mailbox, uid, " ".join(sorted(flags)), modseq, None if labels is None else to_json(sorted(labels)))
-            for uid, flags, modseq, labels in changes
-        ]
+        self, mailbox: MailboxNumber, changes: Sequence[tuple[int, Sequence[str], int | None, Sequence[str] | None]]
+    ) -> Unit[dict[int, tuple[str, ...]]]:
+        """Store flags: (uid, flags, modseq, labels) each. Returns, by UID, the former flags of those that changed.
 
-        def script(_pending: Pending) -> Script[None]:
-            yield RunMany("message_update_flags", rows)
+        The comparison is part of the transaction, so that of two who see the same change one alone reports it.
+        """
+
+        def script(_pending: Pending) -> Script[dict[int, tuple[str, ...]]]:
+            if not changes:
+                return {}
+            first, last = min(change[0] for change in changes), max(change[0] for change in changes)
+            rows = yield Run("message_flags", (mailbox, first, last))
+            stored = {row[0]: row[1] for row in rows}
+            before: dict[int, tuple[str, ...]] = {}
+            updates = []
+            for uid, flags, modseq, labels in changes:
+                joined = " ".join(sorted(flags))
+                if uid in stored and stored[uid] != joined:
+                    before[uid] = tuple(stored[uid].split())
+                    shown = None if labels is None else to_json(sorted(labels))
+                    updates.append((mailbox, uid, joined, modseq, shown))
+            if updates:
+                yield RunMany("message_update_flags", updates)
+            return before
 
         return script
 
-    def delete(self, mailbox: MailboxNumber, uids: Iterable[int]) -> Unit[None]:
-        """Drop entries."""
-        rows = [(mailbox, uid) for uid in uids]
+    def delete(self, mailbox: MailboxNumber, uids: Iterable[int]) -> Unit[list[int]]:
+        """Drop entries; returns the UIDs of those that were there."""
+        chosen = sorted(set(uids))
 
-        def script(_pending: Pending) -> Script[None]:
-            yield RunMany("message_delete", rows)
+        def script(_pending: Pending) -> Script[list[int]]:
+            gone: list[int] = []
+            for uid in chosen:
+                if (yield Run("message_delete", (mailbox, uid))):
+                    gone.append(uid)
+            if gone:
+                yield Run("mailbox_count_down", (mailbox, len(gone)))
+            return gone
 
         return script
 

@@ -1,0 +1,49 @@
+"""Changes of flags and deletions as units of work: what changes the index also logs the events, or does neither."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mailquay.backends.interface import FlagState
+from mailquay.model.mailbox import Mailbox
+from mailquay.model.node import Fence
+from mailquay.services.sync_events import deleted_event, updated_event
+from mailquay.storage.interface import Pending, Script, Unit
+from mailquay.storage.repositories.fencing import check_fence
+from mailquay.storage.store import Store
+
+
+def flags_seen(
+    store: Store, fence: Fence, mailbox: Mailbox, states: Sequence[FlagState], now_ms: int, *, silent: bool = False
+) -> Unit[int]:
+    """Messages have these flags now: store the differences with a messageUpdated each; returns how many changed."""
+    update = store.messages.update_flags(
+        mailbox.number, [(state.uid, state.flags, state.modseq, state.labels) for state in states]
+    )
+
+    def script(pending: Pending) -> Script[int]:
+        yield from check_fence(fence)
+        before = yield from update(pending)
+        for state in states:
+            if state.uid in before and not silent:
+                pending.append(updated_event(fence.account, mailbox, state, before[state.uid], now_ms))
+        return len(before)
+
+    return script
+
+
+def messages_gone(
+    store: Store, fence: Fence, mailbox: Mailbox, uids: Sequence[int], now_ms: int, *, silent: bool = False
+) -> Unit[int]:
+    """Messages have left the mailbox: drop those we had, with a messageDeleted each; returns how many."""
+    delete = store.messages.delete(mailbox.number, uids)
+
+    def script(pending: Pending) -> Script[int]:
+        yield from check_fence(fence)
+        gone = yield from delete(pending)
+        for uid in gone:
+            if not silent:
+                pending.append(deleted_event(fence.account, mailbox, uid, now_ms))
+        return len(gone)
+
+    return script
