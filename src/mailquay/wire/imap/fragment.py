@@ -79,6 +79,12 @@ class Fragmenter:
         self.abandon()
         return self._buffer.clear()
 
+    def release(self) -> bytes:
+        """Hand over all bytes received and not consumed."""
+        parts = b"".join(self._parts)
+        self.abandon()
+        return parts + self._buffer.take(len(self._buffer))
+
     def abandon(self) -> None:
         """Drop the message under way, after its synchronising literal was refused."""
         self._parts = []
