@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Protocol
 
+from mailquay.model.account import Account
 from mailquay.model.mailbox import ListedMailbox, MailboxEvidence
 from mailquay.model.message import IndexEntry
+from mailquay.model.submission import Submission
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,4 +261,30 @@ class MailBackend(Protocol):
 
     async def open_watch(self, path: str) -> MailWatch:
         """Connect and log in, for watching one mailbox."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """The submission server took the message: its final reply, and the recipients that it refused before."""
+
+    response: str
+    refused: tuple[str, ...] = ()
+
+
+class Submitter(Protocol):
+    """Hands messages to an account's submission server."""
+
+    async def submit(
+        self,
+        account: Account,
+        submission: Submission,
+        body: AsyncIterator[bytes],
+        before_data: Callable[[], Awaitable[None]],
+    ) -> Receipt:
+        """Send one message. `before_data` is awaited after the recipients were accepted, before DATA goes out.
+
+        Raises SubmissionRejected (permanent or not), SubmissionUncertain when the outcome cannot be known, Unavailable,
+        and whatever `before_data` raises: then the message was not sent.
+        """
         ...

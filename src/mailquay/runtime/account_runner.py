@@ -248,10 +248,6 @@ class AccountRunner:
         self._log.info("account_state", state=status.state.value)
 
     async def _store_status(self, status: AccountStatus, events: Sequence[NewEvent]) -> None:
-        stored = await self._parts.store.accounts.by_number(self._account.number)
-        if stored is not None:
-            # smtp_status belongs to the delivery of mail, which writes it on its own.
-            status = dataclasses.replace(status, smtp_status=stored.status.smtp_status)
         unit = self._parts.store.accounts.update_status(self._account.number, status, self.fence, events)
         await self._parts.store.commit(unit)
         self._status = status

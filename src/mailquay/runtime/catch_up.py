@@ -74,6 +74,7 @@ class CatchUp:
         self._refusals: dict[str, _Refusals] = {}
         self._fill = asyncio.Event()
         self._last_scan: dict[str, float] = {}
+        self._sweep_now = asyncio.Event()
         self._log = _log.bind(account=account.id)
 
     # -- requests --------------------------------------------------------------------------------
@@ -84,6 +85,10 @@ class CatchUp:
             request = self._requests.setdefault(path, _Request())
             request.scan_flags = request.scan_flags or scan_flags
         self._wake.set()
+
+    def nudge_followed(self) -> None:
+        """Have all mailboxes listed and looked at soon."""
+        self._sweep_now.set()
 
     async def now(self, paths: Iterable[str], *, timeout_seconds: float) -> None:
         """Have these mailboxes caught up with, and wait until it is done.
@@ -153,8 +158,10 @@ class CatchUp:
         """Look at the mailboxes that are not watched, at intervals."""
         interval = self._config.imap_sweep_interval_seconds
         # The first sweep comes at a random time, so that accounts that connected together do not sweep together.
-        await asyncio.sleep(interval * random.uniform(0.2, 1.0))  # noqa: S311
+        pause = interval * random.uniform(0.2, 1.0)  # noqa: S311
         while True:
+            asked = await self._pause_before_sweep(pause)
+            pause = interval
             async with self._pool.borrow(timeout_seconds=self._config.imap_command_timeout_seconds) as session:
                 await self._listing.refresh(session, self._account, self._fence)
                 mailboxes = [box for box in await self._followed() if box.listing.path != self._watched]
@@ -164,9 +171,20 @@ class CatchUp:
                 if evidence is None:
                     continue
                 observed = await self._listing.observe(mailbox, evidence, self._fence)
-                if not observed.current or self._scan_due(mailbox):
+                if asked or not observed.current or self._scan_due(mailbox):
                     self.nudge([mailbox.listing.path], scan_flags=True)
-            await asyncio.sleep(interval)
+            if asked:
+                self.nudge([self._watched], scan_flags=True)
+
+    async def _pause_before_sweep(self, seconds: float) -> bool:
+        """Wait until the next sweep is due; True when somebody asked for it before."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._sweep_now.wait()
+        except TimeoutError:
+            return False
+        self._sweep_now.clear()
+        return True
 
     async def fill_envelopes(self) -> None:
         """Fill in the envelopes that the first sync left out, newest first, in pauses of other work."""

@@ -83,6 +83,25 @@ class Supervisor:
 
     # -- for requests ------------------------------------------------------------------------------
 
+    @property
+    def node_id(self) -> str:
+        """This node."""
+        return self._membership.id
+
+    def reconnect(self, number: int) -> None:
+        """Give an account new connections at once.
+
+        Raises NotOperational when this node does not own it.
+        """
+        self.runner(number).retry_now()
+
+    def sync(self, number: int) -> None:
+        """Have every mailbox of an account looked at soon.
+
+        Raises NotOperational when this node does not own it, or it is not connected.
+        """
+        self.runner(number).catch_up.nudge_followed()
+
     def runner(self, number: int) -> AccountRunner:
         """The runner of an owned account.
 

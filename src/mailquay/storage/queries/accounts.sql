@@ -9,6 +9,12 @@ WHERE number = $1 RETURNING revision;
 -- name: account_update_status
 UPDATE accounts SET state = $2, status = $3 WHERE number = $1 RETURNING number;
 
+-- name: account_status sqlite
+SELECT state, status FROM accounts WHERE number = $1;
+
+-- name: account_status postgres
+SELECT state, status FROM accounts WHERE number = $1 FOR UPDATE;
+
 -- name: account_lock sqlite
 SELECT number, id, profile, private, state, status, revision, created_ms FROM accounts WHERE id = $1;
 

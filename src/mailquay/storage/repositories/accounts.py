@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from mailquay.errors import InvalidRequest
@@ -196,10 +196,25 @@ class AccountRepository:
         def script(pending: Pending) -> Script[None]:
             if fence is not None:
                 yield from check_fence(fence)
-            rows = yield Run("account_update_status", (number, status.state.value, to_json(status)))
+            rows = yield Run("account_status", (number,))
+            if not rows:
+                return
+            # How sending goes is written by `update_smtp_status` alone.
+            kept = dataclasses.replace(status, smtp_status=from_json(rows[0][1], AccountStatus).smtp_status)
+            yield Run("account_update_status", (number, status.state.value, to_json(kept)))
+            for event in events:
+                pending.append(event)
+
+        return script
+
+    def update_smtp_status(self, number: AccountNumber, smtp_status: Mapping[str, object]) -> Unit[None]:
+        """Store how the last submission went."""
+
+        def script(_pending: Pending) -> Script[None]:
+            rows = yield Run("account_status", (number,))
             if rows:
-                for event in events:
-                    pending.append(event)
+                status = dataclasses.replace(from_json(rows[0][1], AccountStatus), smtp_status=smtp_status)
+                yield Run("account_update_status", (number, rows[0][0], to_json(status)))
 
         return script
 

@@ -1,0 +1,266 @@
+"""Deliver an account's submissions: each is sent once, or known to be uncertain."""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+import structlog
+
+from mailquay.backends.interface import FlagChange, Receipt, Submitter
+from mailquay.errors import (
+    BackendError,
+    InvalidRequest,
+    MailquayError,
+    SubmissionRejected,
+    SubmissionUncertain,
+)
+from mailquay.mime.raw import RawMessage
+from mailquay.model.account import Account, AccountNumber
+from mailquay.model.event import EventName, NewEvent
+from mailquay.model.node import Fence
+from mailquay.model.submission import Phase, Submission
+from mailquay.services.identifiers import parse_message_id
+from mailquay.services.mailboxes import MailboxService
+from mailquay.services.ports import Clock, Counter, MailAccess
+from mailquay.services.settings import SettingsService
+from mailquay.services.submission_events import delivery_error, failure, sent, smtp_status
+from mailquay.storage.interface import Unit, run_together
+from mailquay.storage.store import Store
+
+_log = structlog.get_logger(__name__)
+_BATCH = 20
+_LONGEST_PAUSE_MS = 3600 * 1000
+_HEADER_END = b"\r\n\r\n"
+_OWN_COPY_HOSTS = ("gmail.com", "googlemail.com", "outlook.com", "office365.com")
+_SESSION_SECONDS = 30.0
+
+
+class DeliveryService:
+    """The worker of the outbox, run by the node that owns the account."""
+
+    def __init__(
+        self,
+        store: Store,
+        settings: SettingsService,
+        submitter: Submitter,
+        access: MailAccess,
+        mailboxes: MailboxService,
+        clock: Clock,
+        counter: Counter,
+        *,
+        backoff_seconds: float,
+    ) -> None:
+        self._store = store
+        self._settings = settings
+        self._submitter = submitter
+        self._access = access
+        self._mailboxes = mailboxes
+        self._clock = clock
+        self._counter = counter
+        self._backoff_seconds = backoff_seconds
+
+    async def deliver(self, account_number: AccountNumber) -> float | None:
+        """Send what is due; returns after how many seconds to be called again, None when nothing waits."""
+        while True:
+            if await self._settings.is_paused("submit"):
+                return None
+            account = await self._store.accounts.by_number(account_number)
+            if account is None:
+                return None
+            due = await self._store.outbox.due(account_number, self._clock.now_ms(), _BATCH)
+            for submission in due:
+                await self._attempt(account, submission, self._access.fence(account_number))
+            if due:
+                continue
+            next_ms = await self._store.outbox.next_due_ms(account_number)
+            return None if next_ms is None else max(0.0, (next_ms - self._clock.now_ms()) / 1000)
+
+    async def _attempt(self, account: Account, submission: Submission, fence: Fence) -> None:
+        async def before_data() -> None:
+            begin = self._store.outbox.begin_data(submission, fence, {"status": "smtp-starting"})
+            if not await self._store.commit(begin):
+                raise _Withdrawn
+
+        log = _log.bind(account=account.id, queue_id=submission.queue_id)
+        try:
+            body = wire_body(self._store.outbox.body(submission.queue_id))
+            receipt = await self._submitter.submit(account, submission, body, before_data)
+        except _Withdrawn:
+            log.info("submission_withdrawn")
+        except SubmissionUncertain as error:
+            log.error("submission_uncertain", error=error.message)
+            await self._uncertain(submission, fence, error)
+        except (BackendError, InvalidRequest) as error:
+            await self._failed(account, submission, fence, error)
+        else:
+            log.info("submission_sent", response=receipt.response)
+            await self._sent(account, submission, fence, receipt)
+
+    # -- outcomes --------------------------------------------------------------------------------
+
+    async def _sent(self, account: Account, submission: Submission, fence: Fence, receipt: Receipt) -> None:
+        now_ms = self._clock.now_ms()
+        self._counter.count("submit:success")
+        copy = await self._copy_for_sent(account, submission)
+        events = [NewEvent(account.number, EventName.MESSAGE_SENT, now_ms, *sent(submission, receipt))]
+        status = self._store.accounts.update_smtp_status(account.number, smtp_status(now_ms, receipt.response))
+        settle: Unit[Any]
+        if await self._settings.get("queueKeep"):
+            progress = {"status": "submitted", "response": receipt.response, "messageId": submission.message_id}
+            kept = dataclasses.replace(
+                submission,
+                phase=Phase.SENT,
+                next_attempt_ms=None,
+                attempts_made=submission.attempts_made + 1,
+                progress=progress,
+            )
+            settle = self._store.outbox.record(kept, fence, events, keep_body=False, settled_ms=now_ms)
+        else:
+            settle = self._store.outbox.settle_and_remove(submission, fence, events)
+        await self._store.commit(run_together(settle, status))
+        await self._file_copy(account, submission, copy)
+        await self._flag_reference(account, submission)
+
+    async def _uncertain(self, submission: Submission, fence: Fence, error: SubmissionUncertain) -> None:
+        """Nobody knows whether it was sent: it stays as it is, for people to see."""
+        now_ms = self._clock.now_ms()
+        self._counter.count("submit:fail")
+        progress = {"status": "error", "error": {"message": error.message, "code": error.code}}
+        doubtful = dataclasses.replace(
+            submission,
+            phase=Phase.UNCERTAIN,
+            next_attempt_ms=None,
+            attempts_made=submission.attempts_made + 1,
+            progress=progress,
+        )
+        data = delivery_error(doubtful, error, None)
+        events = [NewEvent(submission.account, EventName.MESSAGE_DELIVERY_ERROR, now_ms, *data)]
+        await self._store.commit(self._store.outbox.record(doubtful, fence, events, keep_body=True, settled_ms=None))
+
+    async def _failed(self, account: Account, submission: Submission, fence: Fence, error: MailquayError) -> None:
+        now_ms = self._clock.now_ms()
+        self._counter.count("submit:fail")
+        made = submission.attempts_made + 1
+        final = is_permanent(error) or made >= submission.attempts
+        next_ms = None if final else now_ms + self._pause_ms(made)
+        _log.warning(
+            "submission_failed",
+            account=account.id,
+            queue_id=submission.queue_id,
+            code=error.code,
+            error=error.message,
+            final=final,
+        )
+        tried = dataclasses.replace(
+            submission,
+            phase=Phase.FAILED if final else Phase.QUEUED,
+            next_attempt_ms=next_ms,
+            attempts_made=made,
+            progress=_error_progress(error),
+        )
+        data = delivery_error(submission, error, next_ms)
+        events = [NewEvent(account.number, EventName.MESSAGE_DELIVERY_ERROR, now_ms, *data)]
+        if final:
+            events.append(NewEvent(account.number, EventName.MESSAGE_FAILED, now_ms, *failure(submission, error)))
+        record = self._store.outbox.record(
+            tried, fence, events, keep_body=not final, settled_ms=now_ms if final else None
+        )
+        status = self._store.accounts.update_smtp_status(account.number, smtp_status(now_ms, None, error))
+        await self._store.commit(run_together(record, status))
+
+    def _pause_ms(self, attempts_made: int) -> int:
+        pause = self._backoff_seconds * 1000 * 2.0 ** min(attempts_made - 1, 20)
+        return int(min(pause, _LONGEST_PAUSE_MS) * random.uniform(0.8, 1.2))  # noqa: S311  (spreading load)
+
+    # -- afterwards ------------------------------------------------------------------------------
+
+    async def _copy_for_sent(self, account: Account, submission: Submission) -> bytes | None:
+        """The message as it is to be filed, read before it is dropped; None when no copy is wanted."""
+        wanted = submission.options.copy
+        if wanted is None:
+            wanted = account.profile.copy is not False
+            host = (account.profile.smtp.host or "").lower() if account.profile.smtp else ""
+            if any(host == name or host.endswith(f".{name}") for name in _OWN_COPY_HOSTS):
+                wanted = False
+        if not wanted or not account.profile.has_imap:
+            return None
+        return b"".join([chunk async for chunk in self._store.outbox.body(submission.queue_id)])
+
+    async def _file_copy(self, account: Account, submission: Submission, copy: bytes | None) -> None:
+        """APPEND to the sent mailbox; the message is out already, so a failure is logged and no more."""
+        if copy is None:
+            return
+        try:
+            path = submission.options.sent_mail_path or "\\Sent"
+            mailbox = await self._mailboxes.find(account, path)
+            async with self._access.session(account, timeout_seconds=_SESSION_SECONDS) as session:
+                await session.append(mailbox.listing.path, _chunks(copy), len(copy), flags=["\\Seen"])
+            self._access.nudge(account.number, [mailbox.listing.path])
+        except MailquayError as error:
+            _log.warning("sent_copy_not_filed", account=account.id, queue_id=submission.queue_id, error=error.message)
+
+    async def _flag_reference(self, account: Account, submission: Submission) -> None:
+        """\\Answered (and $Forwarded) on the message that was answered; a failure is logged and no more."""
+        reference = submission.options.reference
+        if reference is None:
+            return
+        try:
+            ref = parse_message_id(reference.message_id)
+            mailbox = await self._store.mailboxes.get(ref.mailbox)
+            if mailbox is None or mailbox.account != account.number:
+                return
+            path = mailbox.listing.path
+            async with self._access.session(account, path=path, timeout_seconds=_SESSION_SECONDS) as session:
+                await session.open_mailbox(path, writable=True)
+                await session.store_flags(str(ref.uid), FlagChange.ADD, reference.flags)
+            self._access.nudge(account.number, [path])
+        except MailquayError as error:
+            _log.warning("reference_not_flagged", account=account.id, queue_id=submission.queue_id, error=error.message)
+
+
+class _Withdrawn(Exception):
+    """The submission was deleted while its recipients were being announced."""
+
+
+def is_permanent(error: MailquayError) -> bool:
+    """Whether no further attempt makes sense."""
+    if isinstance(error, SubmissionRejected):
+        return error.permanent
+    return isinstance(error, InvalidRequest)
+
+
+def _error_progress(error: MailquayError) -> Mapping[str, Any]:
+    shown: dict[str, Any] = {"message": error.message, "code": error.code}
+    if isinstance(error, SubmissionRejected) and error.reply_code is not None:
+        shown["statusCode"] = error.reply_code
+    return {"status": "error", "error": shown, "networkRouting": None}
+
+
+async def wire_body(body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """The stored message as it goes out: without Bcc, which recipients must never see (RFC 5322 §3.6.3)."""
+    head, in_header = b"", True
+    async for chunk in body:
+        if not in_header:
+            yield chunk
+            continue
+        head += chunk
+        end = head.find(_HEADER_END)
+        if end >= 0:
+            in_header = False
+            yield _without_bcc(head[: end + 2]) + head[end + 2 :]
+    if in_header and head:
+        yield _without_bcc(head)
+
+
+def _without_bcc(header: bytes) -> bytes:
+    message = RawMessage.read(header)
+    message.remove("Bcc", "Resent-Bcc")
+    return b"".join(segment for _, segment in message.fields)
+
+
+async def _chunks(data: bytes) -> AsyncIterator[bytes]:
+    for start in range(0, len(data), 64 * 1024):
+        yield data[start : start + 64 * 1024]

@@ -1,0 +1,314 @@
+"""Reading messages: pages from the index while it is current, details and texts from the server."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+from mailquay.backends.interface import FlagChange, MailSession
+from mailquay.errors import MessageNotFound, NotOperational
+from mailquay.mime.header import parse_header
+from mailquay.mime.transfer import decoder_for
+from mailquay.model.account import Account, AccountState
+from mailquay.model.mailbox import Mailbox
+from mailquay.model.message import Attachment, IndexEntry, MessageRef, Structure
+from mailquay.services import identifiers, presentation
+from mailquay.services.body_source import needs_source, read_source
+from mailquay.services.index_changes import flags_seen
+from mailquay.services.mailboxes import MailboxService
+from mailquay.services.message_html import present_html
+from mailquay.services.message_request import Download, ReadOptions
+from mailquay.services.message_text import assemble, fetch_limit_bytes, wanted_parts
+from mailquay.services.ports import Clock, MailAccess
+from mailquay.services.sequences import sequence_set
+from mailquay.storage.repositories.fencing import fenced
+from mailquay.storage.store import Store
+
+_FRESH_MS = 1000
+_MAX_DOWNLOAD_BYTES = 250 * 1024 * 1024
+
+
+class MessageReader:
+    """What only reads. Ids of other accounts' messages are unknown ids here."""
+
+    def __init__(self, store: Store, access: MailAccess, mailboxes: MailboxService, clock: Clock) -> None:
+        self._store = store
+        self._access = access
+        self._mailboxes = mailboxes
+        self._clock = clock
+
+    # -- pages -----------------------------------------------------------------------------------
+
+    async def needs_owner(self, account: Account, path: str) -> bool:
+        """Whether a page of this mailbox can be answered only by the node that owns the account."""
+        return not self._fresh(account, await self._mailboxes.find(account, path))
+
+    def _fresh(self, account: Account, mailbox: Mailbox) -> bool:
+        """Whether the index is known to be what the server has now: watched, or looked at within the last second."""
+        if account.status.state is not AccountState.CONNECTED or not mailbox.current:
+            return False
+        if mailbox.evidence_at_ms == 0:
+            return False
+        if mailbox.listing.path == watched_path(account):
+            return True
+        return self._clock.now_ms() - mailbox.evidence_at_ms < _FRESH_MS
+
+    async def page(
+        self, account: Account, *, path: str, page: int, page_size: int, timeout_seconds: float
+    ) -> dict[str, Any]:
+        """One page, newest first.
+
+        Raises MailboxNotFound, NotOperational, Unavailable.
+        """
+        mailbox = await self._mailboxes.find(account, path)
+        if not self._fresh(account, mailbox) and account.status.state is AccountState.CONNECTED:
+            await self._access.catch_up(account.number, [mailbox.listing.path], timeout_seconds=timeout_seconds)
+            mailbox = await self._mailboxes.find(account, path)
+        if mailbox.cursor is None or account.status.state is not AccountState.CONNECTED:
+            total, entries = await self._live_page(account, mailbox, page, page_size, timeout_seconds)
+        else:
+            total = mailbox.cursor.messages
+            entries = await self._store.messages.page(mailbox.number, limit=page_size, offset=page * page_size)
+            entries = await self._with_envelopes(account, mailbox, entries, timeout_seconds)
+        pages = max(1, math.ceil(total / page_size))
+        return {
+            "total": total,
+            "page": page,
+            "pages": pages,
+            "nextPageCursor": identifiers.encode_cursor(page + 1) if page + 1 < pages else None,
+            "prevPageCursor": identifiers.encode_cursor(min(page, pages) - 1) if page > 0 else None,
+            "messages": [presentation.message_entry(mailbox.number, entry) for entry in entries],
+        }
+
+    async def _live_page(
+        self, account: Account, mailbox: Mailbox, page: int, page_size: int, timeout_seconds: float
+    ) -> tuple[int, list[IndexEntry]]:
+        """While the first sync is still at work, the server is asked."""
+        async with self._access.session(account, path=mailbox.listing.path, timeout_seconds=timeout_seconds) as session:
+            await session.open_mailbox(mailbox.listing.path)
+            uids = await session.uids()
+            chosen = sorted(uids, reverse=True)[page * page_size : (page + 1) * page_size]
+            return len(uids), await _fetch_entries(session, chosen)
+
+    async def _with_envelopes(
+        self, account: Account, mailbox: Mailbox, entries: list[IndexEntry], timeout_seconds: float
+    ) -> list[IndexEntry]:
+        """Entries whose envelopes are still to be filled in are fetched for the page that was asked for."""
+        missing = [entry.uid for entry in entries if entry.envelope is None and entry.error is None]
+        if not missing:
+            return entries
+        async with self._opened(account, mailbox, timeout_seconds) as session:
+            fetched = await _fetch_entries(session, missing)
+        fence = self._access.fence(account.number)
+        await self._store.commit(fenced(fence, self._store.messages.put(mailbox.number, fetched)))
+        known = {entry.uid: entry for entry in fetched}
+        return [known.get(entry.uid, entry) for entry in entries]
+
+    # -- one message -----------------------------------------------------------------------------
+
+    async def get(
+        self, account: Account, message_id: str, options: ReadOptions, *, timeout_seconds: float
+    ) -> dict[str, Any]:
+        """A message with its headers, and its texts as the options say.
+
+        Raises MessageNotFound, NotOperational, Unavailable.
+        """
+        mailbox, ref = await self._locate(account, message_id)
+        text_type = "*" if options.web_safe_html or options.pre_process_html else options.text_type
+        async with self._opened(account, mailbox, timeout_seconds) as session:
+            entry = await self._entry(session, mailbox, ref)
+            structure = entry.structure or Structure()
+            parts = wanted_parts(structure, text_type) if text_type else []
+            sections = ["HEADER", *(part.part for part in parts)]
+            limit = fetch_limit_bytes(options.max_characters)
+            fetched = (await session.fetch_sections(str(ref.uid), sections, limit_bytes=limit)).get(ref.uid)
+            if fetched is None:
+                raise MessageNotFound("the message is not there any more")
+            flags, bodies = fetched.flags, dict(fetched.bodies)
+            if text_type and needs_source(structure):
+                source = await read_source(session, ref.uid)
+                structure, more = source.structure, source.bodies(text_type)
+                bodies.update(more)
+            if options.mark_as_seen and "\\Seen" not in flags:
+                flags = await self._mark_seen(session, account, mailbox, ref)
+            entry = dataclasses.replace(entry, structure=structure, flags=flags)
+            shown = presentation.message_details(
+                mailbox.number, entry, parse_header(bodies.get("HEADER", b"")).decoded(), mailbox.listing
+            )
+            if text_type:
+                text = assemble(structure, bodies, text_type, options.max_characters)
+                shown["text"] |= {
+                    key: value for key, value in (("plain", text.plain), ("html", text.html)) if value is not None
+                }
+                shown["text"]["hasMore"] = text.has_more
+                await present_html(session, ref.uid, structure, shown["text"], options)
+        return shown
+
+    async def _mark_seen(
+        self, session: MailSession, account: Account, mailbox: Mailbox, ref: MessageRef
+    ) -> tuple[str, ...]:
+        states = await session.store_flags(str(ref.uid), FlagChange.ADD, ["\\Seen"])
+        fence = self._access.fence(account.number)
+        await self._store.commit(flags_seen(self._store, fence, mailbox, states, self._clock.now_ms()))
+        return next((state.flags for state in states if state.uid == ref.uid), ("\\Seen",))
+
+    async def text(
+        self,
+        account: Account,
+        text_id: str,
+        *,
+        text_type: str,
+        max_characters: int | None,
+        web_safe_html: bool,
+        timeout_seconds: float,
+    ) -> dict[str, Any]:
+        """The texts of a message by their id.
+
+        Raises MessageNotFound, NotOperational, Unavailable.
+        """
+        wanted = identifiers.parse_text_id(text_id)
+        mailbox, ref = await self._locate(account, text_id)
+        kinds = "*" if web_safe_html else text_type
+        async with self._opened(account, mailbox, timeout_seconds) as session:
+            entry = await self._entry(session, mailbox, ref)
+            structure = entry.structure or Structure()
+            named = {*wanted.plain, *wanted.html}
+            parts = [part for part in wanted_parts(structure, kinds) if part.part in named]
+            bodies: dict[str, bytes] = {}
+            if parts:
+                limit = fetch_limit_bytes(max_characters)
+                fetched = await session.fetch_sections(str(ref.uid), [part.part for part in parts], limit_bytes=limit)
+                if ref.uid not in fetched:
+                    raise MessageNotFound("the message is not there any more")
+                bodies = dict(fetched[ref.uid].bodies)
+            elif needs_source(structure):
+                source = await read_source(session, ref.uid)
+                structure, bodies = source.structure, source.bodies(kinds)
+            text = assemble(structure, bodies, kinds, max_characters)
+            shown: dict[str, Any] = {"hasMore": text.has_more}
+            if text.plain is not None:
+                shown["plain"] = text.plain
+            if text.html is not None:
+                shown["html"] = text.html
+            if web_safe_html:
+                await present_html(session, ref.uid, structure, shown, ReadOptions(pre_process_html=True))
+                if shown.get("webSafe"):
+                    shown.pop("plain", None)
+        return shown
+
+    # -- downloads -------------------------------------------------------------------------------
+
+    @asynccontextmanager
+    async def attachment(
+        self, account: Account, attachment_id: str, *, timeout_seconds: float
+    ) -> AsyncIterator[Download]:
+        """One part of a message, decoded as it streams.
+
+        Raises MessageNotFound, NotOperational, Unavailable.
+        """
+        _, part_number = identifiers.parse_attachment_id(attachment_id)
+        mailbox, ref = await self._locate(account, attachment_id)
+        async with self._opened(account, mailbox, timeout_seconds) as session:
+            entry = await self._entry(session, mailbox, ref)
+            structure = entry.structure or Structure()
+            if needs_source(structure):
+                source = await read_source(session, ref.uid)
+                yield source.download(part_number)
+                return
+            part = next((item for item in structure.attachments if item.part == part_number), None)
+            if part is None:
+                raise MessageNotFound("the message has no such attachment")
+            raw = await _started(session.stream_section(ref.uid, part.part))
+            yield Download(part.content_type, part.filename, _decoded(raw, part))
+
+    @asynccontextmanager
+    async def source(self, account: Account, message_id: str, *, timeout_seconds: float) -> AsyncIterator[Download]:
+        """The whole message as the server holds it.
+
+        Raises MessageNotFound, NotOperational, Unavailable.
+        """
+        mailbox, ref = await self._locate(account, message_id)
+        async with self._opened(account, mailbox, timeout_seconds) as session:
+            chunks = await _started(session.stream_section(ref.uid, ""))
+            yield Download("message/rfc822", None, _limited(chunks))
+
+    # -- finding ---------------------------------------------------------------------------------
+
+    async def _locate(self, account: Account, public_id: str) -> tuple[Mailbox, MessageRef]:
+        ref = identifiers.parse_message_id(public_id)
+        mailbox = await self._store.mailboxes.get(ref.mailbox)
+        if mailbox is None or mailbox.account != account.number or ref.uid == 0:
+            raise MessageNotFound("there is no such message")
+        if not account.profile.has_imap:
+            raise NotOperational("the account has no mailbox", code="NotSyncing", state=account.status.state.value)
+        return mailbox, ref
+
+    @asynccontextmanager
+    async def _opened(
+        self, account: Account, mailbox: Mailbox, timeout_seconds: float, *, writable: bool = False
+    ) -> AsyncIterator[MailSession]:
+        """A session that has the mailbox open, under the UIDVALIDITY that our ids stand for."""
+        path = mailbox.listing.path
+        async with self._access.session(account, path=path, timeout_seconds=timeout_seconds) as session:
+            if session.selected != path or writable:
+                opened = await session.open_mailbox(path, writable=writable)
+                if mailbox.cursor is not None and (opened.uidvalidity or 0) != mailbox.cursor.uidvalidity:
+                    self._access.nudge(account.number, [path])
+                    raise MessageNotFound("the mailbox was replaced by another one on the server")
+            yield session
+
+    async def _entry(self, session: MailSession, mailbox: Mailbox, ref: MessageRef) -> IndexEntry:
+        entry = await self._store.messages.get(mailbox.number, ref.uid)
+        if entry is not None and entry.structure is not None:
+            return entry
+        for fetched in await _fetch_entries(session, [ref.uid]):
+            if fetched.uid == ref.uid:
+                return fetched
+        raise MessageNotFound("there is no such message")
+
+
+def watched_path(account: Account) -> str:
+    """The mailbox that is watched: INBOX, or the first that the account names."""
+    first = account.profile.path[0] if account.profile.path else "*"
+    return "INBOX" if first == "*" or first.startswith("\\") else first
+
+
+async def _fetch_entries(session: MailSession, uids: Sequence[int]) -> list[IndexEntry]:
+    entries: list[IndexEntry] = []
+    if uids:
+        async for batch in session.fetch_envelopes(sequence_set(uids)):
+            entries.extend(batch)
+    return sorted(entries, key=lambda entry: -entry.uid)
+
+
+async def _started(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """The same stream once its first bytes are there, so that a missing part is an error and not a broken download."""
+    first = await anext(chunks, b"")
+
+    async def rest() -> AsyncIterator[bytes]:
+        yield first
+        async for chunk in chunks:
+            yield chunk
+
+    return rest()
+
+
+async def _decoded(chunks: AsyncIterator[bytes], part: Attachment) -> AsyncIterator[bytes]:
+    decoder = decoder_for(part.encoding)
+    async for chunk in _limited(chunks):
+        if decoded := decoder.feed(chunk):
+            yield decoded
+    if tail := decoder.finish():
+        yield tail
+
+
+async def _limited(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    received = 0
+    async for chunk in chunks:
+        received += len(chunk)
+        if received > _MAX_DOWNLOAD_BYTES:
+            return
+        yield chunk

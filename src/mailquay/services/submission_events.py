@@ -1,0 +1,88 @@
+"""What the events of a delivery say, in their public form: facts to keep (ids, codes), and contents with addresses."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from mailquay.backends.interface import Receipt
+from mailquay.errors import MailquayError, SubmissionRejected
+from mailquay.model.submission import Submission
+from mailquay.services.presentation import iso
+
+FactsAndContent = tuple[Mapping[str, Any], Mapping[str, Any]]
+
+
+def _envelope(submission: Submission) -> dict[str, Any]:
+    return {"from": submission.envelope.reverse_path, "to": list(submission.envelope.recipients)}
+
+
+def sent(submission: Submission, receipt: Receipt) -> FactsAndContent:
+    """messageSent."""
+    facts: dict[str, Any] = {
+        "messageId": submission.message_id,
+        "response": receipt.response,
+        "queueId": submission.queue_id,
+    }
+    content = facts | {"envelope": _envelope(submission), "networkRouting": None}
+    if receipt.refused:
+        content["refused"] = list(receipt.refused)
+    return facts, content
+
+
+def delivery_error(submission: Submission, error: MailquayError, next_attempt_ms: int | None) -> FactsAndContent:
+    """messageDeliveryError: one attempt failed; `job.nextAttempt` is false when it was the last."""
+    facts: dict[str, Any] = {
+        "queueId": submission.queue_id,
+        "messageId": submission.message_id,
+        "errorCode": error.code,
+    }
+    content: dict[str, Any] = {
+        "queueId": submission.queue_id,
+        "envelope": _envelope(submission),
+        "messageId": submission.message_id,
+        "error": error.message,
+        "errorCode": error.code,
+    }
+    if isinstance(error, SubmissionRejected):
+        said = {
+            "smtpResponse": error.response,
+            "smtpResponseCode": error.reply_code,
+            "smtpCommand": error.command,
+        }
+        content |= {key: value for key, value in said.items() if value is not None}
+    content["networkRouting"] = None
+    content["job"] = {
+        "id": submission.queue_id,
+        "attemptsMade": submission.attempts_made,
+        "attempts": submission.attempts,
+        "nextAttempt": iso(next_attempt_ms) if next_attempt_ms is not None else False,
+    }
+    return facts, content
+
+
+def failure(submission: Submission, error: MailquayError) -> FactsAndContent:
+    """messageFailed: no further attempt."""
+    facts: dict[str, Any] = {"messageId": submission.message_id, "queueId": submission.queue_id}
+    first_line = error.message.splitlines()[0] if error.message else error.code
+    return facts, facts | {"error": f"Error: {first_line}", "networkRouting": None}
+
+
+def smtp_status(now_ms: int, response: str | None, error: MailquayError | None = None) -> Mapping[str, Any]:
+    """How the last submission went, as the account shows it."""
+    if error is None:
+        return {"created": iso(now_ms), "status": "ok", "response": response}
+    status: dict[str, Any] = {
+        "created": iso(now_ms),
+        "status": "error",
+        "description": error.message,
+        "code": error.code,
+        "networkRouting": None,
+    }
+    if isinstance(error, SubmissionRejected):
+        status["response"] = error.response or error.message
+        if error.reply_code is not None:
+            status["responseCode"] = error.reply_code
+        if error.command is not None:
+            status["command"] = error.command
+    return status
