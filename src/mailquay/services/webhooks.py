@@ -230,7 +230,11 @@ class WebhookService:
         now_ms = self._clock.now_ms()
         event, attempts_made = events[0], cursor.attempts_made + 1
         since_ms = cursor.failing_since_ms if cursor.failing_since_ms is not None else now_ms
-        if failure.permanent or await self._give_up(account, target, events, attempts_made, since_ms, now_ms):
+        park = failure.permanent or await self._give_up(account, target, events, attempts_made, since_ms, now_ms)
+        if park and not failure.permanent and await self._post(target, event, attempts_made) is None:
+            # The receiver came back between two of our looks at it.
+            return WebhookCursor(sequence=event.sequence), None
+        if park:
             await self._flag(account, event, target, failure, now_ms)
             parked = ParkedDelivery(event.position, target.url, attempts_made, failure.message, now_ms)
             return WebhookCursor(sequence=event.sequence), parked
