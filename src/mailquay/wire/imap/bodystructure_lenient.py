@@ -11,6 +11,7 @@ from mailquay.wire.imap.leniency import Leniency
 from mailquay.wire.imap.lexer import Atom, Node, Reader
 
 _MIN_LEAF_FIELDS = 7
+_MAX_DIGITS = 19
 
 
 def lower_name(raw: bytes) -> str:
@@ -124,15 +125,14 @@ def _number(node: Node, r: Reader) -> int:
 
 def parse_lenient_number(raw: bytes, r: Reader) -> int:
     """Read a number that may be written as a float. Raises RemoteProtocolError when it is none at all."""
-    if raw.isdigit() and len(raw) < 19:
-        return int(raw)
     try:
-        value = float(raw)
+        value = int(raw) if raw.isdigit() and len(raw) <= _MAX_DIGITS else float(raw)
     except ValueError as error:
         raise RemoteProtocolError(f"not a number: {raw[:40]!r}") from error
     if not 0 <= value < 2**63:
         raise RemoteProtocolError(f"number out of range: {raw[:40]!r}")
-    r.note(Leniency.NUMBER_FLOATING)
+    if isinstance(value, float):
+        r.note(Leniency.NUMBER_FLOATING)
     return int(value)
 
 

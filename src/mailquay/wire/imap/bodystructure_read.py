@@ -15,14 +15,14 @@ from mailquay.wire.imap.bodystructure_lenient import body_from_node, lower_name
 from mailquay.wire.imap.envelope import read_envelope
 from mailquay.wire.imap.lexer import Reader, unescape
 
-_Q = rb'"([^"\\]*+(?:\\.[^"\\]*+)*+)"'
-_QU = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
+_Q = rb'"([^"\\\r\n]*+(?:\\.[^"\\\r\n]*+)*+)"'
+_QU = rb'"[^"\\\r\n]*+(?:\\.[^"\\\r\n]*+)*+"'
 _NQ = rb"(?:NIL|" + _Q + rb")"
 _NQU = rb"(?:NIL|" + _QU + rb")"
-_NAME = rb'"([^"\\]*+)"'
-_NAME_U = rb'"[^"\\]*+"'
-_PARAMETERS_U = rb'(?:NIL|\((?:"[^"\\]*+" ' + _QU + rb" ?)*+\))"
-_PARAMETERS = rb'(?:NIL|\(((?:"[^"\\]*+" ' + _QU + rb" ?)*+)\))"
+_NAME = rb'"([^"\\\r\n]*+)"'
+_NAME_U = rb'"[^"\\\r\n]*+"'
+_PARAMETERS_U = rb'(?:NIL|\((?:"[^"\\\r\n]*+" ' + _QU + rb" ?)*+\))"
+_PARAMETERS = rb'(?:NIL|\(((?:"[^"\\\r\n]*+" ' + _QU + rb" ?)*+)\))"
 _DISPOSITION_U = rb"(?:NIL|\(" + _NAME_U + rb" " + _PARAMETERS_U + rb"\))"
 _DISPOSITION = rb"(?:NIL|\(" + _NAME + rb" " + _PARAMETERS + rb"\))"
 _TAIL_U = rb"(?: " + _DISPOSITION_U + rb"(?: " + _NQU + rb"(?: " + _NQU + rb")?)?)?"
@@ -30,15 +30,19 @@ _TYPE_U = rb"(" + _NAME_U + rb" " + _NAME_U + rb" " + _PARAMETERS_U + rb")"
 _LEAF = re.compile(
     rb"\(" + _TYPE_U + rb" " + _NQ + rb" " + _NQ + rb" " + _NAME
     + rb" (\d{1,15})(?: (\d{1,15}))?((?: " + _NQU + _TAIL_U + rb")?)\)",
-    re.DOTALL,
 )  # fmt: skip
-_TYPE = re.compile(_NAME + rb" " + _NAME + rb" " + _PARAMETERS, re.DOTALL)
-_TAIL = re.compile(rb"(?: " + _NQ + rb"(?: " + _DISPOSITION + rb"(?: " + _NQ + rb"(?: " + _NQ + rb")?)?)?)?", re.DOTALL)
+_TYPE = re.compile(_NAME + rb" " + _NAME + rb" " + _PARAMETERS)
+_TAIL = re.compile(rb"(?: " + _NQ + rb"(?: " + _DISPOSITION + rb"(?: " + _NQ + rb"(?: " + _NQ + rb")?)?)?)?")
 _MULTIPART_TAIL = re.compile(
-    rb" ?" + _NAME + rb'(?: (?:\("(?:boundary|BOUNDARY)" "([^"\\]*+)"\)|' + _PARAMETERS + rb")(" + _TAIL_U + rb"))?\)",
-    re.DOTALL,
+    rb" ?"
+    + _NAME
+    + rb'(?: (?:\("(?:boundary|BOUNDARY)" "([^"\\\r\n]*+)"\)|'
+    + _PARAMETERS
+    + rb")("
+    + _TAIL_U
+    + rb"))?\)",
 )
-_PARAMETER = re.compile(_NAME + rb" " + _Q, re.DOTALL)
+_PARAMETER = re.compile(_NAME + rb" " + _Q)
 _CACHED_BYTES = 200
 """Types with their parameters, and tails, up to this size are cached: a few dozen make up most of a mailbox."""
 
@@ -189,9 +193,9 @@ def _multipart(parts: list[BodyStructure], match: re.Match[bytes]) -> BodyMultip
 _MESSAGE_HEAD = re.compile(
     rb'\(("message" "(?:rfc822|global)" ' + _PARAMETERS_U + rb") " + _NQ + rb" " + _NQ + rb" " + _NAME
     + rb" (\d{1,15}) (?=\()",
-    re.DOTALL | re.IGNORECASE,
+    re.IGNORECASE,
 )  # fmt: skip
-_MESSAGE_TAIL = re.compile(rb" (\d{1,15})((?: " + _NQU + _TAIL_U + rb")?)\)", re.DOTALL)
+_MESSAGE_TAIL = re.compile(rb" (\d{1,15})((?: " + _NQU + _TAIL_U + rb")?)\)")
 
 
 def _read_unusual(r: Reader, depth: int) -> BodyStructure | None:

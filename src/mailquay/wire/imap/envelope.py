@@ -46,12 +46,12 @@ class Envelope(NamedTuple):
     message_id: bytes | None
 
 
-_STRING = rb'(?:NIL|"([^"\\]*+(?:\\.[^"\\]*+)*+)")'
-_STRING_UNCAPTURED = rb'(?:NIL|"[^"\\]*+(?:\\.[^"\\]*+)*+")'
+_STRING = rb'(?:NIL|"([^"\\\r\n]*+(?:\\.[^"\\\r\n]*+)*+)")'
+_STRING_UNCAPTURED = rb'(?:NIL|"[^"\\\r\n]*+(?:\\.[^"\\\r\n]*+)*+")'
 _ADDRESS_UNCAPTURED = rb"\(" + rb" ".join([_STRING_UNCAPTURED] * 4) + rb"\) ?"
 _ADDRESSES = rb"(?:NIL|\(((?:" + _ADDRESS_UNCAPTURED + rb")++)\))"
-_ADDRESS = re.compile(rb"\(" + rb" ".join([_STRING] * 4) + rb"\)", re.DOTALL)
-_ENVELOPE: Final = re.compile(rb"\(" + rb" ".join([_STRING] * 2 + [_ADDRESSES] * 6 + [_STRING] * 2) + rb"\)", re.DOTALL)
+_ADDRESS = re.compile(rb"\(" + rb" ".join([_STRING] * 4) + rb"\)")
+_ENVELOPE: Final = re.compile(rb"\(" + rb" ".join([_STRING] * 2 + [_ADDRESSES] * 6 + [_STRING] * 2) + rb"\)")
 _FIELDS = 10
 _CACHED_BYTES = 200
 """Address lists up to this size are cached: the same few correspondents fill most of a mailbox."""

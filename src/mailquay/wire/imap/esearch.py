@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from mailquay.errors import RemoteProtocolError
 from mailquay.wire.imap.lexer import Reader
 from mailquay.wire.imap.sequence_set import SeqSet, UidSet
 from mailquay.wire.imap.writer import Writer
@@ -68,25 +67,31 @@ def read_esearch(r: Reader) -> EsearchResponse:
     uid = False
     values: dict[str, int] = {}
     numbers: UidSet | SeqSet | None = None
-    while r.skip_blanks() and not r.at_end():
+    r.skip_blanks()
+    while not r.at_end():
         name = r.word()
         if name == "UID" and not values and numbers is None and not uid:
             uid = True
-            continue
-        r.space()
-        if name == "ALL":
-            raw = r.atom_of_set()
-            limit = r.limits.max_list_items
-            numbers = UidSet.parse(raw, limit) if uid else SeqSet.parse(raw, limit)
-        elif name in ("MIN", "MAX", "COUNT", "MODSEQ"):
-            values[name] = r.number64()
         else:
-            r.node()
-    if not r.at_end():
-        raise RemoteProtocolError("malformed ESEARCH response")
+            r.space()
+            numbers = _read_return(r, name, uid, values) or numbers
+        if not r.skip_blanks() and not r.at_end():
+            raise r.error("a blank")
     return EsearchResponse(
         tag, uid, values.get("MIN"), values.get("MAX"), values.get("COUNT"), numbers, values.get("MODSEQ")
     )
+
+
+def _read_return(r: Reader, name: str, uid: bool, values: dict[str, int]) -> UidSet | SeqSet | None:
+    if name == "ALL":
+        raw = r.atom_of_set()
+        limit = r.limits.max_list_items
+        return UidSet.parse(raw, limit) if uid else SeqSet.parse(raw, limit)
+    if name in ("MIN", "MAX", "COUNT", "MODSEQ"):
+        values[name] = r.number64()
+    else:
+        r.node()
+    return None
 
 
 def write_esearch(w: Writer, response: EsearchResponse) -> None:

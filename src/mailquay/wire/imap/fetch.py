@@ -277,7 +277,7 @@ def _read_other(r: Reader, values: _Values, upper: bytes) -> None:
 
 
 def _read_data(r: Reader, section: Section, origin: int | None, item: str) -> SectionData:
-    if r.peek() in (b"{", b"~"):
+    if r.peek() != b'"' and r.starts_string():
         streamed = r.streamed_literal()
         if streamed is not None:
             data, size = None, streamed

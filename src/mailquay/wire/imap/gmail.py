@@ -12,7 +12,7 @@ _LABEL_ATOM = re.compile(rb"\\?[^\x00-\x20\x7f(){%*\"\\]+")
 
 
 def _read_label(r: Reader) -> str:
-    if r.peek() in (b'"', b"{"):
+    if r.starts_string():
         raw = r.string()
     else:
         match = r.match(_LABEL_ATOM)

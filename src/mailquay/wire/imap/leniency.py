@@ -46,7 +46,7 @@ class Leniency(Enum):
     )
     COPYUID_UNTAGGED = ("copyuid-untagged", 21, "COPYUID of a COPY comes in an untagged OK; it counts for that command")
     CODE_AFTER_TEXT = ("code-after-text", 21, "COPYUID or APPENDUID stands inside the text; it counts as the code")
-    OBJECTID_NIL = ("objectid-nil", 36, "EMAILID is NIL; it counts as absent")
+    OBJECTID_NIL = ("objectid-nil", 36, "EMAILID or THREADID is NIL; it counts as absent")
     OBJECTID_BARE = ("objectid-bare", 36, "an object id lacks its parentheses; it is taken as it is")
     BODY_FIELDS_MISSING = (
         "body-fields-missing",

@@ -48,6 +48,7 @@ _NODE = re.compile(
     rb"|~?\{(?P<literal>\d{1,10})\+?\}\r\n|(?P<atom>[^\x00-\x20()\"]++))",
     re.DOTALL,
 )
+_AFTER_LEAF = (b"", b" ", b"(", b")")
 _OPEN, _CLOSE, _QUOTED_INDEX, _LITERAL_INDEX, _ATOM_INDEX = 1, 2, 3, 4, 5
 
 
@@ -179,6 +180,10 @@ class Reader:
             self.pos = match.end()
         return match is not None
 
+    def starts_string(self) -> bool:
+        """Whether a quoted string or a literal comes next."""
+        return self.data.startswith((b'"', b"{", b"~{"), self.pos)
+
     def string(self) -> bytes:
         """A quoted string or a literal (RFC 9051 §4.3)."""
         match = _QUOTED.match(self.data, self.pos)
@@ -214,13 +219,13 @@ class Reader:
 
     def astring(self) -> bytes:
         """A string or an atom that may hold `]`."""
-        if self.peek() in (b'"', b"{", b"~"):
+        if self.starts_string():
             return self.string()
         return self._match(_ASTRING_ATOM, "a string or atom")
 
     def list_mailbox(self) -> bytes:
         """A LIST pattern: a string, or an atom that may hold wildcards (RFC 9051 §6.3.9)."""
-        if self.peek() in (b'"', b"{"):
+        if self.starts_string():
             return self.string()
         return self._match(_LIST_MAILBOX, "a mailbox pattern")
 
@@ -272,6 +277,9 @@ class Reader:
                 value = stack.pop()
             else:
                 value = self._leaf(match)
+                if self.peek() not in _AFTER_LEAF:
+                    # As in "a "quoted" word": guessing where the string ends would shift all that follows.
+                    raise self.error("a blank or a parenthesis")
             if not stack:
                 return value
             if len(stack[-1]) >= self.limits.max_list_items:

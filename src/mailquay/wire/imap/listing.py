@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Final, TypeVar
 
 from mailquay.errors import RemoteProtocolError
+from mailquay.wire.imap.leniency import Leniency
 from mailquay.wire.imap.lexer import Node, Reader
 from mailquay.wire.imap.mailbox_name import MailboxArgument, decode_mailbox
 from mailquay.wire.imap.status import StatusItem
@@ -67,6 +68,8 @@ def read_list(r: Reader, kind: ListKind) -> ListResponse:
     delimiter = r.nstring()
     r.space()
     mailbox, wire_name = decode_mailbox(r.astring(), utf8=r.utf8)
+    if wire_name is not None:
+        r.note(Leniency.MAILBOX_NAME_INVALID)
     child_info: tuple[str, ...] = ()
     old_name: str | None = None
     if r.skip_blanks() and not r.at_end():

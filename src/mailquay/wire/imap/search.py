@@ -211,7 +211,7 @@ def _read_header(r: Reader, charset: str, depth: int, name: str) -> SearchKey:
 
 
 def _read_date(r: Reader, charset: str, depth: int, name: str) -> SearchKey:
-    raw = r.string() if r.peek() in (b'"', b"{") else r.atom()
+    raw = r.string() if r.starts_string() else r.atom()
     return Date(DateField(name), parse_date(raw))
 
 
