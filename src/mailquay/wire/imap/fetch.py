@@ -299,16 +299,20 @@ def read_fetch(r: Reader, seq: int) -> FetchResponse:
     lies in the framing.
     """
     values = _new_values(seq)
+    shared, r.leniencies = r.leniencies, set()
     try:
         _read_items(r, values, cut=False)
     except FramingLost:
         raise
     except RemoteProtocolError as error:
-        r.note(Leniency.MESSAGE_ISOLATED)
+        # What was guessed on the way to the fault did not help: only the fault itself counts.
+        r.leniencies = {Leniency.MESSAGE_ISOLATED}
         values[_ERROR] = error.message
         if values[_UID] is None:
             uid = _UID_AT_END.search(r.data)
             values[_UID] = None if uid is None else int(uid.group(1))
+    if r.leniencies:
+        shared |= r.leniencies
     return _build(values)
 
 
