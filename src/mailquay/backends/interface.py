@@ -266,10 +266,15 @@ class MailBackend(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """The submission server took the message: its final reply, and the recipients that it refused before."""
+    """The submission server took the message: its final reply, and the recipients that it refused before.
+
+    `message_id` is set when the provider replaced ours; `network_routing` when not the system alone decided the way.
+    """
 
     response: str
     refused: tuple[str, ...] = ()
+    message_id: str | None = None
+    network_routing: Mapping[str, str | None] | None = None
 
 
 class Submitter(Protocol):

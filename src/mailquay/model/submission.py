@@ -51,7 +51,10 @@ class ReferenceUpdate:
 
 @dataclass(frozen=True, slots=True)
 class SubmissionOptions:
-    """How to send. `copy` None leaves it to the account; `gateway`, `proxy`, `local_address` override its routing."""
+    """How to send. `copy` None leaves it to the account; `gateway`, `proxy`, `local_address` override its routing.
+
+    `eight_bit`: the message has bytes beyond ASCII; `utf8_header`: some of them stand in its header (RFC 6532).
+    """
 
     subject: str | None = None
     dsn: DsnRequest | None = None
@@ -63,6 +66,8 @@ class SubmissionOptions:
     reference: ReferenceUpdate | None = None
     idempotency_key: str | None = None
     source: str = "api"
+    eight_bit: bool = False
+    utf8_header: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,11 +20,13 @@ def _envelope(submission: Submission) -> dict[str, Any]:
 def sent(submission: Submission, receipt: Receipt) -> FactsAndContent:
     """messageSent."""
     facts: dict[str, Any] = {
-        "messageId": submission.message_id,
+        "messageId": receipt.message_id or submission.message_id,
         "response": receipt.response,
         "queueId": submission.queue_id,
     }
-    content = facts | {"envelope": _envelope(submission), "networkRouting": None}
+    if receipt.message_id is not None:
+        facts["originalMessageId"] = submission.message_id
+    content = facts | {"envelope": _envelope(submission), "networkRouting": receipt.network_routing}
     if receipt.refused:
         content["refused"] = list(receipt.refused)
     return facts, content

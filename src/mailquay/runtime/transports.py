@@ -1,0 +1,127 @@
+"""From an account's profile, the settings and the configuration to connections with its servers."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from urllib.parse import urlsplit
+
+from mailquay.backends.imap.backend import ImapBackend, ImapOptions
+from mailquay.backends.interface import Receipt
+from mailquay.backends.smtp.pool import SmtpPool
+from mailquay.backends.smtp.server import SmtpServer, SmtpTimeouts
+from mailquay.backends.smtp.submitter import SmtpSubmitter
+from mailquay.config import Config
+from mailquay.errors import InvalidRequest
+from mailquay.model.account import Account, AccountProfile, ImapSettings, SmtpSettings
+from mailquay.model.submission import Submission
+from mailquay.net.proxy import ProxySettings
+from mailquay.net.tls import TlsSettings
+from mailquay.services.settings import SettingsService
+from mailquay.version import __version__
+
+_CLIENT_ID_KEYS = (
+    ("name", "imapClientName"),
+    ("version", "imapClientVersion"),
+    ("vendor", "imapClientVendor"),
+    ("support-url", "imapClientSupportUrl"),
+)
+
+
+class Transports:
+    """Makes IMAP backends, and is the Submitter of services. Settings are read as of their last refresh."""
+
+    def __init__(self, config: Config, settings: SettingsService) -> None:
+        self._config = config
+        self._settings = settings
+        self._pool = SmtpPool(max_messages=config.smtp_pool_messages, idle_seconds=config.smtp_pool_idle_seconds)
+
+    async def aclose(self) -> None:
+        """Close pooled connections."""
+        await self._pool.aclose()
+
+    def imap(self, account: Account) -> ImapBackend:
+        """How to reach the account's mailbox.
+
+        Raises InvalidRequest when its settings cannot be used.
+        """
+        if account.profile.imap is None:
+            raise InvalidRequest("the account has no IMAP settings")
+        return self.imap_for(account.profile.imap, account.profile.proxy)
+
+    def imap_for(self, settings: ImapSettings, proxy: str | None) -> ImapBackend:
+        """How to reach a server with settings that need not belong to an account."""
+        proxy = proxy or self._common_proxy()
+        options = ImapOptions(
+            connect_seconds=self._config.imap_connect_timeout_seconds,
+            command_seconds=self._config.imap_command_timeout_seconds,
+            idle_restart_seconds=self._config.imap_idle_restart_seconds,
+            client_id=self._client_id(),
+            verify_certificates=not self._settings.current("ignoreMailCertErrors"),
+        )
+        return ImapBackend(settings, options, ProxySettings.from_url(proxy) if proxy else None)
+
+    def smtp_for(
+        self, settings: SmtpSettings, profile: AccountProfile, *, proxy: str | None, local_address: str | None = None
+    ) -> SmtpServer:
+        """Which submission server to use and how."""
+        config = self._config
+        return SmtpServer.from_settings(
+            settings,
+            ehlo_name=profile.smtp_ehlo_name or self._ehlo_name(),
+            proxy_url=proxy or profile.proxy or self._common_proxy(),
+            local_address=local_address,
+            tls_defaults=TlsSettings(reject_unauthorized=not self._settings.current("ignoreMailCertErrors")),
+            timeouts=SmtpTimeouts(
+                connect_seconds=config.smtp_connect_timeout_seconds,
+                greeting_seconds=config.smtp_command_timeout_seconds,
+                command_seconds=config.smtp_command_timeout_seconds,
+                end_of_data_seconds=config.smtp_data_timeout_seconds,
+            ),
+        )
+
+    async def submit(
+        self,
+        account: Account,
+        submission: Submission,
+        body: AsyncIterator[bytes],
+        before_data: Callable[[], Awaitable[None]],
+    ) -> Receipt:
+        """See Submitter.submit."""
+        profile, options = account.profile, submission.options
+        if profile.smtp is None:
+            raise InvalidRequest("the account has no way to send mail", code="ENOAUTH")
+        server = self.smtp_for(profile.smtp, profile, proxy=options.proxy, local_address=options.local_address)
+        submitter = SmtpSubmitter(self._pool, account.number, server)
+        receipt = await submitter.submit(
+            submission.envelope,
+            body,
+            before_data=before_data,
+            size_bytes=submission.size_bytes,
+            eight_bit=options.eight_bit,
+            utf8_header=options.utf8_header,
+            dsn=options.dsn,
+        )
+        return Receipt(
+            response=receipt.response,
+            refused=tuple(item.address for item in receipt.rejected),
+            message_id=receipt.message_id,
+            network_routing=receipt.network_routing,
+        )
+
+    def _common_proxy(self) -> str | None:
+        return self._settings.current("proxyUrl") if self._settings.current("proxyEnabled") else None
+
+    def _ehlo_name(self) -> str:
+        chosen = self._settings.current("smtpEhloName")
+        if chosen:
+            return str(chosen)
+        service = self._settings.current("serviceUrl")
+        host = urlsplit(service).hostname if service else None
+        return host or socket.gethostname()
+
+    def _client_id(self) -> dict[str, str]:
+        """What ID tells the server about us (RFC 2971 §3.3)."""
+        known = {"name": "mailquay", "version": __version__}
+        chosen = {name: self._settings.current(key) for name, key in _CLIENT_ID_KEYS}
+        return known | {name: str(value) for name, value in chosen.items() if value}
