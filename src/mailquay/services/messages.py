@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -21,7 +21,7 @@ from mailquay.services.index_changes import flags_seen
 from mailquay.services.mailboxes import MailboxService
 from mailquay.services.message_html import present_html
 from mailquay.services.message_request import Download, ReadOptions
-from mailquay.services.message_text import assemble, fetch_limit_bytes, wanted_parts
+from mailquay.services.message_text import MessageText, assemble, fetch_limit_bytes, wanted_parts
 from mailquay.services.ports import Clock, MailAccess
 from mailquay.services.sequences import sequence_set
 from mailquay.storage.repositories.fencing import fenced
@@ -198,6 +198,41 @@ class MessageReader:
                 if shown.get("webSafe"):
                     shown.pop("plain", None)
         return shown
+
+    # -- for submissions -------------------------------------------------------------------------
+
+    async def original(
+        self, account: Account, message_id: str, *, with_text: bool, timeout_seconds: float
+    ) -> tuple[IndexEntry, Mapping[str, list[str]], MessageText]:
+        """A message that is answered or forwarded: its entry, headers and, if asked for, its texts.
+
+        Raises MessageNotFound, NotOperational, Unavailable.
+        """
+        mailbox, ref = await self._locate(account, message_id)
+        async with self._opened(account, mailbox, timeout_seconds) as session:
+            entry = await self._entry(session, mailbox, ref)
+            structure = entry.structure or Structure()
+            parts = wanted_parts(structure, "*") if with_text else []
+            fetched = await session.fetch_sections(str(ref.uid), ["HEADER", *(part.part for part in parts)])
+            if ref.uid not in fetched:
+                raise MessageNotFound("the message is not there any more")
+            bodies = dict(fetched[ref.uid].bodies)
+            if with_text and needs_source(structure):
+                source = await read_source(session, ref.uid)
+                structure = source.structure
+                bodies.update(source.bodies("*"))
+        headers = parse_header(bodies.get("HEADER", b"")).decoded()
+        return dataclasses.replace(entry, structure=structure), headers, assemble(structure, bodies, "*", None)
+
+    async def part(self, account: Account, message_id: str, attachment: Attachment, *, timeout_seconds: float) -> bytes:
+        """One attachment of a message, whole and decoded.
+
+        Raises MessageNotFound, NotOperational, Unavailable.
+        """
+        mailbox, ref = await self._locate(account, message_id)
+        part_id = identifiers.attachment_id(mailbox.number, ref.uid, attachment.part)
+        async with self.attachment(account, part_id, timeout_seconds=timeout_seconds) as download:
+            return b"".join([chunk async for chunk in download.chunks])
 
     # -- downloads -------------------------------------------------------------------------------
 

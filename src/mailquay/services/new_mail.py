@@ -17,6 +17,8 @@ from mailquay.model.event import EventName
 from mailquay.model.mailbox import Mailbox
 from mailquay.model.message import Attachment, IndexEntry, Structure
 from mailquay.services import presentation
+from mailquay.services.message_html import present_html
+from mailquay.services.message_request import ReadOptions
 from mailquay.services.message_text import assemble, fetch_limit_bytes, wanted_parts
 from mailquay.services.sequences import sequence_set
 from mailquay.services.settings import SettingsService
@@ -57,7 +59,11 @@ class NewMail:
             for entry in members:
                 sections_of = fetched.get(entry.uid)
                 bodies = sections_of.bodies if sections_of is not None else {}
-                contents[entry.uid] = self._content(mailbox, entry, bodies)
+                content = self._content(mailbox, entry, bodies)
+                if self._settings.current("notifyWebSafeHtml") and entry.structure is not None and sections:
+                    options = ReadOptions(web_safe_html=True)
+                    await present_html(session, entry.uid, entry.structure, content["text"], options)
+                contents[entry.uid] = content
         if self._settings.current("notifyAttachments"):
             for entry in entries:
                 if entry.structure is not None:

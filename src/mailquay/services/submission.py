@@ -19,6 +19,7 @@ from mailquay.mime.address import split_address
 from mailquay.mime.compose import AttachmentContent, Draft, bracketed, compose_bytes
 from mailquay.mime.html_text import html_to_text
 from mailquay.mime.inline_image import extract_data_images
+from mailquay.mime.preview import inject_preview
 from mailquay.mime.raw import Overrides, RawMessage
 from mailquay.model.account import Account
 from mailquay.model.message import Address
@@ -52,9 +53,7 @@ class _Composed:
 class SubmissionService:
     """Queues messages. What it answers is stored: nothing accepted is lost, and a repeated key sends nothing twice."""
 
-    def __init__(
-        self, store: Store, settings: SettingsService, references: ReferenceService, clock: Clock
-    ) -> None:
+    def __init__(self, store: Store, settings: SettingsService, references: ReferenceService, clock: Clock) -> None:
         self._store = store
         self._settings = settings
         self._references = references
@@ -154,6 +153,8 @@ class SubmissionService:
             local_address=request.local_address,
             reference=update,
             idempotency_key=key,
+            eight_bit=not composed.body.isascii(),
+            utf8_header=not composed.body.partition(b"\r\n\r\n")[0].isascii(),
         )
 
     # -- references ------------------------------------------------------------------------------
@@ -203,7 +204,7 @@ class SubmissionService:
 
 def _compose(account: Account, request: SubmitRequest, referenced: Referenced | None, now_ms: int) -> _Composed:
     if referenced is not None:
-        request = referenced.applied_to(request, account)
+        request = referenced.applied_to(request, account.profile)
     date = datetime.fromtimestamp((request.send_at_ms or now_ms) / 1000, UTC)
     sender = request.from_ or _default_from(account)
     if request.raw is not None:
@@ -213,7 +214,7 @@ def _compose(account: Account, request: SubmitRequest, referenced: Referenced | 
     if html is not None:
         html, images = extract_data_images(html, lambda: str(uuid.uuid4()))
         if request.preview_text:
-            html = referencing_preview(html, request.preview_text)
+            html = inject_preview(html, request.preview_text)
     text = request.text if request.text is not None or html is None else html_to_text(html)
     draft = Draft(
         date=date,
@@ -224,7 +225,7 @@ def _compose(account: Account, request: SubmitRequest, referenced: Referenced | 
         cc=_addresses(request.cc or ()),
         bcc=_addresses(request.bcc or ()),
         subject=request.subject,
-        in_reply_to=referenced.in_reply_to(request) if referenced is not None else None,
+        in_reply_to=referenced.in_reply_to if referenced is not None else None,
         references=referenced.references if referenced is not None else (),
         text=text if text is not None or html is not None else "",
         html=html,

@@ -4,18 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import Enum
 
+from mailquay.mime.references import ReferenceAction as ReferenceAction
 from mailquay.model.message import Address
 from mailquay.model.submission import DsnRequest
-
-
-class ReferenceAction(Enum):
-    """How a submission relates to the message it refers to; the values are the public names."""
-
-    REPLY = "reply"
-    REPLY_ALL = "reply-all"
-    FORWARD = "forward"
 
 
 @dataclass(frozen=True, slots=True)

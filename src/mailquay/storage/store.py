@@ -162,3 +162,29 @@ async def drop_old_keys(store: Store, key_file: Path) -> int:
         await store.commit(store.keys.remove(key.key_id.hex()))
     write_key_file(key_file, [current])
     return changed
+
+
+async def reseal_with(url: str, *, passphrase: str, former_passphrases: Sequence[str]) -> int:
+    """Change the passphrase of a database: open it with a former one, seal everything with the new; fields changed.
+
+    Raises KeyMismatch when none of the former passphrases is the one that the database was written with.
+    """
+    late = _LateVault()
+    database = await open_database(url, event_writer(late))
+    try:
+        keys = KeyRepository(database)
+        salts = [bytes.fromhex(key.salt) for key in await keys.all() if key.salt is not None]
+        known = {key.fingerprint for key in await keys.all()}
+        old = [key_from_passphrase(former, salt) for former in (passphrase, *former_passphrases) for salt in salts]
+        usable = [key for key in old if key.fingerprint in known]
+        if not usable:
+            raise KeyMismatch("none of the given secrets is the one that the database was written with")
+        salt = random.token_hex(16)
+        fresh = key_from_passphrase(passphrase, bytes.fromhex(salt))
+        await database.commit(keys.add(fresh, salt, int(time.time() * 1000)))
+        changed = await reseal_everything(database, Vault([fresh, *usable]))
+        for key in usable:
+            await database.commit(keys.remove(key.key_id.hex()))
+        return changed
+    finally:
+        await database.close()
