@@ -68,3 +68,37 @@ class Ownership(Protocol):
         Raises NotOperational when another node owns the account.
         """
         ...
+
+
+class OwnerDirectory(Protocol):
+    """Where the owner of an account is reached."""
+
+    async def owner(self, account: AccountNumber) -> str | None:
+        """None when this node owns the account, else the owner's internal address: unix:PATH or http://HOST:PORT.
+
+        Raises NotOperational (WorkerNotAvailable) when nobody owns it.
+        """
+        ...
+
+
+class AccountControl(Protocol):
+    """What can be asked of the service of an account on the node that owns it.
+
+    All raise NotOperational when this node does not own the account.
+    """
+
+    def reconnect(self, account: AccountNumber) -> None:
+        """Have every connection made anew, now."""
+        ...
+
+    def sync(self, account: AccountNumber) -> None:
+        """Have every mailbox brought up to date, now; raises NotOperational also when the state forbids it."""
+        ...
+
+    async def pause(self, account: AccountNumber) -> None:
+        """Stop serving the account; returns when nothing is written for it any more."""
+        ...
+
+    async def resume(self, account: AccountNumber) -> None:
+        """Serve a paused account again."""
+        ...

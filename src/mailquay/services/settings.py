@@ -10,11 +10,13 @@ from urllib.parse import urlsplit
 from mailquay.errors import InvalidRequest
 from mailquay.model.setting import read_setting
 from mailquay.model.setting_catalogue import SETTINGS
+from mailquay.services.setting_view import holds_mask, shown_setting
 from mailquay.storage.interface import ANYTHING_CHANGED, SETTINGS_CHANGED, Signal
 from mailquay.storage.store import Store
 
 _SECRET_KEYS = frozenset(key for key, definition in SETTINGS.items() if definition.encrypted)
 QUEUES = ("notify", "submit", "documents")
+_LATER = (("imapIndexer", "fast"),)
 
 
 class SettingsService:
@@ -85,7 +87,7 @@ class SettingsService:
         await self.refresh()
 
     def check(self, values: Mapping[str, object]) -> dict[str, object]:
-        """The values in the form in which they are stored.
+        """The values in the form in which they are stored, without those that come back masked as they were shown.
 
         Raises InvalidSettings with every fault found.
         """
@@ -95,6 +97,14 @@ class SettingsService:
             definition = SETTINGS.get(key)
             if definition is None or not definition.writable:
                 faults.append((key, f'"{key}" is not allowed'))
+                continue
+            if holds_mask(definition, value):
+                # What we showed comes back: nothing changes. Any other mask would destroy the secret.
+                if value != shown_setting(definition, self._values.get(key)):
+                    faults.append((key, f'"{key}" holds a mask instead of a value'))
+                continue
+            if (key, value) in _LATER:
+                faults.append((key, f'"{key}" cannot be {value} in this release'))
                 continue
             try:
                 checked[key] = read_setting(definition, value)
