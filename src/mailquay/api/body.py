@@ -1,0 +1,129 @@
+"""Reading request bodies: bounded in size, in time, and all together in memory."""
+
+from __future__ import annotations
+
+import asyncio
+from types import TracebackType
+from typing import Any
+
+import msgspec
+
+from mailquay.api.errors import HttpError
+from mailquay.api.http import Request
+
+OFF_LOOP_BYTES = 256 * 1024
+_RETRY_AFTER_SECONDS = "2"
+
+
+class ClientGone(Exception):
+    """The client closed the connection; nobody waits for an answer."""
+
+
+class BodyBudget:
+    """How many bytes of bodies all requests of this process may hold at once."""
+
+    def __init__(self, limit_bytes: int) -> None:
+        self._limit_bytes = limit_bytes
+        self.used_bytes = 0
+
+    def take(self, size_bytes: int) -> None:
+        """Count bytes as held.
+
+        Raises HttpError (503) when they would be too many.
+        """
+        if self.used_bytes + size_bytes > self._limit_bytes:
+            raise HttpError(
+                503,
+                "too many large requests at once; try again in a moment",
+                code="ServerBusy",
+                headers={"retry-after": _RETRY_AFTER_SECONDS},
+                close=True,
+            )
+        self.used_bytes += size_bytes
+
+    def give_back(self, size_bytes: int) -> None:
+        """Count bytes as free again."""
+        self.used_bytes -= size_bytes
+
+
+class BodyReader:
+    """Reads the body of one request; what it took of the budget is free again when the `with` block ends."""
+
+    def __init__(self, request: Request, budget: BodyBudget, *, limit_bytes: int, timeout_seconds: float) -> None:
+        self._request = request
+        self._budget = budget
+        self._limit_bytes = limit_bytes
+        self._timeout_seconds = timeout_seconds
+        self._taken_bytes = 0
+
+    def __enter__(self) -> BodyReader:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._budget.give_back(self._taken_bytes)
+
+    async def read(self) -> bytes:
+        """The whole body.
+
+        Raises HttpError: 408 too slow, 413 too long, 415 compressed, 503 beyond the budget; ClientGone.
+        """
+        headers = self._request.headers
+        if headers.get("content-encoding", "identity").lower() != "identity":
+            raise HttpError(415, "compressed request bodies are not accepted", close=True)
+        declared = headers.get("content-length", "")
+        if declared.isdecimal():
+            self._check_size(int(declared))
+            self._take(int(declared))
+        try:
+            async with asyncio.timeout(self._timeout_seconds):
+                return await self._receive()
+        except TimeoutError:
+            raise HttpError(408, "the request body took too long to arrive", close=True) from None
+
+    def _check_size(self, size_bytes: int) -> None:
+        if size_bytes > self._limit_bytes:
+            raise HttpError(413, f"the request body is longer than {self._limit_bytes} bytes", close=True)
+
+    def _take(self, total_bytes: int) -> None:
+        if total_bytes > self._taken_bytes:
+            self._budget.take(total_bytes - self._taken_bytes)
+            self._taken_bytes = total_bytes
+
+    async def _receive(self) -> bytes:
+        chunks, size = [], 0
+        while True:
+            message = await self._request.receive()
+            if message["type"] == "http.disconnect":
+                raise ClientGone
+            chunk = message.get("body", b"")
+            size += len(chunk)
+            self._check_size(size)
+            self._take(size)
+            chunks.append(chunk)
+            if not message.get("more_body", False):
+                return b"".join(chunks) if len(chunks) > 1 else chunks[0]
+
+
+def check_media_type(request: Request) -> None:
+    """A body is JSON, whether it says so or says nothing.
+
+    Raises HttpError (415) when it says something else.
+    """
+    declared = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if declared and declared != "application/json" and not declared.endswith("+json"):
+        raise HttpError(415, f"the request body must be application/json, not {declared[:100]}")
+
+
+def decode_json(raw: bytes) -> Any:
+    """The JSON value of a body; an empty body is an empty object.
+
+    Raises HttpError (400) when it is no JSON (RFC 8259) or nested too deeply.
+    """
+    if not raw.strip():
+        return {}
+    try:
+        return msgspec.json.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise HttpError(400, "Invalid request payload JSON format") from error

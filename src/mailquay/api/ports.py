@@ -1,0 +1,159 @@
+"""What the API calls: the services, and what else bootstrap joins to it."""
+
+from __future__ import annotations
+
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from mailquay.model.account import Account
+from mailquay.services.accounts import AccountService
+from mailquay.services.message_request import Download, MessageChanges, ReadOptions
+from mailquay.services.ports import Clock, OwnerDirectory
+from mailquay.services.settings import SettingsService
+from mailquay.services.stats import StatsService
+from mailquay.services.submit_request import SubmitRequest
+from mailquay.services.tokens import TokenService
+from mailquay.services.verify import VerifyService
+
+
+class Mailboxes(Protocol):
+    """The mailboxes of an account, in their public form."""
+
+    async def list(self, account: Account, *, counters: bool, timeout_seconds: float) -> list[dict[str, Any]]:
+        """All of them; `counters` asks the server how many messages each has."""
+        ...
+
+
+class Messages(Protocol):
+    """The messages of an account, in their public form."""
+
+    async def needs_owner(self, account: Account, path: str) -> bool:
+        """Whether only the owner of the account can list this mailbox, because our index of it is not current."""
+        ...
+
+    async def page(
+        self, account: Account, *, path: str, page: int, page_size: int, timeout_seconds: float
+    ) -> dict[str, Any]:
+        """One page of a mailbox, newest first."""
+        ...
+
+    async def get(
+        self, account: Account, message_id: str, options: ReadOptions, *, timeout_seconds: float
+    ) -> dict[str, Any]:
+        """One message."""
+        ...
+
+    async def text(
+        self,
+        account: Account,
+        text_id: str,
+        *,
+        text_type: str,
+        max_characters: int | None,
+        web_safe_html: bool,
+        timeout_seconds: float,
+    ) -> dict[str, Any]:
+        """The text of a message."""
+        ...
+
+    def attachment(
+        self, account: Account, attachment_id: str, *, timeout_seconds: float
+    ) -> AbstractAsyncContextManager[Download]:
+        """An attachment as a stream."""
+        ...
+
+    def source(
+        self, account: Account, message_id: str, *, timeout_seconds: float
+    ) -> AbstractAsyncContextManager[Download]:
+        """A whole message as a stream."""
+        ...
+
+    async def update(
+        self, account: Account, message_id: str, changes: MessageChanges, *, timeout_seconds: float
+    ) -> dict[str, Any]:
+        """Change flags and labels."""
+        ...
+
+    async def move(self, account: Account, message_id: str, path: str, *, timeout_seconds: float) -> dict[str, Any]:
+        """Move a message to another mailbox."""
+        ...
+
+    async def delete(self, account: Account, message_id: str, *, force: bool, timeout_seconds: float) -> dict[str, Any]:
+        """Move a message to the trash, or delete it for good."""
+        ...
+
+
+class Submissions(Protocol):
+    """Messages on their way out."""
+
+    async def submit(
+        self, account: Account, request: SubmitRequest, *, idempotency_key: str | None, timeout_seconds: float
+    ) -> dict[str, Any]:
+        """Queue a message."""
+        ...
+
+
+class Outbox(Protocol):
+    """What waits to be sent, in its public form."""
+
+    async def page(self, *, page: int, page_size: int) -> dict[str, Any]:
+        """One page."""
+        ...
+
+    async def get(self, queue_id: str) -> dict[str, Any] | None:
+        """One entry."""
+        ...
+
+    async def delete(self, queue_id: str) -> bool:
+        """Remove an entry; False when it is gone already."""
+        ...
+
+
+class Meter(Protocol):
+    """Counts requests and shows every metric."""
+
+    def request(self, method: str, route: str, status: int) -> None:
+        """Count an answered request."""
+        ...
+
+    async def render(self) -> bytes:
+        """Everything, in the text format of Prometheus."""
+        ...
+
+
+class Health(Protocol):
+    """Whether this node can do its work."""
+
+    async def check(self) -> None:
+        """Return when the store answers and the node lives; raises MailquayError or TimeoutError otherwise."""
+        ...
+
+
+class AccountLog(Protocol):
+    """The protocol logs of accounts."""
+
+    async def read(self, account: Account) -> list[str]:
+        """The lines that an account's log has, oldest first."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ApiServices:
+    """Everything the API calls. `node_secret` is shared by all nodes and signs what they forward to each other."""
+
+    accounts: AccountService
+    tokens: TokenService
+    settings: SettingsService
+    stats: StatsService
+    verify: VerifyService
+    mailboxes: Mailboxes
+    messages: Messages
+    submission: Submissions
+    outbox: Outbox
+    owners: OwnerDirectory
+    meter: Meter
+    health: Health
+    account_log: AccountLog
+    clock: Clock
+    node_secret: bytes

@@ -1,0 +1,295 @@
+"""Mailboxes and messages: list, read, change, move, delete."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import quote
+
+from mailquay.api.errors import HttpError
+from mailquay.api.http import Streamed
+from mailquay.api.operation import Call, Operation, always
+from mailquay.api.schemas.messages import (
+    DeleteMessageQuery,
+    FlagChanges,
+    MailboxesQuery,
+    MailboxList,
+    MessageDeleted,
+    MessageDetails,
+    MessageList,
+    MessageMove,
+    MessageMoved,
+    MessageQuery,
+    MessagesQuery,
+    MessageUpdate,
+    MessageUpdated,
+    TextAnswer,
+    TextQuery,
+)
+from mailquay.services.identifiers import decode_cursor
+from mailquay.services.message_request import Download, MessageChanges, ReadOptions
+
+_PLAIN_FILENAME = re.compile(r"[a-zA-Z0-9 ._\-()^\[\]~=,+*$]+")
+_SAFE_TYPE = re.compile(r"[a-zA-Z0-9!#$&^_.+-]+/[a-zA-Z0-9!#$&^_.+-]+")
+
+
+async def _mailboxes_need_owner(call: Call) -> bool:
+    return call.parameters(MailboxesQuery).counters
+
+
+async def _mailboxes(call: Call) -> Mapping[str, Any]:
+    account = await call.account()
+    counters = call.parameters(MailboxesQuery).counters
+    listed = await call.services.mailboxes.list(account, counters=counters, timeout_seconds=call.timeout_seconds)
+    return {"mailboxes": listed}
+
+
+async def _list_needs_owner(call: Call) -> bool:
+    return await call.services.messages.needs_owner(await call.account(), call.parameters(MessagesQuery).path)
+
+
+async def _list(call: Call) -> Mapping[str, Any]:
+    account = await call.account()
+    query = call.parameters(MessagesQuery)
+    page = query.page if query.cursor is None else page_of_cursor(query.cursor)
+    return await call.services.messages.page(
+        account, path=query.path, page=page, page_size=query.page_size, timeout_seconds=call.timeout_seconds
+    )
+
+
+def page_of_cursor(cursor: str) -> int:
+    """The page that a cursor stands for.
+
+    Raises HttpError (400) when it is another kind of account's, or damaged.
+    """
+    try:
+        page = decode_cursor(cursor)
+    except ValueError as error:
+        raise HttpError(400, "the cursor is damaged", code="InvalidCursorValue") from error
+    if page is None:
+        raise HttpError(400, "the cursor belongs to another kind of account", code="InvalidCursorType")
+    return page
+
+
+async def _get(call: Call) -> Mapping[str, Any]:
+    account = await call.account()
+    query = call.parameters(MessageQuery)
+    options = ReadOptions(
+        text_type=query.text_type,
+        max_characters=query.max_bytes,
+        web_safe_html=query.web_safe_html,
+        embed_attached_images=query.embed_attached_images,
+        pre_process_html=query.pre_process_html,
+        mark_as_seen=query.mark_as_seen,
+    )
+    return await call.services.messages.get(
+        account, call.path["message"], options, timeout_seconds=call.timeout_seconds
+    )
+
+
+async def _text(call: Call) -> Mapping[str, Any]:
+    account = await call.account()
+    query = call.parameters(TextQuery)
+    return await call.services.messages.text(
+        account,
+        call.path["text"],
+        text_type=query.text_type,
+        max_characters=query.max_bytes,
+        web_safe_html=query.web_safe_html,
+        timeout_seconds=call.timeout_seconds,
+    )
+
+
+async def _attachment(call: Call) -> Streamed:
+    account = await call.account()
+    source = call.services.messages.attachment(account, call.path["attachment"], timeout_seconds=call.timeout_seconds)
+    return Streamed(source, attachment_headers)
+
+
+async def _source(call: Call) -> Streamed:
+    account = await call.account()
+    source = call.services.messages.source(account, call.path["message"], timeout_seconds=call.timeout_seconds)
+    return Streamed(source, source_headers)
+
+
+def source_headers(_download: Download) -> dict[str, str]:
+    """Headers of a whole message: never shown by a browser, always saved."""
+    return {"content-type": "message/rfc822", "content-disposition": "attachment", **_HARMLESS}
+
+
+def attachment_headers(download: Download) -> dict[str, str]:
+    """Headers of an attachment: it is saved, not shown, whatever a stranger says that it is (RFC 6266)."""
+    declared = download.content_type
+    content_type = declared if _SAFE_TYPE.fullmatch(declared) else "application/octet-stream"
+    return {"content-type": content_type, "content-disposition": disposition(download.filename), **_HARMLESS}
+
+
+_HARMLESS = {"x-content-type-options": "nosniff", "content-security-policy": "default-src 'none'; sandbox"}
+
+
+def disposition(filename: str | None) -> str:
+    """The content-disposition of a file; a name outside of plain ASCII comes in both forms (RFC 6266 §4.3)."""
+    if not filename:
+        return "attachment"
+    if _PLAIN_FILENAME.fullmatch(filename):
+        return f'attachment; filename="{filename}"'
+    plain = "".join(letter if _PLAIN_FILENAME.fullmatch(letter) else "_" for letter in filename)
+    encoded = quote(filename.encode("utf-8", "replace"), safe="")
+    return f"attachment; filename=\"{plain}\"; filename*=utf-8''{encoded}"
+
+
+async def _update(call: Call) -> Mapping[str, Any]:
+    account = await call.account()
+    body = call.payload(MessageUpdate)
+    flags, labels = body.flags or FlagChanges(), body.labels or FlagChanges()
+    changes = MessageChanges(
+        add=_tuple(flags.add),
+        delete=_tuple(flags.delete),
+        set=_tuple(flags.set),
+        labels_add=_tuple(labels.add),
+        labels_delete=_tuple(labels.delete),
+        labels_set=_tuple(labels.set),
+    )
+    return await call.services.messages.update(
+        account, call.path["message"], changes, timeout_seconds=call.timeout_seconds
+    )
+
+
+def _tuple(values: list[str] | None) -> tuple[str, ...] | None:
+    return None if values is None else tuple(values)
+
+
+async def _move(call: Call) -> Mapping[str, Any]:
+    account = await call.account()
+    path = call.payload(MessageMove).path
+    return await call.services.messages.move(account, call.path["message"], path, timeout_seconds=call.timeout_seconds)
+
+
+async def _delete(call: Call) -> Mapping[str, Any]:
+    account = await call.account()
+    force = call.parameters(DeleteMessageQuery).force
+    return await call.services.messages.delete(
+        account, call.path["message"], force=force, timeout_seconds=call.timeout_seconds
+    )
+
+
+OPERATIONS = (
+    Operation(
+        "getV1AccountAccountMailboxes",
+        "GET",
+        "/v1/account/{account}/mailboxes",
+        "Mailbox",
+        "List mailboxes",
+        _mailboxes,
+        "read",
+        "mailbox",
+        query=MailboxesQuery,
+        answer=MailboxList,
+        needs_owner=_mailboxes_need_owner,
+    ),
+    Operation(
+        "getV1AccountAccountMessages",
+        "GET",
+        "/v1/account/{account}/messages",
+        "Message",
+        "List messages of a mailbox",
+        _list,
+        "read",
+        "message",
+        query=MessagesQuery,
+        answer=MessageList,
+        needs_owner=_list_needs_owner,
+    ),
+    Operation(
+        "getV1AccountAccountMessageMessage",
+        "GET",
+        "/v1/account/{account}/message/{message}",
+        "Message",
+        "Read a message",
+        _get,
+        "read",
+        "message",
+        query=MessageQuery,
+        answer=MessageDetails,
+        needs_owner=always,
+        description="Without textType no text is read. webSafeHtml reads all of it, with images embedded.",
+    ),
+    Operation(
+        "getV1AccountAccountMessageMessageSource",
+        "GET",
+        "/v1/account/{account}/message/{message}/source",
+        "Message",
+        "Download a message",
+        _source,
+        "read",
+        "message",
+        answer_type="message/rfc822",
+        needs_owner=always,
+    ),
+    Operation(
+        "getV1AccountAccountTextText",
+        "GET",
+        "/v1/account/{account}/text/{text}",
+        "Message",
+        "Read the text of a message",
+        _text,
+        "read",
+        "message",
+        query=TextQuery,
+        answer=TextAnswer,
+        needs_owner=always,
+    ),
+    Operation(
+        "getV1AccountAccountAttachmentAttachment",
+        "GET",
+        "/v1/account/{account}/attachment/{attachment}",
+        "Message",
+        "Download an attachment",
+        _attachment,
+        "read",
+        "message",
+        answer_type="application/octet-stream",
+        needs_owner=always,
+    ),
+    Operation(
+        "putV1AccountAccountMessageMessage",
+        "PUT",
+        "/v1/account/{account}/message/{message}",
+        "Message",
+        "Change flags and labels of a message",
+        _update,
+        "write",
+        "message",
+        body=MessageUpdate,
+        answer=MessageUpdated,
+        needs_owner=always,
+    ),
+    Operation(
+        "putV1AccountAccountMessageMessageMove",
+        "PUT",
+        "/v1/account/{account}/message/{message}/move",
+        "Message",
+        "Move a message",
+        _move,
+        "write",
+        "message",
+        body=MessageMove,
+        answer=MessageMoved,
+        needs_owner=always,
+    ),
+    Operation(
+        "deleteV1AccountAccountMessageMessage",
+        "DELETE",
+        "/v1/account/{account}/message/{message}",
+        "Message",
+        "Delete a message",
+        _delete,
+        "destructive",
+        "message",
+        query=DeleteMessageQuery,
+        answer=MessageDeleted,
+        needs_owner=always,
+        description="It goes to the trash. What is in the trash or the junk mailbox already is deleted for good.",
+    ),
+)

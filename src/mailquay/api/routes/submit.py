@@ -1,0 +1,212 @@
+"""Sending: queue a message, look into the outbox, take back what is not sent yet."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from mailquay.api.errors import HttpError
+from mailquay.api.operation import Call, Operation
+from mailquay.api.schemas.common import Deleted, Paging
+from mailquay.api.schemas.submit import (
+    FromAddress,
+    MessageReference,
+    OutboxEntry,
+    OutboxList,
+    SubmitMessage,
+    SubmitQuery,
+    Submitted,
+    UploadAttachment,
+)
+from mailquay.errors import Forbidden
+from mailquay.model.message import Address
+from mailquay.model.submission import DsnRequest
+from mailquay.services.submit_request import (
+    ReferenceAction,
+    SubmitAttachment,
+    SubmitEnvelope,
+    SubmitReference,
+    SubmitRequest,
+)
+
+_MAX_KEY_CHARACTERS = 1024
+
+
+async def _needs_owner(call: Call) -> bool:
+    """Only what refers to other messages of the account needs its mail server."""
+    body = call.payload(SubmitMessage)
+    return body.reference is not None or any(one.reference is not None for one in body.attachments or ())
+
+
+async def _submit(call: Call) -> Mapping[str, Any]:
+    account = await call.account()
+    body = call.payload(SubmitMessage)
+    if body.proxy is not None and call.principal.narrowed:
+        raise Forbidden("a token with permissions may not choose a proxy")
+    key = idempotency_key(call.request.headers.get("idempotency-key"))
+    return await call.services.submission.submit(
+        account, submit_request(body), idempotency_key=key, timeout_seconds=call.timeout_seconds
+    )
+
+
+def idempotency_key(header: str | None) -> str | None:
+    """The key of the header, without the quotes that some put around it; None when there is none.
+
+    Raises HttpError (400) when it is too long.
+    """
+    if header is None:
+        return None
+    key = header.strip()
+    if len(key) >= 2 and key[0] == key[-1] == '"':
+        key = key[1:-1]
+    if len(key) > _MAX_KEY_CHARACTERS:
+        raise HttpError(400, f"the idempotency key is longer than {_MAX_KEY_CHARACTERS} characters")
+    return key or None
+
+
+# -- from public names to those of the service ----------------------------------------------------
+
+
+def submit_request(body: SubmitMessage) -> SubmitRequest:
+    """The submission that a body asks for."""
+    return SubmitRequest(
+        reference=None if body.reference is None else _reference(body.reference),
+        envelope=None
+        if body.envelope is None
+        else SubmitEnvelope(body.envelope.from_, None if body.envelope.to is None else tuple(body.envelope.to)),
+        raw=body.raw,
+        from_=None if body.from_ is None else _address(body.from_),
+        reply_to=_addresses(body.reply_to),
+        to=_addresses(body.to),
+        cc=_addresses(body.cc),
+        bcc=_addresses(body.bcc),
+        subject=body.subject,
+        text=body.text,
+        html=body.html,
+        preview_text=body.preview_text,
+        attachments=tuple(_attachment(one) for one in body.attachments or ()),
+        message_id=body.message_id,
+        headers={name: tuple(values) for name, values in (body.headers or {}).items()},
+        copy=body.copy_sent,
+        sent_mail_path=body.sent_mail_path,
+        locale=body.locale,
+        tz=body.tz,
+        send_at_ms=body.send_at,
+        delivery_attempts=body.delivery_attempts,
+        dsn=_dsn(body),
+        proxy=body.proxy,
+        local_address=body.local_address,
+        dry_run=body.dry_run,
+    )
+
+
+def _reference(reference: MessageReference) -> SubmitReference:
+    return SubmitReference(
+        message=reference.message,
+        action=ReferenceAction(reference.action),
+        inline=reference.inline,
+        forward_attachments=reference.forward_attachments,
+        ignore_missing=reference.ignore_missing,
+        message_id=reference.message_id,
+        thread_id=reference.thread_id,
+    )
+
+
+def _address(address: FromAddress) -> Address:
+    return Address(address.name or "", address.address)
+
+
+def _addresses(addresses: list[FromAddress] | None) -> tuple[Address, ...] | None:
+    return None if addresses is None else tuple(_address(one) for one in addresses)
+
+
+def _attachment(attachment: UploadAttachment) -> SubmitAttachment:
+    return SubmitAttachment(
+        filename=attachment.filename,
+        content=attachment.content,
+        content_type=attachment.content_type,
+        content_disposition=attachment.content_disposition,
+        cid=attachment.cid,
+        encoding=attachment.encoding,
+        reference=attachment.reference,
+    )
+
+
+def _dsn(body: SubmitMessage) -> DsnRequest | None:
+    if body.dsn is None:
+        return None
+    return DsnRequest(body.dsn.return_, tuple(body.dsn.notify or ()), body.dsn.id, body.dsn.recipient)
+
+
+# -- the outbox -----------------------------------------------------------------------------------
+
+
+async def _page(call: Call) -> Mapping[str, Any]:
+    query = call.parameters(Paging)
+    return await call.services.outbox.page(page=query.page, page_size=query.page_size)
+
+
+async def _get(call: Call) -> Mapping[str, Any]:
+    entry = await call.services.outbox.get(call.path["queueId"])
+    if entry is None:
+        raise HttpError(404, "there is no such message in the outbox")
+    return entry
+
+
+async def _delete(call: Call) -> Mapping[str, Any]:
+    return {"deleted": await call.services.outbox.delete(call.path["queueId"])}
+
+
+OPERATIONS = (
+    Operation(
+        "postV1AccountAccountSubmit",
+        "POST",
+        "/v1/account/{account}/submit",
+        "Submit",
+        "Queue a message to be sent",
+        _submit,
+        "send",
+        "submit",
+        query=SubmitQuery,
+        body=SubmitMessage,
+        answer=Submitted,
+        headers=("idempotency-key",),
+        large_body=True,
+        needs_owner=_needs_owner,
+        description="With an Idempotency-Key the same request sent again within a day queues nothing twice.",
+    ),
+    Operation(
+        "getV1Outbox",
+        "GET",
+        "/v1/outbox",
+        "Outbox",
+        "List what waits to be sent",
+        _page,
+        "read",
+        "outbox",
+        query=Paging,
+        answer=OutboxList,
+    ),
+    Operation(
+        "getV1OutboxQueueid",
+        "GET",
+        "/v1/outbox/{queueId}",
+        "Outbox",
+        "Show a message of the outbox",
+        _get,
+        "read",
+        "outbox",
+        answer=OutboxEntry,
+    ),
+    Operation(
+        "deleteV1OutboxQueueid",
+        "DELETE",
+        "/v1/outbox/{queueId}",
+        "Outbox",
+        "Take a message back",
+        _delete,
+        "destructive",
+        "outbox",
+        answer=Deleted,
+    ),
+)
