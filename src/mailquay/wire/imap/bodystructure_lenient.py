@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 from mailquay.errors import RemoteProtocolError
 from mailquay.wire.imap.bodystructure import BodyMultipart, BodyPart, BodyStructure, Disposition, Parameters
 from mailquay.wire.imap.envelope import envelope_from_node
@@ -16,15 +14,19 @@ _MAX_DIGITS = 19
 
 def lower_name(raw: bytes) -> str:
     """The name of a type, encoding or attribute in lower case."""
-    return _cached_lower(raw) if len(raw) <= _CACHED_BYTES else _lower(raw)
+    return _names.get(raw) or _new_name(raw)
 
 
-def _lower(raw: bytes) -> str:
-    return raw.decode("utf-8", "replace").lower()
+def _new_name(raw: bytes) -> str:
+    name = raw.decode("utf-8", "replace").lower()
+    if len(raw) < _CACHED_BYTES and len(_names) < _MAX_CACHED_NAMES:
+        _names[raw] = name
+    return name
 
 
 _CACHED_BYTES = 64
-_cached_lower = lru_cache(maxsize=4096)(_lower)
+_MAX_CACHED_NAMES = 1024
+_names: dict[bytes, str] = {}
 
 
 def body_from_node(node: Node, r: Reader) -> BodyStructure | None:

@@ -6,7 +6,6 @@ A part of another shape goes through `bodystructure_lenient`, without giving up 
 from __future__ import annotations
 
 import re
-from functools import lru_cache
 from typing import cast
 
 from mailquay.errors import RemoteProtocolError
@@ -18,83 +17,59 @@ from mailquay.wire.imap.lexer import Reader, unescape
 _Q = rb'"([^"\\\r\n]*+(?:\\.[^"\\\r\n]*+)*+)"'
 _QU = rb'"[^"\\\r\n]*+(?:\\.[^"\\\r\n]*+)*+"'
 _NQ = rb"(?:NIL|" + _Q + rb")"
-_NQU = rb"(?:NIL|" + _QU + rb")"
 _NAME = rb'"([^"\\\r\n]*+)"'
 _NAME_U = rb'"[^"\\\r\n]*+"'
-_PARAMETERS_U = rb'(?:NIL|\((?:"[^"\\\r\n]*+" ' + _QU + rb" ?)*+\))"
-_PARAMETERS = rb'(?:NIL|\(((?:"[^"\\\r\n]*+" ' + _QU + rb" ?)*+)\))"
-_DISPOSITION_U = rb"(?:NIL|\(" + _NAME_U + rb" " + _PARAMETERS_U + rb"\))"
+# A list of parameters in three groups: name and value if there is one, else all of it; most often there is one.
+_PARAMETERS = rb"(?:NIL|\(" + _NAME + rb" " + _Q + rb"\)|\(((?:" + _NAME_U + rb" " + _QU + rb" ?)*+)\))"
 _DISPOSITION = rb"(?:NIL|\(" + _NAME + rb" " + _PARAMETERS + rb"\))"
-_TAIL_U = rb"(?: " + _DISPOSITION_U + rb"(?: " + _NQU + rb"(?: " + _NQU + rb")?)?)?"
-_TYPE_U = rb"(" + _NAME_U + rb" " + _NAME_U + rb" " + _PARAMETERS_U + rb")"
+_TAIL = rb"(?: " + _DISPOSITION + rb"(?: " + _NQ + rb"(?: " + _NQ + rb")?)?)?"
 _LEAF = re.compile(
-    rb"\(" + _TYPE_U + rb" " + _NQ + rb" " + _NQ + rb" " + _NAME
-    + rb" (\d{1,15})(?: (\d{1,15}))?((?: " + _NQU + _TAIL_U + rb")?)\)",
+    rb"\((" + _NAME + rb" " + _NAME + rb" " + _PARAMETERS + rb") " + _NQ + rb" " + _NQ + rb" " + _NAME
+    + rb" (\d{1,15})(?: (\d{1,15}))?((?: " + _NQ + _TAIL + rb")?)\)"
 )  # fmt: skip
-_TYPE = re.compile(_NAME + rb" " + _NAME + rb" " + _PARAMETERS)
-_TAIL = re.compile(rb"(?: " + _NQ + rb"(?: " + _DISPOSITION + rb"(?: " + _NQ + rb"(?: " + _NQ + rb")?)?)?)?")
-_MULTIPART_TAIL = re.compile(
-    rb" ?"
-    + _NAME
-    + rb'(?: (?:\("(?:boundary|BOUNDARY)" "([^"\\\r\n]*+)"\)|'
-    + _PARAMETERS
-    + rb")("
-    + _TAIL_U
-    + rb"))?\)",
-)
+_LEAF_COMMON, _LEAF_TYPE, _LEAF_TAIL = (1, 7, 8, 9, 10, 11, 12), (2, 3, 4, 5, 6), (13, 14, 15, 16, 17, 18, 19)
+_MULTIPART_TAIL = re.compile(rb" ?" + _NAME + rb"(?: " + _PARAMETERS + rb"((?:" + _TAIL + rb")?))?\)")
+_MULTIPART_COMMON, _MULTIPART_REST = (1, 2, 3, 4, 5), (6, 7, 8, 9, 10, 11)
 _PARAMETER = re.compile(_NAME + rb" " + _Q)
-_CACHED_BYTES = 200
-"""Types with their parameters, and tails, up to this size are cached: a few dozen make up most of a mailbox."""
+_MAX_CACHED_TYPES = 512
 
+_Type = tuple[str, str, Parameters]
 _Tail = tuple[bytes | None, Disposition | None, tuple[bytes, ...], bytes | None]
+_USUAL_TAILS = (b" NIL NIL NIL NIL", b"", b" NIL NIL NIL")
+_NO_TAIL: _Tail = (None, None, (), None)
+_types: dict[bytes, _Type] = {}
+"""Text types with their charset, as they stand in the structure: a few dozen make up most of a mailbox."""
 
 
-def _parameters(raw: bytes | None) -> Parameters:
-    if not raw:
+def _parameters(name: bytes | None, value: bytes | None, several: bytes | None) -> Parameters:
+    if name is not None and value is not None:
+        return ((lower_name(name), unescape(value)),)
+    if not several:
         return ()
-    pairs = cast(list[tuple[bytes, bytes]], _PARAMETER.findall(raw))
-    if b"\\" in raw:
-        return tuple([(lower_name(name), unescape(value)) for name, value in pairs])
-    return tuple([(lower_name(name), value) for name, value in pairs])
+    pairs = cast(list[tuple[bytes, bytes]], _PARAMETER.findall(several))
+    return tuple([(lower_name(name), unescape(value)) for name, value in pairs])
 
 
 def _optional(raw: bytes | None) -> bytes | None:
     return None if raw is None else unescape(raw)
 
 
-def _read_type(raw: bytes) -> tuple[str, str, Parameters]:
-    match = _TYPE.match(raw)
-    if match is None:
-        raise RemoteProtocolError(f"not a body type: {raw[:40]!r}")
-    media_type, subtype, parameters = match.groups()
-    return lower_name(media_type), lower_name(subtype), _parameters(parameters)
+def _new_type(raw: bytes, match: re.Match[bytes]) -> _Type:
+    media_type, subtype, *parameters = match.group(*_LEAF_TYPE)
+    found = lower_name(media_type), lower_name(subtype), _parameters(*parameters)
+    if found[0] == "text" and len(raw) < 80 and len(_types) < _MAX_CACHED_TYPES:
+        _types[raw] = found
+    return found
 
 
-def _read_tail(raw: bytes) -> _Tail:
-    match = _TAIL.match(raw)
-    if match is None:
-        raise RemoteProtocolError(f"not the tail of a body: {raw[:40]!r}")
-    md5, disposition, parameters, language, location = match.groups()
-    return (
-        _optional(md5),
-        None if disposition is None else Disposition(lower_name(disposition), _parameters(parameters)),
-        () if language is None else (unescape(language),),
-        _optional(location),
-    )
+def _disposition(kind: bytes | None, *parameters: bytes | None) -> Disposition | None:
+    return None if kind is None else Disposition(lower_name(kind), _parameters(*parameters))
 
 
-_cached_type = lru_cache(maxsize=4096)(_read_type)
-_cached_tail = lru_cache(maxsize=4096)(_read_tail)
-
-
-_USUAL_TAIL = b" NIL NIL NIL NIL"
-_NO_TAIL: _Tail = (None, None, (), None)
-
-
-def _tail(raw: bytes) -> _Tail:
-    if raw == _USUAL_TAIL:
-        return _NO_TAIL
-    return _cached_tail(raw) if len(raw) <= _CACHED_BYTES else _read_tail(raw)
+def _tail(md5: bytes | None, kind: bytes | None, *rest: bytes | None) -> _Tail:
+    *parameters, language, location = rest
+    languages = () if language is None else (unescape(language),)
+    return _optional(md5), _disposition(kind, *parameters), languages, _optional(location)
 
 
 def read_body_structure(r: Reader) -> BodyStructure | None:
@@ -113,8 +88,8 @@ def _read(r: Reader, depth: int) -> BodyStructure | None:
     """Walk over the structure with a stack of open multiparts; `depth` counts the messages around it."""
     data, pos = r.data, r.pos
     stack: list[_Open] = []
+    part: BodyStructure | None
     while True:
-        part: BodyStructure | None
         if data.startswith(b"((", pos):
             if len(stack) + depth >= r.limits.max_nesting_depth:
                 raise RemoteProtocolError(f"nesting deeper than {r.limits.max_nesting_depth}")
@@ -129,20 +104,16 @@ def _read(r: Reader, depth: int) -> BodyStructure | None:
             pos = r.pos
         else:
             pos = match.end()
-        while True:
-            if not stack:
-                r.pos = pos
-                return part
+        while stack:
             start, parts = stack[-1]
             if part is not None:
                 parts.append(part)
-            following = data[pos : pos + 2]
-            if following[:1] == b"(" or following == b" (":
+            if data.startswith(_NEXT_PART, pos):
                 if len(parts) >= r.limits.max_list_items:
                     raise RemoteProtocolError(f"multipart of more than {r.limits.max_list_items} parts")
-                pos += following[0] == _BLANK
+                pos += data[pos] == _BLANK
                 break
-            stack.pop()
+            del stack[-1]
             match = _MULTIPART_TAIL.match(data, pos)
             if match is None:
                 r.pos = start
@@ -151,18 +122,22 @@ def _read(r: Reader, depth: int) -> BodyStructure | None:
             else:
                 part = _multipart(parts, match)
                 pos = match.end()
+        else:
+            r.pos = pos
+            return part
 
 
+_NEXT_PART = (b"(", b" (")
 _BLANK = 0x20
 
 
 def _leaf(match: re.Match[bytes]) -> BodyPart | None:
     """The part that has matched, or None when its fields do not fit its type."""
-    raw_type, content_id, description, encoding, size, lines, raw_tail = match.groups()
-    kind, subtype, parameters = _cached_type(raw_type) if len(raw_type) <= _CACHED_BYTES else _read_type(raw_type)
+    raw_type, content_id, description, encoding, size, lines, raw_tail = match.group(*_LEAF_COMMON)
+    kind, subtype, parameters = _types.get(raw_type) or _new_type(raw_type, match)
     if (kind == "text") is (lines is None) or kind == "multipart":
         return None
-    md5, disposition, languages, location = _tail(raw_tail)
+    md5, disposition, languages, location = _NO_TAIL if raw_tail in _USUAL_TAILS else _tail(*match.group(*_LEAF_TAIL))
     fields = (
         kind,
         subtype,
@@ -184,18 +159,27 @@ def _leaf(match: re.Match[bytes]) -> BodyPart | None:
 
 
 def _multipart(parts: list[BodyStructure], match: re.Match[bytes]) -> BodyMultipart:
-    subtype, boundary, raw_parameters, raw_tail = match.groups()
-    parameters = _parameters(raw_parameters) if boundary is None else (("boundary", boundary),)
-    _, disposition, languages, location = _tail(b" NIL" + raw_tail) if raw_tail else _NO_TAIL
-    return BodyMultipart(tuple(parts), lower_name(subtype), parameters, disposition, languages, location)
+    subtype, name, value, several, raw_tail = match.group(*_MULTIPART_COMMON)
+    tail = _NO_TAIL if raw_tail is None or raw_tail in _USUAL_TAILS else _tail(None, *match.group(*_MULTIPART_REST))
+    _, disposition, languages, location = tail
+    return BodyMultipart(
+        tuple(parts), lower_name(subtype), _parameters(name, value, several), disposition, languages, location
+    )
 
 
 _MESSAGE_HEAD = re.compile(
-    rb'\(("message" "(?:rfc822|global)" ' + _PARAMETERS_U + rb") " + _NQ + rb" " + _NQ + rb" " + _NAME
+    rb'\("(message)" "(rfc822|global)" '
+    + _PARAMETERS
+    + rb" "
+    + _NQ
+    + rb" "
+    + _NQ
+    + rb" "
+    + _NAME
     + rb" (\d{1,15}) (?=\()",
     re.IGNORECASE,
-)  # fmt: skip
-_MESSAGE_TAIL = re.compile(rb" (\d{1,15})((?: " + _NQU + _TAIL_U + rb")?)\)")
+)
+_MESSAGE_TAIL = re.compile(rb" (\d{1,15})(?: " + _NQ + _TAIL + rb")?\)")
 
 
 def _read_unusual(r: Reader, depth: int) -> BodyStructure | None:
@@ -222,14 +206,13 @@ def _read_message(r: Reader, depth: int) -> BodyPart | None:
     tail = r.match(_MESSAGE_TAIL)
     if tail is None or body is None:
         return None
-    raw_type, content_id, description, encoding, size = head.groups()
-    media_type, subtype, parameters = _read_type(raw_type)
-    lines, raw_tail = tail.groups()
-    md5, disposition, languages, location = _tail(raw_tail)
+    media_type, subtype, name, value, several, content_id, description, encoding, size = head.groups()
+    lines, *rest = tail.groups()
+    md5, disposition, languages, location = _tail(*rest)
     return BodyPart(
-        media_type,
-        subtype,
-        parameters,
+        lower_name(media_type),
+        lower_name(subtype),
+        _parameters(name, value, several),
         _optional(content_id),
         _optional(description),
         lower_name(encoding),

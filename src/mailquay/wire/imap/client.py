@@ -21,7 +21,7 @@ from mailquay.wire.imap.client_state import ALLOWED_STATES, State, may_join, sta
 from mailquay.wire.imap.command import Authenticate, Command, Login, StartTls
 from mailquay.wire.imap.command_mailbox import Select
 from mailquay.wire.imap.command_message import Copy
-from mailquay.wire.imap.fetch import FLAGS_LINE, flags_line_response, may_stream, read_streamed_head
+from mailquay.wire.imap.fetch import FLAGS_LINE, FetchResponse, flags_line_response, may_stream, read_streamed_head
 from mailquay.wire.imap.fragment import Fragmenter, LiteralAnnounced, LiteralPiece, Message
 from mailquay.wire.imap.idle import DONE, Idle
 from mailquay.wire.imap.leniency import Leniency
@@ -81,6 +81,8 @@ class ImapClient:
         self.capabilities: frozenset[str] | None = None
         """What the server offers; None when that is unknown, as after STARTTLS."""
         self.enabled: frozenset[str] = frozenset()
+        self.utf8 = False
+        """Whether mailbox names and quoted strings are UTF-8 (RFC 9755 §3, RFC 9051 §5.1)."""
         self.selected: MailboxArgument | None = None
         self.leniencies: set[Leniency] = set()
         """Every leniency that this server has made necessary so far."""
@@ -95,6 +97,7 @@ class ImapClient:
         self._untagged = 0
         self._literal_bytes = 0
         self._literal_over = False
+        self._expects_flags = False
         self._told_capabilities = False
 
     # What the peer sends
@@ -108,36 +111,34 @@ class ImapClient:
 
         Raises RemoteProtocolError when the server breaks the framing, crosses a limit or answers what was not asked.
         """
-        groups = self._fragmenter.take_match(FLAGS_LINE)
-        if groups is not None and self.state is not State.GREETING:
-            self._count_untagged()
-            return flags_line_response(groups)
+        if self._expects_flags:
+            groups = self._fragmenter.take_match(FLAGS_LINE)
+            if groups is not None:
+                self._count_untagged()
+                return flags_line_response(groups)
         if self._literal_over:
             self._literal_over = False
             return LiteralEnd(self._literal_bytes)
         fragment = self._fragmenter.next()
+        if isinstance(fragment, Message):
+            return self._response(fragment)
         if fragment is NEED_DATA:
             return NEED_DATA
         if isinstance(fragment, LiteralPiece):
             return self._literal_piece(fragment)
-        if isinstance(fragment, LiteralAnnounced):
-            return self._literal_start(fragment)
-        return self._response(fragment)
+        return self._literal_start(fragment)
 
     def _reader(self, message: Message) -> Reader:
-        return Reader(
-            message.data,
-            limits=self._limits,
-            leniencies=self.leniencies,
-            streamed=message.streamed,
-            utf8=self.utf8,
-        )
+        return Reader(message.data, 0, self._limits, self.leniencies, message.streamed, self.utf8)
 
     def _response(self, message: Message) -> ClientEvent | NeedData:
         response = read_response(self._reader(message))
         if self.state is State.GREETING:
             return self._greet(response)
-        if isinstance(response, TaggedResponse):
+        if isinstance(response, FetchResponse):
+            self._count_untagged()
+            self._expects_flags = response.envelope is None
+        elif isinstance(response, TaggedResponse):
             self._finish(response)
         elif isinstance(response, Continuation):
             self._continue(response)
@@ -170,6 +171,7 @@ class ImapClient:
             self._learn_capabilities(response.names)
         elif isinstance(response, EnabledResponse):
             self.enabled |= response.names
+            self.utf8 = not self.enabled.isdisjoint({"UTF8=ACCEPT", "IMAP4REV2"})
         elif isinstance(response, UntaggedStatus):
             if isinstance(response.code, CapabilityCode):
                 self._learn_capabilities(response.code.names)
@@ -246,11 +248,6 @@ class ImapClient:
         return LiteralChunk(piece.data)
 
     # What we send
-
-    @property
-    def utf8(self) -> bool:
-        """Whether mailbox names and quoted strings are UTF-8 (RFC 9755 §3, RFC 9051 §5.1)."""
-        return not self.enabled.isdisjoint({"UTF8=ACCEPT", "IMAP4REV2"})
 
     @property
     def idle_confirmed(self) -> bool:

@@ -51,7 +51,9 @@ _STRING_UNCAPTURED = rb'(?:NIL|"[^"\\\r\n]*+(?:\\.[^"\\\r\n]*+)*+")'
 _ADDRESS_UNCAPTURED = rb"\(" + rb" ".join([_STRING_UNCAPTURED] * 4) + rb"\) ?"
 _ADDRESSES = rb"(?:NIL|\(((?:" + _ADDRESS_UNCAPTURED + rb")++)\))"
 _ADDRESS = re.compile(rb"\(" + rb" ".join([_STRING] * 4) + rb"\)")
-_ENVELOPE: Final = re.compile(rb"\(" + rb" ".join([_STRING] * 2 + [_ADDRESSES] * 6 + [_STRING] * 2) + rb"\)")
+ENVELOPE_PATTERN: Final = rb"\(" + rb" ".join([_STRING] * 2 + [_ADDRESSES] * 6 + [_STRING] * 2) + rb"\)"
+"""Ten groups, one for each field; for other patterns to contain. What matches is complete and in good order."""
+_ENVELOPE: Final = re.compile(ENVELOPE_PATTERN)
 _FIELDS = 10
 _CACHED_BYTES = 200
 """Address lists up to this size are cached: the same few correspondents fill most of a mailbox."""
@@ -80,31 +82,33 @@ def read_envelope(r: Reader) -> Envelope | None:
 
     Raises RemoteProtocolError when strings or parentheses do not balance.
     """
-    data, start = r.data, r.pos
-    match = _ENVELOPE.match(data, start)
+    match = _ENVELOPE.match(r.data, r.pos)
     if match is None:
         return envelope_from_node(r.node(), r)
-    r.pos = end = match.end()
-    date, subject, from_, sender, reply_to, to, cc, bcc, in_reply_to, message_id = match.groups()
-    if data.find(b"\\", start, end) >= 0:
-        date, subject, in_reply_to, message_id = (
-            None if value is None else unescape(value) for value in (date, subject, in_reply_to, message_id)
-        )
+    r.pos = match.end()
+    return envelope_from_groups(match.groups(), r)
+
+
+def envelope_from_groups(groups: tuple[bytes | None, ...], r: Reader) -> Envelope:
+    """Build an envelope from what ENVELOPE_PATTERN has matched."""
+    date, subject, from_, sender, reply_to, to, cc, bcc, in_reply_to, message_id = groups
     if sender is None and from_ is not None:
         r.note(Leniency.ENVELOPE_SENDER_NIL)
     from_addresses = _addresses(from_)
-    return Envelope(
-        date,
-        subject,
+    fields = (
+        date if date is None or b"\\" not in date else unescape(date),
+        subject if subject is None or b"\\" not in subject else unescape(subject),
         from_addresses,
         from_addresses if sender == from_ else _addresses(sender),
         from_addresses if reply_to == from_ else _addresses(reply_to),
         _addresses(to),
         _addresses(cc),
         _addresses(bcc),
-        in_reply_to,
-        message_id,
+        in_reply_to if in_reply_to is None or b"\\" not in in_reply_to else unescape(in_reply_to),
+        message_id if message_id is None or b"\\" not in message_id else unescape(message_id),
     )
+    # Twice as fast as calling the class.
+    return tuple.__new__(Envelope, fields)
 
 
 def envelope_from_node(node: Node, r: Reader) -> Envelope | None:

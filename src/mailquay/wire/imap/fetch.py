@@ -16,7 +16,7 @@ from mailquay.wire.imap.bodystructure import BodyStructure, write_body_structure
 from mailquay.wire.imap.bodystructure_lenient import parse_lenient_number
 from mailquay.wire.imap.bodystructure_read import read_body_structure
 from mailquay.wire.imap.date import format_date_time, parse_date_time
-from mailquay.wire.imap.envelope import Envelope, read_envelope, write_envelope
+from mailquay.wire.imap.envelope import ENVELOPE_PATTERN, Envelope, envelope_from_groups, read_envelope, write_envelope
 from mailquay.wire.imap.flag import format_flags, parse_flags
 from mailquay.wire.imap.gmail import read_labels, write_labels
 from mailquay.wire.imap.leniency import Leniency
@@ -75,7 +75,7 @@ FLAGS_LINE: Final = re.compile(
 )
 """The lines of a flag scan, by the hundred thousand: UID, FLAGS and MODSEQ in the orders that servers use."""
 
-_UID, _FLAGS, _MODSEQ, _DATE, _SIZE = 1, 2, 3, 4, 5
+_UID, _FLAGS, _MODSEQ, _DATE, _SIZE, _ENVELOPE, _BODY_STRUCTURE = 1, 2, 3, 4, 5, 6, 7
 _SECTIONS, _BINARY_SIZES, _UNKNOWN, _ERROR = 16, 17, 18, 19
 _ITEM = re.compile(rb" *([A-Za-z0-9][A-Za-z0-9.\-]*)(?: |(?=[\[)]))")
 _NUMBER = re.compile(rb"\d{1,10}(?=[ )])")
@@ -85,7 +85,7 @@ _FLAG_LIST = re.compile(rb"\(([^()\"{\r\n]*)\)")
 _QUOTED = re.compile(rb'"([^"\\]*)"')
 _ORIGIN = re.compile(rb"<(\d{1,19})>")
 _UID_AT_END = re.compile(rb" UID (\d{1,10})\)\Z")
-_FETCH_HEAD = re.compile(rb"\* (\d{1,10}) FETCH (?=\()", re.IGNORECASE)
+FETCH_HEAD = re.compile(rb"\* (\d{1,10}) FETCH (?=\()", re.IGNORECASE)
 _SECTION_TAIL = re.compile(
     rb"[( ]((?:BODY|BINARY)\[[^\]]*\](?:<\d{1,19}>)? |RFC822(?:\.TEXT|\.HEADER)? )~?\{\d+\}\r\n\Z", re.IGNORECASE
 )
@@ -164,8 +164,8 @@ _READERS: Final[dict[bytes, tuple[int, Callable[[Reader], object]]]] = {
     b"MODSEQ": (_MODSEQ, _read_modseq),
     b"INTERNALDATE": (_DATE, _read_date),
     b"RFC822.SIZE": (_SIZE, _read_size),
-    b"ENVELOPE": (6, read_envelope),
-    b"BODYSTRUCTURE": (7, read_body_structure),
+    b"ENVELOPE": (_ENVELOPE, read_envelope),
+    b"BODYSTRUCTURE": (_BODY_STRUCTURE, read_body_structure),
     b"BODY": (8, read_body_structure),
     b"EMAILID": (9, read_object_id),
     b"THREADID": (10, read_object_id),
@@ -179,9 +179,12 @@ _READERS: Final[dict[bytes, tuple[int, Callable[[Reader], object]]]] = {
 
 _USUAL_START = re.compile(
     rb"\((?:UID ([1-9]\d{0,8}) )?(?:FLAGS \(([^()\"{\r\n]*)\) )?(?:MODSEQ \((\d{1,19})\) )?"
-    rb'(?:INTERNALDATE "([^"\\]*)" )?(?:RFC822\.SIZE (\d{1,10}) )?'
+    rb'(?:INTERNALDATE "([^"\\]*)" )?(?:RFC822\.SIZE (\d{1,10}) )?(?:(ENVELOPE) ' + ENVELOPE_PATTERN + rb" )?"
 )
 """The items of every sync, in the order in which we ask for them; a server that keeps it is read faster."""
+_CLOSE = 0x29
+_USUAL_END = b"BODYSTRUCTURE ("
+
 _Values = list[Any]
 """The fields of a FetchResponse while it is read; the repeatable ones are lists."""
 
@@ -200,9 +203,12 @@ def _append(values: _Values, index: int, item: object, r: Reader) -> None:
 
 
 def _build(values: _Values) -> FetchResponse:
-    for index in (_SECTIONS, _BINARY_SIZES, _UNKNOWN):
-        if values[index]:
-            values[index] = tuple(values[index])
+    if values[_SECTIONS]:
+        values[_SECTIONS] = tuple(values[_SECTIONS])
+    if values[_BINARY_SIZES]:
+        values[_BINARY_SIZES] = tuple(values[_BINARY_SIZES])
+    if values[_UNKNOWN]:
+        values[_UNKNOWN] = tuple(values[_UNKNOWN])
     return tuple.__new__(FetchResponse, values)
 
 
@@ -213,7 +219,8 @@ def _read_items(r: Reader, values: _Values, *, cut: bool) -> None:
     if match is None:
         raise r.error("a list of FETCH items")
     r.pos = match.end()
-    uid, flags, modseq, internal_date, size = match.groups()
+    groups = match.groups()
+    uid, flags, modseq, internal_date, size, has_envelope = groups[:6]
     if uid is not None:
         values[_UID] = int(uid)
     if flags is not None:
@@ -224,6 +231,13 @@ def _read_items(r: Reader, values: _Values, *, cut: bool) -> None:
         values[_DATE] = parse_date_time(internal_date)
     if size is not None:
         values[_SIZE] = int(size)
+    if has_envelope is not None:
+        values[_ENVELOPE] = envelope_from_groups(groups[6:], r)
+    if data.startswith(_USUAL_END, r.pos):
+        r.pos += len(_USUAL_END) - 1
+        values[_BODY_STRUCTURE] = read_body_structure(r)
+        if r.pos == len(data) - 1 and data[r.pos] == _CLOSE:
+            return
     while not (cut and r.at_end()):
         match = _ITEM.match(data, r.pos)
         if match is not None:
@@ -318,7 +332,7 @@ def read_fetch(r: Reader, seq: int) -> FetchResponse:
 
 def may_stream(head: bytes) -> bool:
     """Whether a message that stops at a literal is a FETCH response, and the literal the value of a section."""
-    return _FETCH_HEAD.match(head) is not None and _SECTION_TAIL.search(head[-_SECTION_TAIL_MAX_BYTES:]) is not None
+    return FETCH_HEAD.match(head) is not None and _SECTION_TAIL.search(head[-_SECTION_TAIL_MAX_BYTES:]) is not None
 
 
 def read_streamed_head(r: Reader) -> tuple[int, int | None, SectionData]:
@@ -326,7 +340,7 @@ def read_streamed_head(r: Reader) -> tuple[int, int | None, SectionData]:
 
     Raises RemoteProtocolError when `may_stream` is false for it or the section is malformed.
     """
-    head = r.match(_FETCH_HEAD)
+    head = r.match(FETCH_HEAD)
     if head is None:
         raise r.error("a FETCH response")
     values = _new_values(int(head.group(1)))

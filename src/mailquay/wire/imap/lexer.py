@@ -69,7 +69,6 @@ class Reader:
     def __init__(
         self,
         data: bytes,
-        *,
         pos: int = 0,
         limits: Limits = CLIENT_LIMITS,
         leniencies: set[Leniency] | None = None,

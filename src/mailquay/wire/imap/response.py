@@ -18,7 +18,7 @@ from mailquay.wire.imap.esearch import (
     write_esearch,
     write_search,
 )
-from mailquay.wire.imap.fetch import FetchResponse, SectionData, read_fetch, write_fetch
+from mailquay.wire.imap.fetch import FETCH_HEAD, FetchResponse, SectionData, read_fetch, write_fetch
 from mailquay.wire.imap.flag import format_flags, parse_flags
 from mailquay.wire.imap.identification import IdResponse, read_id, write_id_parameters
 from mailquay.wire.imap.leniency import Leniency
@@ -217,6 +217,10 @@ def read_response(r: Reader) -> UntaggedResponse | TaggedResponse | Continuation
     either, and RemoteProtocolError for a line that is no response at all.
     """
     data = r.data
+    match = FETCH_HEAD.match(data)
+    if match is not None:
+        r.pos = match.end()
+        return read_fetch(r, int(match.group(1)))
     match = _UNTAGGED.match(data)
     if match is not None:
         r.pos = match.end()
