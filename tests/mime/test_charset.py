@@ -31,6 +31,7 @@ from mailquay.mime.charset import codec_name, decode
         (b"caf\xe9 au lait", "utf-8", "café au lait"),
         ("zażółć".encode("utf-16"), "utf-16", "zażółć"),
         (b"Hi+AOk-", "utf-7", "Hié"),
+        (b"p\xc3\xa4iv\xc3\xa4\xc3\xa4 \xff", "utf-8", "päivää \ufffd"),
         ("naïve".encode("mac-roman"), "macintosh", "naïve"),
     ],
 )

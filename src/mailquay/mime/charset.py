@@ -158,7 +158,7 @@ def decode(data: bytes, label: str | None) -> str:
     if text is not None:
         return text
     if declared in (None, "ascii", "utf-8"):
-        text = _detected(data)
+        text = _mostly_utf8(data) or _detected(data)
         if text is not None:
             return text
     return _clean(data.decode(declared if declared not in (None, "ascii") else _FALLBACK, "replace"))
@@ -169,6 +169,15 @@ def _try(data: bytes, codec: str) -> str | None:
         return _clean(data.decode(codec))
     except (UnicodeError, ValueError):
         return None
+
+
+def _mostly_utf8(data: bytes) -> str | None:
+    """UTF-8 with some bytes gone wrong, when more characters beyond ASCII can be read than not."""
+    text = data.decode("utf-8", "replace")
+    sample = text[:_DETECT_BYTES]
+    broken = sample.count("\ufffd")
+    readable = len(sample.encode("utf-8")) - len(sample) - 2 * broken
+    return text if readable > broken else None
 
 
 def _detected(data: bytes) -> str | None:
