@@ -1,0 +1,150 @@
+"""Counting what happens: minute counters that all nodes share, for statistics; metrics of this node, for Prometheus."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter as Tally
+from collections.abc import Iterable, Mapping
+
+import structlog
+from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector, generate_latest
+
+from mailquay.errors import StorageError
+from mailquay.model.account import AccountState
+from mailquay.services.ports import Clock
+from mailquay.services.stats import STATS_KEPT_SECONDS, StatsService
+from mailquay.storage.store import Store
+from mailquay.version import __version__
+
+_log = structlog.get_logger(__name__)
+_FLUSH_SECONDS = 5.0
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"})
+_QUEUE_OF = {"webhooks": "notify", "submit": "submit"}
+_OUTCOMES = {"success": "completed", "fail": "failed"}
+_JOB_STATES = ("active", "delayed", "paused", "waiting")
+
+Labels = tuple[tuple[str, str], ...]
+
+
+class Metrics:
+    """The services' Counter and the API's Meter. `start` begins to write minute counters, `close` writes the last."""
+
+    def __init__(self, store: Store, stats: StatsService, clock: Clock) -> None:
+        self._store = store
+        self._stats = stats
+        self._clock = clock
+        self._minutes: Tally[tuple[int, str]] = Tally()
+        self._counted: Tally[str] = Tally()
+        self._requests: Tally[tuple[str, int, str]] = Tally()
+        self._task: asyncio.Task[None] | None = None
+        self._registry = CollectorRegistry()
+        ProcessCollector(registry=self._registry)
+        PlatformCollector(registry=self._registry)
+        GCCollector(registry=self._registry)
+
+    # -- life ------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Begin to write what is counted to the store."""
+        self._task = asyncio.create_task(self._flush_for_ever(), name="metrics")
+
+    async def close(self) -> None:
+        """Write what is left, and stop."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+        await self.flush()
+
+    # -- counting --------------------------------------------------------------------------------
+
+    def count(self, key: str, amount: int = 1) -> None:
+        """See services.ports.Counter."""
+        self._minutes[(self._clock.now_ms() // 60_000, key)] += amount
+        self._counted[key] += amount
+
+    def request(self, method: str, route: str, status: int) -> None:
+        """Count an answered API request; what strangers invent as methods is one of them."""
+        self._requests[(method if method in _METHODS else "OTHER", status, route)] += 1
+        if route.startswith("/v1/"):
+            outcome = "success" if 200 <= status < 300 else "fail"
+            self._minutes[(self._clock.now_ms() // 60_000, f"apiCall:{outcome}")] += 1
+
+    async def flush(self) -> None:
+        """Write the minute counters; what cannot be written now stays counted."""
+        counts, self._minutes = self._minutes, Tally()
+        if not counts:
+            return
+        oldest = self._clock.now_ms() // 60_000 - STATS_KEPT_SECONDS // 60
+        try:
+            await self._store.commit(self._store.settings.add_stats(counts, oldest))
+        except StorageError as error:
+            _log.warning("counters_not_stored", error=str(error))
+            self._minutes.update(counts)
+
+    async def _flush_for_ever(self) -> None:
+        while True:
+            await asyncio.sleep(_FLUSH_SECONDS)
+            await self.flush()
+
+    # -- showing ---------------------------------------------------------------------------------
+
+    async def render(self) -> bytes:
+        """Every metric in the text format of Prometheus, version 0.0.4."""
+        lines = [
+            *_metric("api_call", "counter", "Answered HTTP requests.", self._request_samples()),
+            *_metric("webhooks", "counter", "Webhook deliveries.", self._webhook_samples()),
+            *_metric("events", "counter", "Events.", self._event_samples()),
+            *_metric("queues_processed", "counter", "Finished jobs.", self._finished_samples()),
+            *_metric("imap_connections", "gauge", "Accounts in each state.", await self._state_samples()),
+            *_metric("queue_size", "gauge", "Jobs of each queue.", await self._queue_samples()),
+            *_metric("license_days_remaining", "gauge", "The licence has no end: -1.", {(): -1}),
+            *_metric("emailengine_config", "gauge", "The version, as a label.", {(("version", __version__),): 1}),
+        ]
+        return "".join(f"{line}\n" for line in lines).encode() + generate_latest(self._registry)
+
+    def _request_samples(self) -> dict[Labels, int]:
+        return {
+            (("method", method), ("statusCode", str(status)), ("route", route)): count
+            for (method, status, route), count in self._requests.items()
+        }
+
+    def _webhook_samples(self) -> dict[Labels, int]:
+        return {(("status", status),): self._counted[f"webhooks:{status}"] for status in _OUTCOMES}
+
+    def _event_samples(self) -> dict[Labels, int]:
+        return {
+            (("event", key.removeprefix("events:")),): count
+            for key, count in self._counted.items()
+            if key.startswith("events:")
+        }
+
+    def _finished_samples(self) -> dict[Labels, int]:
+        return {
+            (("queue", queue), ("status", status)): self._counted[f"{key}:{outcome}"]
+            for key, queue in _QUEUE_OF.items()
+            for outcome, status in _OUTCOMES.items()
+        }
+
+    async def _state_samples(self) -> dict[Labels, int]:
+        states = await self._store.accounts.count_by_state()
+        return {(("status", state.value),): states.get(state.value, 0) for state in AccountState}
+
+    async def _queue_samples(self) -> dict[Labels, int]:
+        samples: dict[Labels, int] = {}
+        for queue in _QUEUE_OF.values():
+            jobs = await self._stats.jobs(queue)
+            samples |= {(("queue", queue), ("state", state)): jobs.get(state, 0) for state in _JOB_STATES}
+        return samples
+
+
+def _metric(name: str, kind: str, meaning: str, samples: Mapping[Labels, int]) -> Iterable[str]:
+    """A metric under exactly this name; the client library would add a suffix to counters."""
+    yield f"# HELP {name} {meaning}"
+    yield f"# TYPE {name} {kind}"
+    for labels, value in sorted(samples.items()):
+        text = ",".join(f'{label}="{_escaped(content)}"' for label, content in labels)
+        yield f"{name}{{{text}}} {value}" if text else f"{name} {value}"
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
