@@ -133,11 +133,10 @@ def _needs_smtputf8(connection: SmtpConnection, envelope: SubmissionEnvelope, ut
 
 
 def _check_size(connection: SmtpConnection, size_bytes: int | None) -> None:
+    """Refuse a message that the server has said to be too large (RFC 1870 §6.1)."""
     limit = connection.extensions.max_size_bytes
     if limit is not None and size_bytes is not None and size_bytes > limit:
-        raise failed(
-            f"The message has {size_bytes} bytes, the server takes {limit} (RFC 1870 §6.1)", "EMESSAGE", Command.MAIL
-        )
+        raise failed(f"The message has {size_bytes} bytes, the server takes {limit}", "EMESSAGE", Command.MAIL)
 
 
 def _result(item: RecipientReply) -> RecipientResult:

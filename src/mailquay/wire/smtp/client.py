@@ -273,6 +273,17 @@ class SmtpClient:
         """How many replies are still to come."""
         return len(self._awaited)
 
+    @property
+    def awaited(self) -> Command | None:
+        """What the next reply will answer."""
+        return self._awaited[0] if self._awaited else None
+
+    def early_reply(self) -> Reply | None:
+        """The reply that came in the middle of a message, from a server that would not wait for its end."""
+        self._require(Phase.BODY)
+        reply = self._parser.next_reply()
+        return None if reply is NEED_DATA else reply
+
     def _advance(self, answered: Command, reply: Reply) -> None:
         match answered:
             case Command.GREETING:
