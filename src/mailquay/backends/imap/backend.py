@@ -15,7 +15,6 @@ from mailquay.model.account import ImapSettings
 from mailquay.net.connect import connect
 from mailquay.net.proxy import ProxySettings
 from mailquay.net.tls import TlsSettings, client_context
-from mailquay.wire.imap.response import UntaggedResponse
 from mailquay.wire.sasl import Credentials
 
 IMAPS_PORT = 993
@@ -45,16 +44,16 @@ class ImapBackend:
         self._options = options
         self._proxy = proxy
 
-    async def open_session(self) -> ImapSession:
-        """See MailBackend.open_session."""
-        return ImapSession(await self.open_connection())
+    async def open_session(self, on_login: Callable[[], None] | None = None) -> ImapSession:
+        """See MailBackend.open_session; `on_login` is called when the server is reached and logging in begins."""
+        return ImapSession(await self._open(on_login))
 
     async def open_watch(self, path: str) -> ImapWatch:
         """See MailBackend.open_watch."""
-        connection = await self.open_connection()
+        connection = await self._open(None)
         return ImapWatch(connection, path, restart_seconds=self._options.idle_restart_seconds)
 
-    async def open_connection(self, on_unsolicited: Callable[[UntaggedResponse], None] | None = None) -> ImapConnection:
+    async def _open(self, on_login: Callable[[], None] | None) -> ImapConnection:
         """Connect and log in.
 
         Without TLS from the start, STARTTLS is used whenever the server offers it, and required unless the account says
@@ -67,6 +66,8 @@ class ImapBackend:
         if not self._settings.secure and self._wants_starttls(connection):
             await connection.aclose()
             connection = await self._connect(tls, upgrade=True)
+        if on_login is not None:
+            on_login()
         try:
             secure = self._settings.secure or connection.info("tls_version") is not None
             await connection.login(self._credentials(), host=self._host, port=self._port, secure=secure)

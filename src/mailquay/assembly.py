@@ -1,0 +1,282 @@
+"""One node, put together from its parts: started in order, stopped in the reverse order."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+from collections.abc import AsyncIterator, Coroutine
+from typing import Any, TypeVar
+
+import structlog
+
+from mailquay.api.app import build_app
+from mailquay.api.ports import ApiServices
+from mailquay.config import Config
+from mailquay.errors import StorageError, Unavailable
+from mailquay.model.account import AccountNumber
+from mailquay.net.egress import EgressPolicy
+from mailquay.net.http import HttpClient
+from mailquay.runtime.account_runner import RunnerParts
+from mailquay.runtime.clock import SystemClock
+from mailquay.runtime.http_server import HttpServer, private_socket, public_socket
+from mailquay.runtime.keyed_worker import KeyedWorker
+from mailquay.runtime.logs import AccountLogs, configure_logs
+from mailquay.runtime.mail_access import OwnedMailAccess
+from mailquay.runtime.metrics import Metrics
+from mailquay.runtime.node import Membership, NodeIdentity
+from mailquay.runtime.owners import LeaseDirectory
+from mailquay.runtime.processes import is_child
+from mailquay.runtime.retention import keep_tidy
+from mailquay.runtime.supervisor import Supervisor
+from mailquay.runtime.transports import Transports
+from mailquay.runtime.verifier import TransportVerifier
+from mailquay.services.accounts import AccountService
+from mailquay.services.delivery import DeliveryService
+from mailquay.services.mailbox_listing import MailboxListing
+from mailquay.services.mailboxes import MailboxService
+from mailquay.services.message_editor import MessageService
+from mailquay.services.new_mail import NewMail
+from mailquay.services.outbox import OutboxService
+from mailquay.services.passwords import store_password
+from mailquay.services.references import ReferenceService
+from mailquay.services.settings import SettingsService
+from mailquay.services.stats import StatsService
+from mailquay.services.submission import SubmissionService
+from mailquay.services.sync import MailboxSync
+from mailquay.services.tokens import TokenService
+from mailquay.services.verify import VerifyService
+from mailquay.services.webhooks import WebhookPolicy, WebhookService
+from mailquay.storage.store import Store, open_store
+from mailquay.version import __version__
+
+T = TypeVar("T")
+_log = structlog.get_logger(__name__)
+_OUTBOX_CONCURRENCY = 50
+_WEBHOOK_CONCURRENCY = 50
+_SHARED_POLL_SECONDS = 0.1
+_HEALTH_SECONDS = 5.0
+
+
+def run(work: Coroutine[Any, Any, T]) -> T:
+    """Run in an event loop: uvloop where it exists."""
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.run(work)
+    result: T = uvloop.run(work)
+    return result
+
+
+async def open_configured_store(config: Config) -> Store:
+    """Open the store that the configuration names. SQLite is watched for commits of the command line beside us.
+
+    Raises StorageError, KeyMismatch.
+    """
+    return await open_store(
+        str(config.database_url) if config.uses_postgres else f"sqlite:///{config.sqlite_path}",
+        key_file=config.key_file,
+        passphrase=config.encryption_secret,
+        watch_interval_seconds=None if config.uses_postgres else _SHARED_POLL_SECONDS,
+    )
+
+
+class Core:
+    """What a node is without HTTP: the store, the services, the accounts that it owns."""
+
+    def __init__(self, config: Config, store: Store, identity: NodeIdentity, address: str) -> None:
+        self.config = config
+        self.store = store
+        self.clock = SystemClock()
+        self.settings = SettingsService(store)
+        self.stats = StatsService(store, self.settings, self.clock)
+        self.metrics = Metrics(store, self.stats, self.clock)
+        self.account_logs = AccountLogs(store, self.settings, self.clock)
+        self.transports = Transports(config, self.settings)
+        self.http = HttpClient(
+            policy=EgressPolicy.parse(config.webhook_egress_policy), user_agent=f"Mailquay/{__version__}"
+        )
+        self.membership = Membership(
+            store,
+            identity,
+            address=address,
+            roles=config.roles,
+            ttl_seconds=config.lease_ttl_seconds,
+            renew_seconds=config.lease_renew_seconds,
+        )
+        self.outbox_worker = KeyedWorker("outbox", self._deliver, concurrency=_OUTBOX_CONCURRENCY)
+        self.webhook_worker = KeyedWorker("webhooks", self._post_webhooks, concurrency=_WEBHOOK_CONCURRENCY)
+        parts = RunnerParts(
+            store=store,
+            config=config,
+            clock=self.clock,
+            backend=self.transports.imap,
+            sync=MailboxSync(store, NewMail(self.settings), self.clock),
+            listing=MailboxListing(store, self.clock),
+            connecting=asyncio.Semaphore(config.connect_concurrency),
+            on_fenced=lambda number: self.supervisor.fenced_off(number),
+        )
+        self.supervisor = Supervisor(store, config, self.membership, parts, self.outbox_worker, self.webhook_worker)
+        self.access = OwnedMailAccess(self.supervisor)
+        self.mailboxes = MailboxService(store, self.access)
+        self.messages = MessageService(store, self.access, self.mailboxes, self.clock)
+        self._join_workers()
+
+    def _join_workers(self) -> None:
+        config = self.config
+        self.delivery = DeliveryService(
+            self.store,
+            self.settings,
+            self.transports,
+            self.access,
+            self.mailboxes,
+            self.clock,
+            self.metrics,
+            backoff_seconds=config.submit_backoff_seconds,
+        )
+        policy = WebhookPolicy(
+            timeout_seconds=config.webhook_timeout_seconds,
+            attempts=config.webhook_attempts,
+            backoff_seconds=config.webhook_backoff_seconds,
+            retry_limit_seconds=config.webhook_retry_limit_seconds,
+        )
+        self.webhooks = WebhookService(
+            self.store, self.settings, self.http, self.supervisor, self.clock, self.metrics, policy
+        )
+
+    async def _deliver(self, number: int) -> float | None:
+        return await self.delivery.deliver(AccountNumber(number))
+
+    async def _post_webhooks(self, number: int) -> float | None:
+        return await self.webhooks.deliver(AccountNumber(number))
+
+    async def check(self) -> None:
+        """See api.ports.Health: the store answers, and this node's leases are its own."""
+        async with asyncio.timeout(_HEALTH_SECONDS):
+            await self.store.nodes.clock_ms()
+        if not self.membership.alive:
+            raise Unavailable("this node has lost touch with the others", code="NodeNotAlive")
+
+    async def start(self) -> None:
+        """Join the other nodes and begin to serve accounts."""
+        leases = await self.membership.join()
+        if "sync" in self.config.roles:
+            await self.supervisor.start(leases)
+
+    async def stop(self) -> None:
+        """Hand the accounts over and leave."""
+        try:
+            await self.membership.drain()
+            await self.supervisor.stop()
+            await self.outbox_worker.close()
+            await self.webhook_worker.close()
+            await self.membership.leave()
+        except StorageError as error:
+            # The leases run out by themselves; the others need no word from us.
+            _log.error("not_left_in_order", error=str(error))
+        await self.transports.aclose()
+        await self.http.aclose()
+
+
+class Node:
+    """A process: a core, its HTTP listeners, and what it says when it starts."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+
+    async def run_until_signal(self) -> None:
+        """Serve until SIGTERM or SIGINT."""
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
+        async with self.running():
+            await stop.wait()
+            _log.info("stopping")
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[str]:
+        """Run the node for the time of the block; gives the public base URL."""
+        config = self._config
+        configure_logs(config.log_level, config.log_format)
+        for notice in config.notices:
+            _log.warning("configuration", notice=notice)
+        async with contextlib.AsyncExitStack() as stack:
+            public = []
+            if "api" in config.roles:
+                public = [public_socket(config.host, config.port, shared=is_child(dict(os.environ)))]
+                stack.callback(public[0].close)
+            store = await open_configured_store(config)
+            stack.push_async_callback(store.close)
+            identity = NodeIdentity.claim(config.data_dir)
+            stack.callback(identity.release)
+            private, address = private_socket(identity.id, config.data_dir, config.node_address)
+            stack.callback(private.close)
+            core = Core(config, store, identity, address)
+            tokens = TokenService(
+                store, core.clock, log_entries=config.token_log_entries, log_age_seconds=config.token_log_age_seconds
+            )
+            first_token = await self._prepare(core, tokens)
+            app = build_app(self._services(core, tokens), config)
+            stack.push_async_callback(app.close)
+            for part in (core.metrics, core.account_logs, tokens):
+                part.start()
+                stack.push_async_callback(part.close)
+            stack.push_async_callback(core.stop)
+            await core.start()
+            tidy = asyncio.create_task(keep_tidy(store, core.settings, config, core.clock), name="retention")
+            stack.callback(tidy.cancel)
+            server = HttpServer(app, [*public, private])
+            await server.start()
+            stack.push_async_callback(server.stop)
+            base_url = f"http://{config.host}:{public[0].getsockname()[1]}" if public else ""
+            await self._greet(core, tokens, stack, base_url, first_token)
+            yield base_url
+
+    async def _prepare(self, core: Core, tokens: TokenService) -> str | None:
+        """What a start brings along: settings, token, password; the first token of an empty database."""
+        config = self._config
+        await core.settings.establish(config.initial_settings, config.prepared_settings)
+        if config.prepared_password is not None:
+            await store_password(core.settings, config.prepared_password, core.clock)
+        if config.prepared_token is not None:
+            await tokens.import_(config.prepared_token)
+        return await tokens.ensure_first_token()
+
+    def _services(self, core: Core, tokens: TokenService) -> ApiServices:
+        references = ReferenceService(core.messages, core.settings)
+        return ApiServices(
+            accounts=AccountService(core.store, core.settings, core.clock, core.access, core.supervisor),
+            tokens=tokens,
+            settings=core.settings,
+            stats=core.stats,
+            verify=VerifyService(TransportVerifier(core.transports, core.settings)),
+            mailboxes=core.mailboxes,
+            messages=core.messages,
+            submission=SubmissionService(core.store, core.settings, references, core.clock),
+            outbox=OutboxService(core.store, core.clock),
+            owners=LeaseDirectory(core.store, core.supervisor),
+            meter=core.metrics,
+            health=core,
+            account_log=core.account_logs,
+            clock=core.clock,
+            node_secret=core.store.vault.current.derive("node"),
+        )
+
+    async def _greet(
+        self,
+        core: Core,
+        tokens: TokenService,
+        stack: contextlib.AsyncExitStack,
+        base_url: str,
+        first_token: str | None,
+    ) -> None:
+        """Say where to go; a token is shown once, at the first start, and never logged."""
+        if first_token is not None and base_url:
+            print(
+                f"\nMailquay {__version__} listens on {base_url}\nYour access token, shown only this once:\n",
+                flush=True,
+            )
+            print(f"    {first_token}\n", flush=True)
+        _log.info("ready", url=base_url, version=__version__, node=core.membership.id)

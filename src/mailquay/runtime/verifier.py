@@ -1,0 +1,45 @@
+"""Logging in for real, to try settings out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mailquay.backends.smtp.verify import verify_smtp
+from mailquay.model.account import AccountProfile, ImapSettings, SmtpSettings
+from mailquay.model.mailbox import ListedMailbox
+from mailquay.runtime.transports import Transports
+from mailquay.services.settings import SettingsService
+from mailquay.services.verify import Note, VerifyPhase, VerifyRoute
+
+
+class TransportVerifier:
+    """See services.verify.MailVerifier."""
+
+    def __init__(self, transports: Transports, settings: SettingsService) -> None:
+        self._transports = transports
+        self._settings = settings
+
+    async def imap(
+        self, settings: ImapSettings, route: VerifyRoute, note: Note, *, list_mailboxes: bool
+    ) -> Sequence[ListedMailbox]:
+        """See MailVerifier.imap."""
+        await self._settings.refresh()
+        backend = self._transports.imap_for(settings, route.proxy)
+        note(VerifyPhase.CONNECT)
+        session = await backend.open_session(on_login=lambda: note(VerifyPhase.LOGIN))
+        try:
+            note(VerifyPhase.LIST)
+            return await session.list_mailboxes() if list_mailboxes else []
+        finally:
+            await session.close()
+
+    async def smtp(self, settings: SmtpSettings, route: VerifyRoute, note: Note) -> None:
+        """See MailVerifier.smtp."""
+        await self._settings.refresh()
+        profile = AccountProfile(smtp_ehlo_name=route.ehlo_name)
+        server = self._transports.smtp_for(settings, profile, proxy=route.proxy)
+        result = await verify_smtp(server)
+        if any(phase.name == "tls" and phase.success for phase in result.phases) or result.success:
+            note(VerifyPhase.LOGIN)
+        if result.error is not None:
+            raise result.error
