@@ -275,7 +275,7 @@ class _Exchange:
 
 async def _stream(streamed: Streamed, call: Call, exchange: _Exchange, headers: Mapping[str, str]) -> None:
     """Send a download. What fails before its first bytes still gets a status; later the connection is cut."""
-    gone = asyncio.ensure_future(call.request.receive())
+    gone = asyncio.create_task(_disconnect(call.request))
     try:
         async with streamed.source as download:
             chunks = aiter(download.chunks)
@@ -292,6 +292,12 @@ async def _stream(streamed: Streamed, call: Call, exchange: _Exchange, headers: 
         gone.cancel()
         with suppress(asyncio.CancelledError):
             await gone
+
+
+async def _disconnect(request: Request) -> None:
+    """Wait until the client hangs up; what is left of its request does not count."""
+    while (await request.receive())["type"] != "http.disconnect":
+        continue
 
 
 async def _next_chunk(chunks: AsyncIterator[bytes], timeout_seconds: float) -> bytes | None:

@@ -15,6 +15,7 @@ from mailquay.api.schemas.fields import (
     Flag,
     Given,
     Hostname,
+    LeftOut,
     Line256,
     Line1024,
     NoneHidden,
@@ -47,13 +48,13 @@ _HeaderName = Annotated[str, StringConstraints(pattern=r"^[!#$%&'*+.^_`|~0-9A-Za
 _HeaderValue = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x08\x0a-\x1f\x7f]*$", max_length=10240)]
 
 
-def _later(what: str) -> BeforeValidator:
+def _later(what: str) -> LeftOut:
     def refuse(value: object) -> object:
         if value not in (None, False, "", "false"):
             raise ValueError(f"is not available in this release: {what}")
         return None
 
-    return BeforeValidator(refuse)
+    return LeftOut(refuse)
 
 
 Later = _later
@@ -80,14 +81,15 @@ class Authentication(Model):
     """How to log in: with a password or an access token."""
 
     user: Line256
-    access_token: Annotated[Secret16384 | NoneHidden, FalseIsNone, Field(alias="accessToken")] = None
-    password: Annotated[Line256 | NoneHidden, Field(alias="pass")] = None
+    access_token: Annotated[Secret16384 | None, FalseIsNone, Field(alias="accessToken")] = None
+    password: Annotated[Line256 | None, Given, Field(alias="pass")] = None
 
 
 class PartialAuthentication(Authentication):
     """Changes of how to log in; null removes."""
 
     user: Line256 | None = None  # type: ignore[assignment]
+    password: Annotated[Line256 | None, Field(alias="pass")] = None
 
 
 class TlsOptions(Model):
@@ -106,21 +108,21 @@ class TlsOptions(Model):
 class ServerOptions(Model):
     """How to reach a mail server."""
 
-    use_auth_server: Annotated[bool | NoneHidden, Later("authentication servers"), Field(alias="useAuthServer")] = None
-    auth: Annotated[Authentication | NoneHidden, FalseIsNone] = None
-    host: Annotated[Hostname | NoneHidden, Absent] = None
-    port: Annotated[Port | NoneHidden, Given] = None
+    use_auth_server: Annotated[bool | None, Later("authentication servers"), Field(alias="useAuthServer")] = None
+    auth: Annotated[Authentication | None, FalseIsNone] = None
+    host: Annotated[Hostname | None, Absent] = None
+    port: Annotated[Port | None, Given] = None
     secure: Annotated[Flag, Field(description="TLS from the start; otherwise STARTTLS where offered.")] = False
-    tls: Annotated[TlsOptions | NoneHidden, Given] = None
+    tls: Annotated[TlsOptions | None, Given] = None
 
 
 class ImapOptions(ServerOptions):
     """How to reach the IMAP server, and which mailboxes play a special part there."""
 
-    disable_imap4rev2: Annotated[Flag | NoneHidden, Field(alias="disableIMAP4rev2")] = None
-    resync_delay: Annotated[
-        Seconds | NoneHidden, Given, Field(alias="resyncDelay", json_schema_extra={"default": 900})
-    ] = None
+    disable_imap4rev2: Annotated[Flag | None, Given, Field(alias="disableIMAP4rev2")] = None
+    resync_delay: Annotated[Seconds | None, Given, Field(alias="resyncDelay", json_schema_extra={"default": 900})] = (
+        None
+    )
     disabled: OptionalFlag = None
     sent_mail_path: Annotated[Line1024 | None, Field(alias="sentMailPath")] = None
     drafts_mail_path: Annotated[Line1024 | None, Field(alias="draftsMailPath")] = None
@@ -189,28 +191,28 @@ class SmtpUpdate(ServerOptions):
 class _Profile(Model):
     """What registering and changing an account share."""
 
-    email: Annotated[Email | NoneHidden, Absent] = None
+    email: Annotated[Email | None, Absent] = None
     path: Annotated[
         list[Line1024] | None, Single, Field(description="Mailboxes to sync, special-use tags allowed; * is all.")
     ] = None
-    subconnections: Annotated[list[Line256] | NoneHidden, Single, Given] = None
-    webhooks: Annotated[WebUri | NoneHidden, Absent] = None
+    subconnections: Annotated[list[Line256] | None, Single, Given] = None
+    webhooks: Annotated[WebUri | None, Absent] = None
     copy_sent: Annotated[
         Flag | None, Field(alias="copy", description="Whether sent messages are copied to the sent mailbox.")
     ] = None
     notify_from: Annotated[TimeMs | None, Field(alias="notifyFrom", json_schema_extra={"x-default": "now"})] = None
     sync_from: Annotated[TimeMs | None, Field(alias="syncFrom")] = None
-    proxy: Annotated[ProxyUri | NoneHidden, Absent] = None
+    proxy: Annotated[ProxyUri | None, Absent] = None
     smtp_ehlo_name: Annotated[Hostname | None, Field(alias="smtpEhloName")] = None
     imap_indexer: Annotated[Indexer, Field(alias="imapIndexer")] = None
-    oauth2: Annotated[dict[str, Any] | NoneHidden, Later("accounts with OAuth2")] = None
+    oauth2: Annotated[dict[str, Any] | None, Later("accounts with OAuth2")] = None
     webhooks_custom_headers: Annotated[
-        Annotated[list[WebhooksCustomHeader], Field(max_length=1000)] | NoneHidden,
+        Annotated[list[WebhooksCustomHeader], Field(max_length=1000)] | None,
         Given,
         Field(alias="webhooksCustomHeaders"),
     ] = None
-    locale: Annotated[Text100 | NoneHidden, Absent] = None
-    tz: Annotated[Text100 | NoneHidden, Absent] = None
+    locale: Annotated[Text100 | None, Absent] = None
+    tz: Annotated[Text100 | None, Absent] = None
 
 
 class CreateAccount(_Profile):
@@ -218,37 +220,37 @@ class CreateAccount(_Profile):
 
     account: Annotated[Line256 | None, Field(description="The id; null has one made.")]
     name: Line256
-    expected_email: Annotated[Email | NoneHidden, Absent, Field(alias="expectedEmail")] = None
+    expected_email: Annotated[Email | None, Absent, Field(alias="expectedEmail")] = None
     logs: Annotated[Flag, Field(description="Whether a protocol log is kept.")] = False
-    imap: Annotated[ImapConfiguration | NoneHidden, FalseIsNone] = None
-    smtp: Annotated[SmtpConfiguration | NoneHidden, FalseIsNone] = None
+    imap: Annotated[ImapConfiguration | None, FalseIsNone] = None
+    smtp: Annotated[SmtpConfiguration | None, FalseIsNone] = None
 
 
 class UpdateAccount(_Profile):
     """Changes of an account; what is not given stays."""
 
-    name: Annotated[Line256 | NoneHidden, Given] = None
+    name: Annotated[Line256 | None, Given] = None
     expected_email: Annotated[Email | None, Field(alias="expectedEmail")] = None
     logs: OptionalFlag = None
-    imap: Annotated[ImapUpdate | NoneHidden, FalseIsNone] = None
-    smtp: Annotated[SmtpUpdate | NoneHidden, FalseIsNone] = None
+    imap: Annotated[ImapUpdate | None, FalseIsNone] = None
+    smtp: Annotated[SmtpUpdate | None, FalseIsNone] = None
 
 
 class VerifyAccount(Model):
     """Server settings to try out."""
 
     mailboxes: Annotated[Flag, Field(description="Whether to list the mailboxes too.")] = False
-    imap: Annotated[ImapConfiguration | NoneHidden, FalseIsNone] = None
-    smtp: Annotated[SmtpConfiguration | NoneHidden, FalseIsNone] = None
-    proxy: Annotated[ProxyUri | NoneHidden, Absent] = None
+    imap: Annotated[ImapConfiguration | None, FalseIsNone] = None
+    smtp: Annotated[SmtpConfiguration | None, FalseIsNone] = None
+    proxy: Annotated[ProxyUri | None, Absent] = None
     smtp_ehlo_name: Annotated[Hostname | None, Field(alias="smtpEhloName")] = None
 
 
 class AccountsQuery(Paging):
     """Which accounts to list."""
 
-    state: Annotated[StateName | NoneHidden, Absent] = None
-    query: Annotated[str | NoneHidden, Absent, Field(description="Part of the id, the name or the address.")] = None
+    state: Annotated[StateName | None, Absent] = None
+    query: Annotated[str | None, Absent, Field(description="Part of the id, the name or the address.")] = None
 
 
 class AccountQuery(Model):

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints, TypeAdapter
 
-from mailquay.api.schemas.fields import Flag, Given, Line256, NoneHidden
+from mailquay.api.schemas.fields import Flag, Given, NoneHidden
 from mailquay.api.validation import Model
 
 _ID64 = Annotated[str, StringConstraints(pattern=r"^[0-9a-fA-F]{64}$", min_length=64, max_length=64)]
@@ -68,5 +68,4 @@ class Refusal(Model):
     details: str | NoneHidden = None
 
 
-OptionalFlag = Annotated[Flag | NoneHidden, Given]
-OptionalLine256 = Annotated[Line256 | NoneHidden, Given]
+OptionalFlag = Annotated[Flag | None, Given]

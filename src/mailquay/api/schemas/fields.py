@@ -7,18 +7,29 @@ import binascii
 import ipaddress
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, ValidationInfo, WithJsonSchema
-from pydantic.json_schema import SkipJsonSchema
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    StringConstraints,
+    ValidationInfo,
+    WithJsonSchema,
+)
+from pydantic.json_schema import JsonSchemaValue, SkipJsonSchema
+from pydantic_core import CoreSchema, core_schema
 
 from mailquay.errors import InvalidRequest
 from mailquay.net.names import ascii_host, parse_address
 
 NoneHidden = SkipJsonSchema[None]
-"""None as "not given" in a field that may not be null."""
+"""The None of a field of an answer that is left out rather than null."""
 
 _TRUE, _FALSE = frozenset({"y", "true", "1"}), frozenset({"n", "false", "0"})
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
@@ -31,8 +42,27 @@ _WHITESPACE = re.compile(rb"\s+")
 # -- what the caller left out -------------------------------------------------------------------
 
 
-def refuse_null(value: object) -> object:
-    """A field that is given must have a value."""
+@dataclass(frozen=True)
+class LeftOut:
+    """A field that may be left out: `check` sees what is given, and may turn it into None, "not given".
+
+    That None is nothing a caller may send, so that the JSON schema does not have it.
+    """
+
+    check: Callable[[Any], Any]
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_before_validator_function(self.check, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        shown = handler(schema)
+        kinds = [kind for kind in shown.get("anyOf", ()) if kind != {"type": "null"}]
+        if len(kinds) != 1:
+            return shown
+        return {**{key: value for key, value in shown.items() if key != "anyOf"}, **kinds[0]}
+
+
+def _refuse_null(value: object) -> object:
     if value is None:
         raise ValueError("must not be null")
     return value
@@ -40,7 +70,7 @@ def refuse_null(value: object) -> object:
 
 def _absent_when_empty(value: object) -> object:
     if value is None:
-        raise ValueError("must be a string")
+        raise ValueError("must not be null")
     return None if isinstance(value, str) and not value.strip() else value
 
 
@@ -52,13 +82,13 @@ def _as_list(value: object) -> object:
     return value if isinstance(value, list) or value is None else [value]
 
 
-Absent = BeforeValidator(_absent_when_empty)
-"""An optional string: "" counts as not given, null is refused."""
+Absent = LeftOut(_absent_when_empty)
+"""An optional field for which "" counts as not given; null is refused."""
 
-Given = BeforeValidator(refuse_null)
+Given = LeftOut(_refuse_null)
 """An optional field that may not be null."""
 
-FalseIsNone = BeforeValidator(_none_when_false)
+FalseIsNone = LeftOut(_none_when_false)
 """The literal false means "not set"."""
 
 Single = BeforeValidator(_as_list)

@@ -18,7 +18,7 @@ MessageSpecialUse = Literal["\\Drafts", "\\Junk", "\\Sent", "\\Trash", "\\Inbox"
 _MailboxPath = Annotated[str, StringConstraints(min_length=1, pattern=r"^[^\x00\r\n]+$")]
 _FlagName = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f\x7f]+$")]
 _MaxBytes = Annotated[
-    Annotated[int, Field(ge=0, le=1_073_741_824)] | NoneHidden,
+    Annotated[int, Field(ge=0, le=1_073_741_824)] | None,
     Absent,
     Field(alias="maxBytes", description="Most characters of each text."),
 ]
@@ -34,7 +34,7 @@ class MessagesQuery(Paging):
     """Which messages to list. `cursor` wins over `page`."""
 
     path: Annotated[_MailboxPath, Field(description="Path of the mailbox, or a special-use tag such as \\Sent.")]
-    cursor: Annotated[Annotated[str, StringConstraints(max_length=1_048_576)] | NoneHidden, Absent] = None
+    cursor: Annotated[Annotated[str, StringConstraints(max_length=1_048_576)] | None, Absent] = None
 
 
 class MessageQuery(Model):
@@ -42,10 +42,10 @@ class MessageQuery(Model):
 
     max_bytes: _MaxBytes = None
     text_type: Annotated[
-        TextType | NoneHidden, Absent, Field(alias="textType", description="Which text; none unless given.")
+        TextType | None, Absent, Field(alias="textType", description="Which text; none unless given.")
     ] = None
     web_safe_html: Annotated[Flag, Field(alias="webSafeHtml", description="Make HTML safe to show.")] = False
-    embed_attached_images: Annotated[Flag | NoneHidden, Absent, Field(alias="embedAttachedImages")] = None
+    embed_attached_images: Annotated[Flag | None, Absent, Field(alias="embedAttachedImages")] = None
     pre_process_html: Annotated[Flag, Field(alias="preProcessHtml")] = False
     mark_as_seen: Annotated[Flag, Field(alias="markAsSeen")] = False
 
@@ -64,7 +64,7 @@ class DeleteMessageQuery(Model):
     force: Annotated[Flag, Field(description="Delete for good instead of moving to the trash.")] = False
 
 
-_FlagNames = Annotated[Annotated[list[_FlagName], Field(max_length=1000)] | NoneHidden, Single, Given]
+_FlagNames = Annotated[Annotated[list[_FlagName], Field(max_length=1000)] | None, Single, Given]
 
 
 class FlagChanges(Model):
@@ -78,15 +78,15 @@ class FlagChanges(Model):
 class MessageUpdate(Model):
     """Changes of a message."""
 
-    flags: Annotated[FlagChanges | NoneHidden, Given] = None
-    labels: Annotated[FlagChanges | NoneHidden, Given] = None
+    flags: Annotated[FlagChanges | None, Given] = None
+    labels: Annotated[FlagChanges | None, Given] = None
 
 
 class MessageMove(Model):
     """Where a message goes."""
 
     path: _MailboxPath
-    source: Annotated[_MailboxPath | NoneHidden, Absent, Field(description="Of Gmail accounts only.")] = None
+    source: Annotated[_MailboxPath | None, Absent, Field(description="Of Gmail accounts only.")] = None
 
 
 # -- answers --------------------------------------------------------------------------------------

@@ -70,11 +70,11 @@ Subject = Annotated[str, StringConstraints(max_length=10240), AfterValidator(_on
 class FromAddress(Model):
     """An address with a name."""
 
-    name: Annotated[Line256 | NoneHidden, Absent] = None
+    name: Annotated[Line256 | None, Absent] = None
     address: Email
 
 
-_Addresses = Annotated[Annotated[list[FromAddress], Field(max_length=_MAX_RECIPIENTS)] | NoneHidden, Single, Given]
+_Addresses = Annotated[Annotated[list[FromAddress], Field(max_length=_MAX_RECIPIENTS)] | None, Single, Given]
 
 
 class MessageReference(Model):
@@ -88,9 +88,9 @@ class MessageReference(Model):
         False
     )
     message_id: Annotated[
-        MessageIdText | NoneHidden, Absent, Field(alias="messageId", description="What its Message-ID must be.")
+        MessageIdText | None, Absent, Field(alias="messageId", description="What its Message-ID must be.")
     ] = None
-    thread_id: Annotated[Line1024 | NoneHidden, Absent, Field(alias="threadId")] = None
+    thread_id: Annotated[Line1024 | None, Absent, Field(alias="threadId")] = None
     document_store: Annotated[Flag, Field(alias="documentStore", deprecated=True)] = False
 
 
@@ -102,31 +102,28 @@ class Envelope(Model):
     """The SMTP envelope; an empty `from` is the null sender."""
 
     from_: Annotated[
-        Annotated[str, AfterValidator(_null_sender), WithJsonSchema({"type": "string", "format": "email"})]
-        | NoneHidden,
+        Annotated[str, AfterValidator(_null_sender), WithJsonSchema({"type": "string", "format": "email"})] | None,
         Given,
         Field(alias="from"),
     ] = None
-    to: Annotated[
-        Annotated[list[Email], Field(min_length=1, max_length=_MAX_RECIPIENTS)] | NoneHidden, Single, Given
-    ] = None
+    to: Annotated[Annotated[list[Email], Field(min_length=1, max_length=_MAX_RECIPIENTS)] | None, Single, Given] = None
 
 
 class UploadAttachment(Model):
     """An attachment: its content, or the id of one that the account has."""
 
-    filename: Annotated[Line256 | NoneHidden, Absent] = None
-    content: Annotated[Base64 | NoneHidden, Given] = None
+    filename: Annotated[Line256 | None, Absent] = None
+    content: Annotated[Base64 | None, Given] = None
     content_type: Annotated[
-        Annotated[str, StringConstraints(max_length=256, pattern=r"^[^\x00-\x1f\x7f]*$")] | NoneHidden,
+        Annotated[str, StringConstraints(max_length=256, pattern=r"^[^\x00-\x1f\x7f]*$")] | None,
         Lower,
         Absent,
         Field(alias="contentType"),
     ] = None
     content_disposition: Annotated[
-        Literal["inline", "attachment"] | NoneHidden, Lower, Absent, Field(alias="contentDisposition")
+        Literal["inline", "attachment"] | None, Lower, Absent, Field(alias="contentDisposition")
     ] = None
-    cid: Annotated[Line256 | NoneHidden, Absent] = None
+    cid: Annotated[Line256 | None, Absent] = None
     encoding: Literal["base64"] = "base64"
     reference: Annotated[Annotated[str, StringConstraints(max_length=2048)] | None, FalseIsNone] = None
 
@@ -142,12 +139,12 @@ class UploadAttachment(Model):
 class DsnOptions(Model):
     """Which delivery reports to ask for."""
 
-    id: Annotated[Line256 | NoneHidden, Absent] = None
+    id: Annotated[Line256 | None, Absent] = None
     return_: Annotated[Literal["headers", "full"], Lower, Field(alias="return")]
-    notify: Annotated[
-        list[Annotated[Literal["never", "success", "failure", "delay"], Lower]] | NoneHidden, Single, Given
-    ] = None
-    recipient: Annotated[Email | NoneHidden, Absent] = None
+    notify: Annotated[list[Annotated[Literal["never", "success", "failure", "delay"], Lower]] | None, Single, Given] = (
+        None
+    )
+    recipient: Annotated[Email | None, Absent] = None
 
     @model_validator(mode="after")
     def _never_alone(self) -> Self:
@@ -166,50 +163,46 @@ class SubmitQuery(Model):
 class SubmitMessage(Model):
     """A message to send."""
 
-    reference: Annotated[MessageReference | NoneHidden, Given] = None
-    from_: Annotated[FromAddress | NoneHidden, Given, Field(alias="from")] = None
+    reference: Annotated[MessageReference | None, Given] = None
+    from_: Annotated[FromAddress | None, Given, Field(alias="from")] = None
     reply_to: Annotated[_Addresses, Field(alias="replyTo")] = None
-    subject: Annotated[Subject | NoneHidden, Given] = None
-    text: Annotated[Content | NoneHidden, Given] = None
-    html: Annotated[Content | NoneHidden, Given] = None
+    subject: Annotated[Subject | None, Given] = None
+    text: Annotated[Content | None, Given] = None
+    html: Annotated[Content | None, Given] = None
     preview_text: Annotated[
-        Annotated[str, StringConstraints(max_length=1024)] | NoneHidden, Absent, Field(alias="previewText")
+        Annotated[str, StringConstraints(max_length=1024)] | None, Absent, Field(alias="previewText")
     ] = None
-    template: Annotated[str | NoneHidden, Later("templates")] = None
-    mail_merge: Annotated[list[Any] | NoneHidden, Later("mail merge"), Field(alias="mailMerge")] = None
-    envelope: Annotated[Envelope | NoneHidden, Given] = None
-    raw: Annotated[Base64 | NoneHidden, Given] = None
+    template: Annotated[str | None, Later("templates")] = None
+    mail_merge: Annotated[list[Any] | None, Later("mail merge"), Field(alias="mailMerge")] = None
+    envelope: Annotated[Envelope | None, Given] = None
+    raw: Annotated[Base64 | None, Given] = None
     to: _Addresses = None
     cc: _Addresses = None
     bcc: _Addresses = None
-    render: Annotated[dict[str, Any] | NoneHidden, Later("templates")] = None
-    attachments: Annotated[
-        Annotated[list[UploadAttachment], Field(max_length=_MAX_ATTACHMENTS)] | NoneHidden, Given
-    ] = None
-    message_id: Annotated[MessageIdText | NoneHidden, Absent, Field(alias="messageId")] = None
-    headers: Annotated[HeaderMap | NoneHidden, Given] = None
-    track_opens: Annotated[bool | NoneHidden, Later("tracking"), Field(alias="trackOpens")] = None
-    track_clicks: Annotated[bool | NoneHidden, Later("tracking"), Field(alias="trackClicks")] = None
-    tracking_enabled: Annotated[
-        bool | NoneHidden, Later("tracking"), Field(alias="trackingEnabled", deprecated=True)
-    ] = None
+    render: Annotated[dict[str, Any] | None, Later("templates")] = None
+    attachments: Annotated[Annotated[list[UploadAttachment], Field(max_length=_MAX_ATTACHMENTS)] | None, Given] = None
+    message_id: Annotated[MessageIdText | None, Absent, Field(alias="messageId")] = None
+    headers: Annotated[HeaderMap | None, Given] = None
+    track_opens: Annotated[bool | None, Later("tracking"), Field(alias="trackOpens")] = None
+    track_clicks: Annotated[bool | None, Later("tracking"), Field(alias="trackClicks")] = None
+    tracking_enabled: Annotated[bool | None, Later("tracking"), Field(alias="trackingEnabled", deprecated=True)] = None
     copy_sent: Annotated[
         Flag | None,
         Field(alias="copy", description="Whether a copy goes to the sent mailbox; null: as the account says."),
     ] = None
-    sent_mail_path: Annotated[Line1024 | NoneHidden, Absent, Field(alias="sentMailPath")] = None
-    locale: Annotated[Text100 | NoneHidden, Absent] = None
-    tz: Annotated[Text100 | NoneHidden, Absent] = None
-    send_at: Annotated[TimeMs | NoneHidden, Given, Field(alias="sendAt", description="Not to be sent before.")] = None
+    sent_mail_path: Annotated[Line1024 | None, Absent, Field(alias="sentMailPath")] = None
+    locale: Annotated[Text100 | None, Absent] = None
+    tz: Annotated[Text100 | None, Absent] = None
+    send_at: Annotated[TimeMs | None, Given, Field(alias="sendAt", description="Not to be sent before.")] = None
     delivery_attempts: Annotated[
-        Annotated[int, Field(ge=0, le=1000)] | NoneHidden, Given, Field(alias="deliveryAttempts")
+        Annotated[int, Field(ge=0, le=1000)] | None, Given, Field(alias="deliveryAttempts")
     ] = None
-    gateway: Annotated[str | NoneHidden, Later("gateways")] = None
-    list_id: Annotated[str | NoneHidden, Later("lists"), Field(alias="listId")] = None
-    dsn: Annotated[DsnOptions | NoneHidden, Given] = None
-    base_url: Annotated[str | NoneHidden, Later("tracking"), Field(alias="baseUrl")] = None
-    proxy: Annotated[ProxyUri | NoneHidden, Absent] = None
-    local_address: Annotated[IpAddress | NoneHidden, Absent, Field(alias="localAddress")] = None
+    gateway: Annotated[str | None, Later("gateways")] = None
+    list_id: Annotated[str | None, Later("lists"), Field(alias="listId")] = None
+    dsn: Annotated[DsnOptions | None, Given] = None
+    base_url: Annotated[str | None, Later("tracking"), Field(alias="baseUrl")] = None
+    proxy: Annotated[ProxyUri | None, Absent] = None
+    local_address: Annotated[IpAddress | None, Absent, Field(alias="localAddress")] = None
     dry_run: Annotated[Flag, Field(alias="dryRun", description="Build the message and show it; send nothing.")] = False
 
     @model_validator(mode="after")

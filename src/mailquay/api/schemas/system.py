@@ -8,7 +8,7 @@ from pydantic import Field, StringConstraints, create_model
 
 from mailquay.api.schemas.accounts import Shown, StateName
 from mailquay.api.schemas.common import QueueName
-from mailquay.api.schemas.fields import Flag, NoneHidden
+from mailquay.api.schemas.fields import Flag, Given
 from mailquay.api.validation import Model
 from mailquay.model.setting import SettingDefinition, SettingKind, Visibility
 from mailquay.model.setting_catalogue import SETTINGS
@@ -84,7 +84,7 @@ class SettingsUpdated(Shown):
 class PauseQueue(Model):
     """Whether a queue rests."""
 
-    paused: Flag | NoneHidden = None
+    paused: Annotated[Flag | None, Given] = None
 
 
 class QueuePaused(Shown):

@@ -64,8 +64,8 @@ class TokenRestrictions(Model):
 class TokenPermissions(Model):
     """What a token may do; an axis that is not given is not restricted."""
 
-    actions: Annotated[Annotated[list[_Action], Field(min_length=1)] | NoneHidden, Single, Given] = None
-    groups: Annotated[Annotated[list[_Group], Field(min_length=1)] | NoneHidden, Single, Given] = None
+    actions: Annotated[Annotated[list[_Action], Field(min_length=1)] | None, Single, Given] = None
+    groups: Annotated[Annotated[list[_Group], Field(min_length=1)] | None, Single, Given] = None
 
     @model_validator(mode="after")
     def _not_empty(self) -> Self:
@@ -77,16 +77,16 @@ class TokenPermissions(Model):
 class CreateToken(Model):
     """A token to make."""
 
-    account: Annotated[Line256 | NoneHidden, Absent] = None
+    account: Annotated[Line256 | None, Absent] = None
     description: Annotated[str, StringConstraints(min_length=1, max_length=1024)]
     scopes: Annotated[Annotated[list[_Scope], Field(min_length=1)], Single] = Field(default_factory=_api_only)
     metadata: Annotated[
-        Annotated[str, StringConstraints(max_length=1_048_576), AfterValidator(_json_text)] | NoneHidden, Absent
+        Annotated[str, StringConstraints(max_length=1_048_576), AfterValidator(_json_text)] | None, Absent
     ] = None
     restrictions: TokenRestrictions | None = None
     permissions: TokenPermissions | None = None
-    expires: Annotated[TimeMs | NoneHidden, Given] = None
-    ip: Annotated[IpAddress | NoneHidden, Absent] = None
+    expires: Annotated[TimeMs | None, Given] = None
+    ip: Annotated[IpAddress | None, Absent] = None
 
     @model_validator(mode="after")
     def _bounded(self) -> Self:
@@ -99,11 +99,11 @@ class TokensQuery(Paging):
     """Which tokens to list."""
 
     query: Annotated[
-        Annotated[str, StringConstraints(max_length=1024)] | NoneHidden,
+        Annotated[str, StringConstraints(max_length=1024)] | None,
         Absent,
         Field(description="Part of the id, the description or the account."),
     ] = None
-    account: Annotated[Line256 | NoneHidden, Absent] = None
+    account: Annotated[Line256 | None, Absent] = None
 
 
 class TokenLogQuery(Model):

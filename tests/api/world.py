@@ -1,0 +1,383 @@
+"""The API over real HTTP and a real store; the services that need mail servers are recorded instead."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import socket
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import aiohttp
+import uvicorn
+from yarl import URL
+
+from mailquay.api.app import Api, build_app
+from mailquay.api.ports import ApiServices
+from mailquay.config import Config
+from mailquay.errors import MessageNotFound, NotOperational
+from mailquay.model.account import Account, AccountNumber, ImapSettings, SmtpSettings
+from mailquay.model.mailbox import ListedMailbox
+from mailquay.model.node import Fence
+from mailquay.runtime.logs import AccountLogs
+from mailquay.runtime.metrics import Metrics
+from mailquay.services.accounts import AccountService
+from mailquay.services.message_request import Download, MessageChanges, ReadOptions
+from mailquay.services.settings import SettingsService
+from mailquay.services.stats import StatsService
+from mailquay.services.submit_request import SubmitRequest
+from mailquay.services.tokens import TokenService
+from mailquay.services.verify import Note, VerifyRoute, VerifyService
+from mailquay.storage.store import Store
+
+IMAP = {"host": "imap.example.com", "port": 993, "secure": True, "auth": {"user": "ann", "pass": "imap-secret"}}
+SMTP = {"host": "smtp.example.com", "port": 465, "secure": True, "auth": {"user": "ann", "pass": "smtp-secret"}}
+START_MS = 1_795_219_200_000
+NODE_SECRET = b"shared by all nodes"
+
+
+class ManualClock:
+    """A clock that tests set."""
+
+    def __init__(self) -> None:
+        self.ms = START_MS
+
+    def now_ms(self) -> int:
+        """The time that was set."""
+        return self.ms
+
+
+@dataclass
+class Recorder:
+    """What the API asked of the owner of an account, and what it is to get."""
+
+    calls: list[tuple[str, tuple[Any, ...]]] = field(default_factory=list)
+    error: Exception | None = None
+    owner_address: str | None = None
+    nobody: bool = False
+    current: bool = True
+    delay: asyncio.Event | None = None
+    chunks: Sequence[bytes] = (b"one", b"two")
+    chunk_error: Exception | None = None
+    content_type: str = "application/pdf"
+    filename: str | None = "report.pdf"
+
+    def note(self, name: str, *args: Any) -> None:
+        """Record a call, and fail if that is asked for."""
+        self.calls.append((name, args))
+        if self.error is not None:
+            raise self.error
+
+    @property
+    def names(self) -> list[str]:
+        """The calls, without what they held."""
+        return [name for name, _ in self.calls]
+
+    # -- OwnerDirectory, AccountControl, MailAccess, MailVerifier, Health
+
+    async def owner(self, account: AccountNumber) -> str | None:
+        """See OwnerDirectory."""
+        if self.nobody:
+            raise NotOperational("nobody", code="WorkerNotAvailable")
+        return self.owner_address
+
+    def reconnect(self, account: AccountNumber) -> None:
+        """See AccountControl."""
+        self.note("reconnect", account)
+
+    def sync(self, account: AccountNumber) -> None:
+        """See AccountControl."""
+        self.note("sync", account)
+
+    async def pause(self, account: AccountNumber) -> None:
+        """See AccountControl."""
+        self.note("pause", account)
+        if self.delay is not None:
+            await self.delay.wait()
+
+    async def resume(self, account: AccountNumber) -> None:
+        """See AccountControl."""
+        self.note("resume", account)
+
+    def session(self, account: Account, *, path: str | None = None, timeout_seconds: float) -> Any:
+        """See MailAccess: no test gets that far."""
+        raise NotOperational("no session", code="NotYetConnected", state="connecting")
+
+    def fence(self, account: AccountNumber) -> Fence:
+        """See MailAccess."""
+        return Fence(account, 1)
+
+    async def catch_up(self, account: AccountNumber, paths: Any, *, timeout_seconds: float) -> None:
+        """See MailAccess."""
+
+    def nudge(self, account: AccountNumber, paths: Any) -> None:
+        """See MailAccess."""
+
+    def connections(self, account: AccountNumber) -> int:
+        """See MailAccess."""
+        if self.owner_address is not None or self.nobody:
+            raise NotOperational("not here", code="WorkerNotAvailable")
+        return 2
+
+    async def imap(
+        self, settings: ImapSettings, route: VerifyRoute, note: Note, *, list_mailboxes: bool
+    ) -> list[ListedMailbox]:
+        """See MailVerifier."""
+        self.note("imap", settings, route)
+        return [
+            ListedMailbox("Work", "/", frozenset()),
+            ListedMailbox("INBOX", "/", frozenset(), special_use="\\Inbox", special_use_source="name"),
+        ]
+
+    async def smtp(self, settings: SmtpSettings, route: VerifyRoute, note: Note) -> None:
+        """See MailVerifier."""
+        self.note("smtp", settings, route)
+
+    async def check(self) -> None:
+        """See Health."""
+        self.note("check")
+
+
+class Mail:
+    """Mailboxes, messages, submission and outbox that only tell what they were asked."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        self._recorder = recorder
+
+    async def needs_owner(self, account: Account, path: str) -> bool:
+        """See Messages."""
+        return not self._recorder.current
+
+    async def list(self, account: Account, *, counters: bool, timeout_seconds: float) -> list[dict[str, Any]]:
+        """See Mailboxes."""
+        self._recorder.note("mailboxes", account.id, counters, timeout_seconds)
+        return [{"path": "INBOX", "name": "INBOX"}]
+
+    async def page(
+        self, account: Account, *, path: str, page: int, page_size: int, timeout_seconds: float
+    ) -> dict[str, Any]:
+        """See Messages."""
+        self._recorder.note("page", path, page, page_size, timeout_seconds)
+        if self._recorder.delay is not None:
+            await self._recorder.delay.wait()
+        return {
+            "total": 0,
+            "page": page,
+            "pages": 1,
+            "nextPageCursor": None,
+            "prevPageCursor": None,
+            "messages": [],
+        }
+
+    async def get(
+        self, account: Account, message_id: str, options: ReadOptions, *, timeout_seconds: float
+    ) -> dict[str, Any]:
+        """See Messages."""
+        self._recorder.note("get", message_id, options)
+        return {"id": message_id}
+
+    async def text(self, account: Account, text_id: str, **options: Any) -> dict[str, Any]:
+        """See Messages."""
+        self._recorder.note("text", text_id, options)
+        return {"plain": "Hello", "hasMore": False}
+
+    @contextlib.asynccontextmanager
+    async def attachment(
+        self, account: Account, attachment_id: str, *, timeout_seconds: float
+    ) -> AsyncIterator[Download]:
+        """See Messages."""
+        self._recorder.note("attachment", attachment_id)
+        if attachment_id == "missing":
+            raise MessageNotFound("there is no such attachment")
+        yield Download(self._recorder.content_type, self._recorder.filename, self._chunks())
+
+    @contextlib.asynccontextmanager
+    async def source(self, account: Account, message_id: str, *, timeout_seconds: float) -> AsyncIterator[Download]:
+        """See Messages."""
+        self._recorder.note("source", message_id)
+        yield Download("message/rfc822", None, self._chunks())
+
+    async def _chunks(self) -> AsyncIterator[bytes]:
+        for chunk in self._recorder.chunks:
+            yield chunk
+        if self._recorder.chunk_error is not None:
+            raise self._recorder.chunk_error
+
+    async def update(
+        self, account: Account, message_id: str, changes: MessageChanges, *, timeout_seconds: float
+    ) -> dict[str, Any]:
+        """See Messages."""
+        self._recorder.note("update", message_id, changes)
+        return {"flags": {"add": True}}
+
+    async def move(self, account: Account, message_id: str, path: str, *, timeout_seconds: float) -> dict[str, Any]:
+        """See Messages."""
+        self._recorder.note("move", message_id, path)
+        return {"path": path}
+
+    async def delete(self, account: Account, message_id: str, *, force: bool, timeout_seconds: float) -> dict[str, Any]:
+        """See Messages."""
+        self._recorder.note("delete", message_id, force)
+        return {"deleted": force}
+
+    async def submit(
+        self, account: Account, request: SubmitRequest, *, idempotency_key: str | None, timeout_seconds: float
+    ) -> dict[str, Any]:
+        """See Submissions."""
+        self._recorder.note("submit", request, idempotency_key)
+        return {"response": "Queued for delivery", "messageId": "<1@example.com>", "queueId": "1a"}
+
+
+class Waiting:
+    """An outbox with one entry."""
+
+    def __init__(self) -> None:
+        self.ids = {"1a2ce8bd400cbc98f10"}
+
+    async def page(self, *, page: int, page_size: int) -> dict[str, Any]:
+        """See Outbox."""
+        return {"total": len(self.ids), "page": page, "pages": 1, "messages": []}
+
+    async def get(self, queue_id: str) -> dict[str, Any] | None:
+        """See Outbox."""
+        return {"queueId": queue_id} if queue_id in self.ids else None
+
+    async def delete(self, queue_id: str) -> bool:
+        """See Outbox."""
+        known = queue_id in self.ids
+        self.ids.discard(queue_id)
+        return known
+
+
+@dataclass
+class Reply:
+    """An answer as it came."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        """The body as JSON."""
+        return json.loads(self.body)
+
+
+class _Server(uvicorn.Server):
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave the signals of the test process alone."""
+        yield
+
+
+@contextlib.asynccontextmanager
+async def serving(app: Any, listener: socket.socket) -> AsyncIterator[None]:
+    """A real HTTP server around an application for the time of the block."""
+    config = uvicorn.Config(app, lifespan="off", log_config=None, access_log=False, proxy_headers=False)
+    server = _Server(config)
+    task = asyncio.create_task(server.serve(sockets=[listener]))
+    while not server.started:
+        if task.done():
+            await task
+        await asyncio.sleep(0)
+    try:
+        yield
+    finally:
+        server.should_exit = True
+        server.force_exit = True
+        await task
+
+
+class World:
+    """One node's API, its token that may do everything, and a client."""
+
+    def __init__(self, store: Store, config: Config) -> None:
+        self.store = store
+        self.config = config
+        self.clock = ManualClock()
+        self.recorder = Recorder()
+        self.settings = SettingsService(store)
+        self.tokens = TokenService(store, self.clock, log_entries=1000, log_age_seconds=7 * 86400)
+        self.stats = StatsService(store, self.settings, self.clock)
+        self.metrics = Metrics(store, self.stats, self.clock)
+        self.logs = AccountLogs(store, self.settings, self.clock)
+        self.accounts = AccountService(store, self.settings, self.clock, self.recorder, self.recorder)
+        self.outbox = Waiting()
+        self.app: Api
+        self.url = ""
+        self.token = ""
+        self._session: aiohttp.ClientSession
+
+    def services(self) -> ApiServices:
+        """What the API is given."""
+        mail = Mail(self.recorder)
+        return ApiServices(
+            accounts=self.accounts,
+            tokens=self.tokens,
+            settings=self.settings,
+            stats=self.stats,
+            verify=VerifyService(self.recorder),
+            mailboxes=mail,
+            messages=mail,
+            submission=mail,
+            outbox=self.outbox,
+            owners=self.recorder,
+            meter=self.metrics,
+            health=self.recorder,
+            account_log=self.logs,
+            clock=self.clock,
+            node_secret=NODE_SECRET,
+        )
+
+    @contextlib.asynccontextmanager
+    async def running(self, listener: socket.socket | None = None) -> AsyncIterator[World]:
+        """Serve it, on a free port of loopback unless a socket is given."""
+        if listener is None:
+            listener = socket.socket()
+            listener.bind(("127.0.0.1", 0))
+        self.app = build_app(self.services(), self.config)
+        if listener.family == socket.AF_INET:
+            self.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        self.token = await self.tokens.issue(description="test", scopes=("*",))
+        async with serving(self.app, listener), aiohttp.ClientSession(auto_decompress=False) as self._session:
+            yield self
+        await self.app.close()
+
+    async def call(
+        self,
+        method: str,
+        target: str,
+        body: object = None,
+        *,
+        token: str | None = "",
+        headers: Mapping[str, str] | None = None,
+        data: Any = None,
+    ) -> Reply:
+        """Make a request; `token` "" is the one that may do everything, None none at all."""
+        sent = dict(headers or {})
+        value = self.token if token == "" else token
+        if value is not None:
+            sent.setdefault("Authorization", f"Bearer {value}")
+        timeout = aiohttp.ClientTimeout(total=30)
+        url = URL(self.url + target, encoded=True)
+        options: dict[str, Any] = {"json": body} if body is not None else {"data": data}
+        async with self._session.request(
+            method, url, headers=sent, allow_redirects=False, timeout=timeout, **options
+        ) as response:
+            headers_ = {name.lower(): value for name, value in response.headers.items()}
+            return Reply(response.status, headers_, await response.read())
+
+    async def register(self, account: str = "ann", **more: object) -> Reply:
+        """Register an account that has both servers."""
+        body = {
+            "account": account,
+            "name": "Ann Example",
+            "email": f"{account}@example.com",
+            "imap": IMAP,
+            "smtp": SMTP,
+        }
+        reply = await self.call("POST", "/v1/account", {**body, **more})
+        assert reply.status == 200, reply.body
+        return reply
