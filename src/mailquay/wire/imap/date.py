@@ -12,6 +12,7 @@ _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct",
 _MONTH_NUMBERS = {name.lower().encode(): number for number, name in enumerate(_MONTHS, 1)}
 _DATE_TIME = re.compile(rb" ?(\d{1,2})-([A-Za-z]{3})-(\d{4}) (\d\d):(\d\d):(\d\d) ([+-])(\d\d)(\d\d)")
 _USUAL_LENGTH = 26
+_BLANK = 0x20
 _DATE = re.compile(rb"(\d{1,2})-([A-Za-z]{3})-(\d{4})")
 
 
@@ -23,7 +24,7 @@ def _iso_day(raw: bytes) -> bytes:
 
 def parse_date_time(raw: bytes) -> datetime:
     """Read the inside of an INTERNALDATE. Raises RemoteProtocolError when it is no date."""
-    if len(raw) == _USUAL_LENGTH and raw[20] in b" ":
+    if len(raw) == _USUAL_LENGTH and raw[11] == raw[20] == _BLANK:
         try:
             return datetime.fromisoformat((_iso_day(raw[:11]) + raw[12:20] + raw[21:]).decode("ascii"))
         except (ValueError, RemoteProtocolError):

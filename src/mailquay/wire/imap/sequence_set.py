@@ -34,14 +34,21 @@ def parse_ranges(raw: bytes, max_ranges: int) -> tuple[tuple[int, int], ...]:
         if match is None:
             raise RemoteProtocolError(f"not a sequence set: {raw[:40]!r}")
         first, second = match.groups()
-        low = STAR if first == b"*" else int(first)
-        high = low if second is None else STAR if second == b"*" else int(second)
+        low = _bound(first)
+        high = low if second is None else _bound(second)
         if low > high:
             low, high = high, low
-        if low == 0 or _MAX < low < STAR or _MAX < high < STAR or high > STAR:
-            raise RemoteProtocolError(f"number out of range in sequence set: {piece!r}")
         ranges.append((low, high))
     return tuple(ranges)
+
+
+def _bound(raw: bytes) -> int:
+    if raw == b"*":
+        return STAR
+    number = int(raw)
+    if not 0 < number <= _MAX:
+        raise RemoteProtocolError(f"number out of range in sequence set: {number}")
+    return number
 
 
 def format_ranges(ranges: Iterable[tuple[int, int]]) -> bytes:
