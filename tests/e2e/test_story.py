@@ -15,12 +15,15 @@ from tests.servers.postfix import Postfix
 from tests.servers.webhook_sink import WebhookSink
 
 pytestmark = pytest.mark.server
-SECRET_HEADER = "Bearer"
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
-async def server(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Server]:
-    database = request.getfixturevalue("postgres_dsn") if request.param == "postgres" else None
+def database(request: pytest.FixtureRequest) -> str | None:
+    return request.getfixturevalue("postgres_dsn") if request.param == "postgres" else None
+
+
+@pytest.fixture
+async def server(database: str | None, tmp_path: Path) -> AsyncIterator[Server]:
     async with Server(tmp_path, database=database) as running:
         yield running
 

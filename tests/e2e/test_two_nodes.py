@@ -7,6 +7,7 @@ import os
 import signal
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -40,7 +41,7 @@ async def test_the_survivor_owns_everything(
 ) -> None:
     users: dict[str, MailUser] = {f"a{n}": dovecot.new_user() for n in range(_ACCOUNTS)}
     key = tmp_path / "key"
-    options = {"encryption_key_file": key, "lease_ttl": "2s", "lease_renew": "500ms"}
+    options: dict[str, Any] = {"key_file": key, "lease_ttl": "2s", "lease_renew": "500ms"}
     (tmp_path / "one").mkdir()
     (tmp_path / "two").mkdir()
     async with (

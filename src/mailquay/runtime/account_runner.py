@@ -16,7 +16,6 @@ from mailquay.errors import (
     AuthenticationFailed,
     Fenced,
     MailquayError,
-    NotOperational,
     RateLimited,
     StorageError,
     Unavailable,
@@ -87,7 +86,7 @@ class AccountRunner:
         Raises NotOperational while the account is not connected to its server.
         """
         if self._commands is None or not self._status.state.operational:
-            raise not_operational(self._status)
+            raise account_status.not_operational(self._status.state)
         return self._commands
 
     @property
@@ -97,7 +96,7 @@ class AccountRunner:
         Raises NotOperational while the account is not connected to its server.
         """
         if self._catch_up is None:
-            raise not_operational(self._status)
+            raise account_status.not_operational(self._status.state)
         return self._catch_up
 
     @property
@@ -211,7 +210,7 @@ class AccountRunner:
                 tasks.create_task(self._until_retry())
         finally:
             self._catch_up = None
-            catch_up.abandon(not_operational(self._status))
+            catch_up.abandon(account_status.not_operational(self._status.state))
 
     async def _follow_watch(self, watch: MailWatch, catch_up: CatchUp) -> None:
         while True:
@@ -304,23 +303,3 @@ def _flatten(error: Exception) -> Exception:
             if isinstance(leaf, kind):
                 return leaf
     return leaves[0]
-
-
-def not_operational(status: AccountStatus) -> NotOperational:
-    """Why an account cannot be used now, in the terms of the API."""
-    codes = {
-        AccountState.INIT: "NotYetConnected",
-        AccountState.CONNECTING: "NotYetConnected",
-        AccountState.SYNCING: "NotYetConnected",
-        AccountState.CONNECTED: "NotYetConnected",
-        AccountState.AUTHENTICATION_ERROR: "AuthenticationFails",
-        AccountState.CONNECT_ERROR: "ConnectionError",
-        AccountState.DISCONNECTED: "ConnectionError",
-        AccountState.UNSET: "NotSyncing",
-        AccountState.PAUSED: "NoAvailable",
-    }
-    return NotOperational(
-        f"the account cannot be used now, its state is {status.state.value}",
-        code=codes[status.state],
-        state=status.state.value,
-    )

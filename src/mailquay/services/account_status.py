@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from mailquay.errors import AuthenticationFailed, BackendError, CommandRejected, MailquayError
+from mailquay.errors import AuthenticationFailed, CommandRejected, MailquayError, NotOperational
 from mailquay.model.account import AccountNumber, AccountState, AccountStatus
 from mailquay.model.event import EventName, NewEvent
 
@@ -68,6 +68,21 @@ def error_data(error: MailquayError) -> Mapping[str, Any]:
     return {"response": error.message, "serverResponseCode": code}
 
 
-def is_temporary(error: Exception) -> bool:
-    """Whether a failure of the connection is to be retried, rather than being a defect of ours."""
-    return isinstance(error, BackendError) or (isinstance(error, MailquayError) and error.retryable)
+def not_operational(state: AccountState) -> NotOperational:
+    """Why an account cannot be used now, in the terms of the API."""
+    codes = {
+        AccountState.INIT: "NotYetConnected",
+        AccountState.CONNECTING: "NotYetConnected",
+        AccountState.SYNCING: "NotYetConnected",
+        AccountState.CONNECTED: "NotYetConnected",
+        AccountState.AUTHENTICATION_ERROR: "AuthenticationFails",
+        AccountState.CONNECT_ERROR: "ConnectionError",
+        AccountState.DISCONNECTED: "ConnectionError",
+        AccountState.UNSET: "NotSyncing",
+        AccountState.PAUSED: "NoAvailable",
+    }
+    return NotOperational(
+        f"the account cannot be used now, its state is {state.value}",
+        code=codes[state],
+        state=state.value,
+    )

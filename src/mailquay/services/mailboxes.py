@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from mailquay.errors import MailboxNotFound, NotOperational
+from mailquay.errors import MailboxNotFound
 from mailquay.model.account import Account
 from mailquay.model.mailbox import SPECIAL_USES, Mailbox, listing_order
+from mailquay.services.account_status import not_operational
 from mailquay.services.ports import MailAccess
 from mailquay.services.presentation import mailbox_entry
 from mailquay.storage.store import Store
@@ -27,7 +28,7 @@ class MailboxService:
         """
         known = {box.listing.path: box for box in await self._present(account)}
         if not known:
-            raise self._nothing_known(account)
+            raise not_operational(account.status.state)
         shown = []
         statuses: dict[str, dict[str, Any]] = {}
         if counters:
@@ -67,7 +68,7 @@ class MailboxService:
         if mailbox is not None and mailbox.missing_since_ms is None and mailbox.listing.selectable:
             return mailbox
         if not await self._store.mailboxes.of_account(account.number):
-            raise self._nothing_known(account)
+            raise not_operational(account.status.state)
         raise MailboxNotFound(f"the account has no mailbox {path}")
 
     async def with_special_use(self, account: Account, use: str) -> Mailbox | None:
@@ -80,10 +81,3 @@ class MailboxService:
             for box in await self._store.mailboxes.of_account(account.number)
             if box.missing_since_ms is None and box.listing.selectable
         ]
-
-    @staticmethod
-    def _nothing_known(account: Account) -> NotOperational:
-        code = "NotYetConnected" if account.profile.has_imap else "NotSyncing"
-        return NotOperational(
-            "the mailboxes of this account are not known", code=code, state=account.status.state.value
-        )
