@@ -206,9 +206,3 @@ class NotOperational(MailquayError):
     def __init__(self, message: str, *, code: str | None = None, state: str | None = None) -> None:
         super().__init__(message, code=code)
         self.state = state
-
-
-class SubmissionUncertain(BackendError):
-    """The connection was lost, or the reply never came, after the end of DATA was begun: the message may be sent."""
-
-    default_code = "EUNCERTAIN"

@@ -40,8 +40,10 @@ class EventName(Enum):
 
 @dataclass(frozen=True, slots=True)
 class NewEvent:
-    """An event about to be logged. `facts` are kept for ever and hold identifiers only; `content` is the whole payload
-    data for webhooks (subject, addresses, text), kept encrypted until delivered, or None when the facts are all there is.
+    """An event about to be logged.
+
+    `facts` are kept and hold identifiers only; `content` is the whole payload data for webhooks (subject, addresses,
+    text), kept encrypted until delivered, or None when the facts are all there is.
     """
 
     account: AccountNumber

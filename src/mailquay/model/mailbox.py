@@ -74,7 +74,7 @@ class MailboxCursor:
 
 @dataclass(frozen=True, slots=True)
 class Mailbox:
-    """A mailbox as stored. `cursor` is None until its first sync; `evidence_epoch` is the lease epoch of the observer."""
+    """A mailbox as stored. `cursor` is None until its first sync; `evidence_epoch` is the observer's lease epoch."""
 
     number: MailboxNumber
     account: AccountNumber
