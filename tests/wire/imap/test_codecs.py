@@ -224,6 +224,8 @@ def test_other_responses(line: bytes, value: object) -> None:
         b"* SEARCH one",
         b"* ESEARCH (FOO x)",
         b"* ESEARCH ALL 0",
+        b"* ESEARCH ALL 1:*",
+        b"* VANISHED 7:*",
         b"* VANISHED 0",
         b"* VANISHED *x",
         b"* FLAGS x",

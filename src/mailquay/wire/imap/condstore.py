@@ -47,7 +47,7 @@ def read_vanished(r: Reader) -> Vanished:
     earlier = r.skip(b"(EARLIER)")
     if earlier:
         r.space()
-    uids = UidSet.parse(r.atom_of_set(), r.limits.max_list_items)
+    uids = UidSet.parse_finite(r.atom_of_set(), r.limits.max_list_items)
     r.expect_end()
     return Vanished(uids, earlier)
 

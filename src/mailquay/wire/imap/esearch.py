@@ -86,7 +86,7 @@ def _read_return(r: Reader, name: str, uid: bool, values: dict[str, int]) -> Uid
     if name == "ALL":
         raw = r.atom_of_set()
         limit = r.limits.max_list_items
-        return UidSet.parse(raw, limit) if uid else SeqSet.parse(raw, limit)
+        return UidSet.parse_finite(raw, limit) if uid else SeqSet.parse_finite(raw, limit)
     if name in ("MIN", "MAX", "COUNT", "MODSEQ"):
         values[name] = r.number64()
     else:

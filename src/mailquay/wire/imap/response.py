@@ -289,7 +289,7 @@ def write_response(w: Writer, response: Response) -> None:
     """Write one response without its CRLF. Raises LocalProtocolError for values that cannot be written."""
     match response:
         case TaggedResponse(tag, status, code, text):
-            w.atom(tag)
+            w.tag(tag)
             w.raw(b" ")
             _write_status(w, status, code, text)
         case Continuation(text, code):

@@ -144,7 +144,10 @@ def write_section(w: Writer, section: Section) -> None:
 def read_fetch_items(r: Reader) -> tuple[FetchItem, ...]:
     """Read what a FETCH asks for: one item, a macro, or a list of items."""
     if r.peek() == b"(":
-        return r.items(read_fetch_item)
+        items = r.items(read_fetch_item)
+        if not items:
+            raise r.error("at least one FETCH item")
+        return items
     start = r.pos
     match = r.match(_ITEM)
     if match is not None and match.group().decode("ascii").upper() in MACROS:

@@ -110,6 +110,14 @@ class NumberSet:
         """Read a set as a peer wrote it. Raises RemoteProtocolError when it is malformed."""
         return cls(parse_ranges(raw, max_ranges))
 
+    @classmethod
+    def parse_finite(cls: type[S], raw: bytes, max_ranges: int = 100_000) -> S:
+        """Read a set from a response, where `*` has no meaning. Raises RemoteProtocolError when it holds one."""
+        numbers = cls.parse(raw, max_ranges)
+        if numbers.has_star():
+            raise RemoteProtocolError('"*" in the numbers of a response')
+        return numbers
+
     def encode(self) -> bytes:
         """The set on the wire."""
         return format_ranges(self.ranges)
@@ -167,6 +175,9 @@ class NumberSet:
 
     def __len__(self) -> int:
         return sum(high - low + 1 for low, high in self._finite())
+
+    def __bool__(self) -> bool:
+        return True
 
     def _finite(self) -> tuple[tuple[int, int], ...]:
         if self.has_star():

@@ -74,6 +74,13 @@ class Writer:
             raise LocalProtocolError(f"not an atom: {value[:60]!r}")
         self._parts.append(data)
 
+    def tag(self, value: str) -> None:
+        """Write a tag (RFC 9051 §9). Raises LocalProtocolError when it is none."""
+        data = _ascii(value)
+        if _ASTRING.fullmatch(data) is None or b"+" in data:
+            raise LocalProtocolError(f"not a tag: {value[:60]!r}")
+        self._parts.append(data)
+
     def number(self, value: int, maximum: int = 2**63 - 1) -> None:
         """Write an unsigned number. Raises LocalProtocolError when it is negative or above `maximum`."""
         if not 0 <= value <= maximum:

@@ -1,0 +1,545 @@
+"""The client core: states, literals, pipelining, streaming, limits, logging in, IDLE."""
+
+from __future__ import annotations
+
+import pytest
+
+from mailquay.errors import LocalProtocolError, RemoteProtocolError
+from mailquay.wire.buffer import NEED_DATA
+from mailquay.wire.imap.client import ClientEvent, ImapClient
+from mailquay.wire.imap.client_state import State
+from mailquay.wire.imap.command import Authenticate, Capability, Command, Enable, Login, Logout, Noop, StartTls
+from mailquay.wire.imap.command_mailbox import Create, List, Select, StatusCommand
+from mailquay.wire.imap.command_message import Append, Copy, Fetch, Search, SearchReturn, Store, StoreMode
+from mailquay.wire.imap.fetch import FetchResponse
+from mailquay.wire.imap.idle import Idle
+from mailquay.wire.imap.lexer import FramingLost
+from mailquay.wire.imap.limits import Limits
+from mailquay.wire.imap.response import Exists, Greeting, LiteralChunk, LiteralEnd, LiteralStart, Status, TaggedResponse
+from mailquay.wire.imap.search import Keyword, Simple, Text, TextField
+from mailquay.wire.imap.section import FetchAttribute, FetchSection
+from mailquay.wire.imap.sequence_set import SeqSet, UidSet
+from mailquay.wire.imap.status import StatusItem
+from mailquay.wire.imap.writer import StreamedMessage
+from mailquay.wire.sasl import LoginClient, PlainClient, ScramSha256Client
+
+FLAGS = (FetchAttribute.FLAGS,)
+
+
+def client_in(state: State, capabilities: bytes = b"", limits: Limits | None = None) -> ImapClient:
+    """A client that a server has brought into this state."""
+    client = ImapClient(limits or Limits())
+    greeting = b"* OK" if state is State.NOT_AUTHENTICATED else b"* PREAUTH"
+    receive(client, greeting + b" [CAPABILITY IMAP4rev1 " + capabilities + b"] hi\r\n")
+    if state is State.SELECTED:
+        tag = client.send(Select("INBOX"))
+        receive(client, tag.encode() + b" OK [READ-WRITE] selected\r\n")
+        output(client)
+    assert client.state is state
+    return client
+
+
+def receive(client: ImapClient, data: bytes) -> list[ClientEvent]:
+    client.receive_data(data)
+    events = []
+    while (event := client.next_event()) is not NEED_DATA:
+        events.append(event)
+    return events
+
+
+def output(client: ImapClient) -> bytes:
+    return b"".join(piece for piece in client.data_to_send() if isinstance(piece, bytes))
+
+
+# Greeting
+
+
+@pytest.mark.parametrize(
+    ("line", "state"),
+    [
+        (b"* OK hi\r\n", State.NOT_AUTHENTICATED),
+        (b"* PREAUTH hi\r\n", State.AUTHENTICATED),
+        (b"* BYE busy\r\n", State.LOGOUT),
+    ],
+)
+def test_greetings(line: bytes, state: State) -> None:
+    client = ImapClient()
+    events = receive(client, line)
+    assert isinstance(events[0], Greeting)
+    assert client.state is state
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"* NO go away\r\n",
+        b"* 5 EXISTS\r\n",
+        b"A1 OK hi\r\n",
+        b"220 smtp\r\n",
+        b"+ hi\r\n",
+        b"* 1 FETCH (FLAGS ())\r\n",
+    ],
+)
+def test_what_is_no_greeting(line: bytes) -> None:
+    with pytest.raises(RemoteProtocolError):
+        receive(ImapClient(), line)
+
+
+def test_nothing_is_sent_before_the_greeting() -> None:
+    with pytest.raises(LocalProtocolError):
+        ImapClient().send(Noop())
+
+
+# States
+
+
+@pytest.mark.parametrize(
+    ("state", "command"),
+    [
+        (State.NOT_AUTHENTICATED, Select("INBOX")),
+        (State.NOT_AUTHENTICATED, Enable(("CONDSTORE",))),
+        (State.AUTHENTICATED, Login("a", "b")),
+        (State.AUTHENTICATED, StartTls()),
+        (State.AUTHENTICATED, Fetch(UidSet.of([1]), FLAGS)),
+        (State.SELECTED, Login("a", "b")),
+    ],
+)
+def test_commands_out_of_state(state: State, command: Command) -> None:
+    client = client_in(state)
+    assert not client.can_send(command)
+    with pytest.raises(LocalProtocolError):
+        client.send(command)
+    assert output(client) == b""
+
+
+def test_the_life_of_a_session() -> None:
+    client = client_in(State.NOT_AUTHENTICATED)
+    client.send(Login("joe", "pw"))
+    receive(client, b"A1 OK in\r\n")
+    assert (client.state, client.capabilities) == (State.AUTHENTICATED, None)
+    client.send(Select("INBOX"))
+    receive(client, b"A2 OK selected\r\n")
+    assert (client.state, client.selected) == (State.SELECTED, "INBOX")
+    client.send(Select("Gone"))
+    receive(client, b"A3 NO [NONEXISTENT] gone\r\n")
+    assert (client.state, client.selected) == (State.AUTHENTICATED, None)
+    client.send(Logout())
+    receive(client, b"* BYE bye\r\nA4 OK done\r\n")
+    assert client.state is State.LOGOUT
+    with pytest.raises(LocalProtocolError):
+        client.send(Noop())
+
+
+def test_a_failed_login_changes_nothing() -> None:
+    client = client_in(State.NOT_AUTHENTICATED)
+    client.send(Login("joe", "pw"))
+    receive(client, b"A1 NO [AUTHENTICATIONFAILED] no\r\n")
+    assert client.state is State.NOT_AUTHENTICATED
+    assert client.has_capability("IMAP4REV1")
+
+
+def test_capabilities_are_forgotten_when_they_may_have_changed() -> None:
+    client = client_in(State.NOT_AUTHENTICATED, b"STARTTLS")
+    client.send(StartTls())
+    receive(client, b"A1 OK go\r\n")
+    client.receive_data(b"* CAPABILITY AUTH=EVIL\r\n")
+    assert client.tls_started() == len(b"* CAPABILITY AUTH=EVIL\r\n")
+    assert client.next_event() is NEED_DATA
+    assert client.capabilities is None
+    client.send(Capability())
+    receive(client, b"* CAPABILITY IMAP4rev1 AUTH=PLAIN AUTH=XOAUTH2\r\nA2 OK\r\n")
+    assert client.auth_mechanisms == frozenset({"PLAIN", "XOAUTH2"})
+
+
+def test_enabling_utf8_changes_names_on_the_wire() -> None:
+    client = client_in(State.AUTHENTICATED)
+    client.send(Create("Entwürfe"))
+    assert output(client) == b"A1 CREATE Entw&APw-rfe\r\n"
+    receive(client, b"A1 OK\r\n")
+    client.send(Enable(("UTF8=ACCEPT",)))
+    receive(client, b"* ENABLED UTF8=ACCEPT\r\nA2 OK\r\n")
+    output(client)
+    client.send(Create("Entwürfe"))
+    assert output(client) == 'A3 CREATE "Entwürfe"\r\n'.encode()
+
+
+# What is written
+
+
+@pytest.mark.parametrize(
+    ("command", "line"),
+    [
+        (List("", ("%",)), b'LIST "" %'),
+        (StatusCommand("a b", (StatusItem.MESSAGES, StatusItem.SIZE)), b'STATUS "a b" (MESSAGES SIZE)'),
+        (Fetch(SeqSet.of([1, 2]), FLAGS), b"FETCH 1:2 (FLAGS)"),
+        (
+            Fetch(UidSet.span(1), (FetchAttribute.UID, FetchSection(partial=(0, 9))), 7, True),
+            b"UID FETCH 1:* (UID BODY.PEEK[]<0.9>) (CHANGEDSINCE 7 VANISHED)",
+        ),
+        (
+            Store(UidSet.of([3]), StoreMode.REMOVE, frozenset({"\\Seen"}), silent=True, unchanged_since=9),
+            b"UID STORE 3 (UNCHANGEDSINCE 9) -FLAGS.SILENT (\\Seen)",
+        ),
+        (
+            Store(UidSet.of([3]), StoreMode.ADD, labels=("\\Inbox", "é")),
+            b'UID STORE 3 +X-GM-LABELS ("\\\\Inbox" &AOk-)',
+        ),
+        (Search(Simple.UNSEEN, returns=frozenset({SearchReturn.ALL})), b"UID SEARCH RETURN (ALL) UNSEEN"),
+        (Search(Text(TextField.FROM, 'a"b')), b'UID SEARCH FROM "a\\"b"'),
+        (Copy(UidSet.of([1]), b"R & D"), b'UID COPY 1 "R & D"'),
+    ],
+)
+def test_commands_on_the_wire(command: Command, line: bytes) -> None:
+    client = client_in(State.SELECTED)
+    tag = client.send(command)
+    assert output(client) == tag.encode() + b" " + line + b"\r\n"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        Create("a\r\nA9 DELETE b"),
+        Search(Keyword("a b")),
+        Search(Text(TextField.BODY, "a\0b")),
+        Store(UidSet.of([1]), StoreMode.ADD, frozenset({"x\r\n"})),
+        Store(UidSet.of([1]), StoreMode.ADD),
+        Fetch(UidSet.of([1]), ()),
+        Fetch(UidSet.of([1]), FLAGS, None, True),
+        Append("x", b"a\0b"),
+        Authenticate("PLAIN"),
+    ],
+)
+def test_nothing_unacceptable_reaches_the_wire(command: Command) -> None:
+    client = client_in(State.SELECTED)
+    with pytest.raises(LocalProtocolError):
+        client.send(command)
+    assert output(client) == b""
+    assert client.in_flight == ()
+    client.send(Noop())
+    assert output(client) == b"A2 NOOP\r\n"
+
+
+def test_line_breaks_in_search_texts_go_as_literals() -> None:
+    client = client_in(State.SELECTED, b"LITERAL+")
+    client.send(Search(Text(TextField.SUBJECT, "a\r\nA9 LOGOUT")))
+    assert output(client) == b"A2 UID SEARCH SUBJECT {12+}\r\na\r\nA9 LOGOUT\r\n"
+
+
+def test_login_is_refused_where_the_server_forbids_it() -> None:
+    client = client_in(State.NOT_AUTHENTICATED, b"LOGINDISABLED")
+    with pytest.raises(LocalProtocolError):
+        client.send(Login("a", "b"))
+
+
+# Literals
+
+
+def test_synchronising_literals_wait_one_by_one_and_hold_back_what_follows() -> None:
+    client = client_in(State.NOT_AUTHENTICATED)
+    client.send(Login("jö", "pä"))
+    assert output(client) == b"A1 LOGIN {3}\r\n"
+    receive(client, b"+ go\r\n")
+    assert output(client) == "jö {3}\r\n".encode()
+    receive(client, b"+\r\n")
+    assert output(client) == "pä\r\n".encode()
+
+
+def test_commands_behind_a_literal_wait() -> None:
+    client = client_in(State.AUTHENTICATED)
+    client.send(Append("x", b"hello"))
+    client.send(Noop())
+    assert output(client) == b"A1 APPEND x {5}\r\n"
+    receive(client, b"* 1 EXISTS\r\n+ go\r\n")
+    assert output(client) == b"hello\r\nA2 NOOP\r\n"
+
+
+def test_a_refused_literal_is_dropped() -> None:
+    client = client_in(State.AUTHENTICATED)
+    client.send(Append("x", b"hello"))
+    client.send(Noop())
+    output(client)
+    receive(client, b"A1 NO [TRYCREATE] no\r\n")
+    assert output(client) == b"A2 NOOP\r\n"
+    with pytest.raises(RemoteProtocolError):
+        receive(client, b"+ go\r\n")
+
+
+@pytest.mark.parametrize(
+    ("capability", "size", "line"),
+    [
+        (b"LITERAL+", 5000, b"A1 APPEND x {5000+}\r\n"),
+        (b"LITERAL-", 4096, b"A1 APPEND x {4096+}\r\n"),
+        (b"LITERAL-", 4097, b"A1 APPEND x {4097}\r\n"),
+        (b"", 1, b"A1 APPEND x {1}\r\n"),
+    ],
+)
+def test_literals_without_pause(capability: bytes, size: int, line: bytes) -> None:
+    client = client_in(State.AUTHENTICATED, capability)
+    client.send(Append("x", b"a" * size))
+    assert output(client).startswith(line)
+
+
+def test_a_streamed_message_stands_where_its_bytes_go() -> None:
+    client = client_in(State.AUTHENTICATED, b"LITERAL+")
+    message = StreamedMessage(10)
+    client.send(Append("x", message))
+    assert client.data_to_send()[-2:] == [message, b"\r\n"]
+
+
+def test_binary_messages_go_as_literal8() -> None:
+    client = client_in(State.AUTHENTICATED, b"LITERAL+")
+    client.send(Append("x", b"a\0b", binary=True))
+    assert output(client) == b"A1 APPEND x ~{3+}\r\na\0b\r\n"
+
+
+# Pipelining
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "together"),
+    [
+        (Noop(), Noop(), True),
+        (Fetch(UidSet.of([1]), FLAGS), Fetch(UidSet.of([2]), FLAGS), True),
+        (Fetch(UidSet.of([1, 2]), FLAGS), Fetch(UidSet.of([2]), FLAGS), False),
+        (Fetch(UidSet.span(5), FLAGS), Store(UidSet.of([7]), StoreMode.ADD, frozenset()), False),
+        (Fetch(SeqSet.of([1]), FLAGS), Noop(), False),
+        (Search(Simple.ALL), Search(Simple.SEEN), False),
+        (Search(Simple.ALL), Fetch(UidSet.of([1]), FLAGS), True),
+        (Search(Simple.ALL, uid=False), Noop(), False),
+        (StatusCommand("a", ()), List(), False),
+        (Append("a", b""), Append("b", b""), True),
+        (Select("b"), Noop(), False),
+        (Idle(), Noop(), False),
+        (Noop(), Logout(), False),
+    ],
+)
+def test_which_commands_may_be_in_flight_together(first: Command, second: Command, together: bool) -> None:
+    for one, other in ((first, second), (second, first)):
+        client = client_in(State.SELECTED)
+        client.send(one)
+        assert client.can_send(other) is together
+        if not together:
+            with pytest.raises(LocalProtocolError):
+                client.send(other)
+
+
+def test_commands_may_be_answered_in_any_order() -> None:
+    client = client_in(State.SELECTED)
+    client.send(Noop())
+    client.send(Search(Simple.ALL))
+    assert [tag for tag, _ in client.in_flight] == ["A2", "A3"]
+    events = receive(client, b"A3 OK\r\nA2 OK\r\n")
+    assert [event.tag for event in events if isinstance(event, TaggedResponse)] == ["A3", "A2"]
+    with pytest.raises(RemoteProtocolError):
+        receive(client, b"A2 OK again\r\n")
+
+
+# AUTHENTICATE
+
+
+def test_authenticate_with_initial_response() -> None:
+    client = client_in(State.NOT_AUTHENTICATED, b"SASL-IR AUTH=PLAIN")
+    client.authenticate(PlainClient("u", "p"))
+    assert output(client) == b"A1 AUTHENTICATE PLAIN AHUAcA==\r\n"
+    receive(client, b"A1 OK [CAPABILITY IMAP4rev1 IDLE] in\r\n")
+    assert client.state is State.AUTHENTICATED
+    assert client.has_capability("IDLE")
+
+
+def test_authenticate_step_by_step() -> None:
+    client = client_in(State.NOT_AUTHENTICATED, b"AUTH=LOGIN")
+    client.authenticate(LoginClient("u", "p"))
+    assert output(client) == b"A1 AUTHENTICATE LOGIN\r\n"
+    receive(client, b"+ VXNlcm5hbWU6\r\n")
+    assert output(client) == b"dQ==\r\n"
+    receive(client, b"+ UGFzc3dvcmQ6\r\n")
+    assert output(client) == b"cA==\r\n"
+    receive(client, b"* CAPABILITY IMAP4rev1 MOVE\r\nA1 OK in\r\n")
+    assert client.has_capability("MOVE")
+
+
+def test_a_server_that_skips_its_proof_is_not_believed() -> None:
+    client = client_in(State.NOT_AUTHENTICATED, b"SASL-IR")
+    client.authenticate(ScramSha256Client("u", "p", nonce="n"))
+    with pytest.raises(RemoteProtocolError):
+        receive(client, b"A1 OK welcome\r\n")
+
+
+def test_a_challenge_that_is_not_base64_is_refused() -> None:
+    client = client_in(State.NOT_AUTHENTICATED)
+    client.authenticate(PlainClient("u", "p"))
+    with pytest.raises(RemoteProtocolError):
+        receive(client, b"+ %%%\r\n")
+
+
+# IDLE
+
+
+def test_done_waits_for_the_confirmation() -> None:
+    client = client_in(State.SELECTED)
+    client.send(Idle())
+    assert output(client) == b"A2 IDLE\r\n"
+    client.end_idle()
+    assert output(client) == b""
+    assert not client.idle_confirmed
+    receive(client, b"+ idling\r\n")
+    assert output(client) == b"DONE\r\n"
+    client.end_idle()
+    assert output(client) == b""
+    receive(client, b"* 3 EXISTS\r\nA2 OK\r\n")
+    with pytest.raises(LocalProtocolError):
+        client.end_idle()
+
+
+def test_a_second_confirmation_does_no_harm() -> None:
+    client = client_in(State.SELECTED)
+    client.send(Idle())
+    receive(client, b"+ idling\r\n+ still idling\r\n")
+    assert client.idle_confirmed
+
+
+# Streaming
+
+
+def test_large_sections_come_in_pieces() -> None:
+    client = client_in(State.SELECTED, limits=Limits(stream_threshold_bytes=10))
+    client.send(Fetch(UidSet.of([5]), (FetchSection(),)))
+    events = receive(client, b"* 1 FETCH (UID 5 BODY[] {12}\r\nhel")
+    events += receive(client, b"lo wor")
+    events += receive(client, b"ld! BODY[1] {3}\r\nabc RFC822.TEXT {10}\r\n0123456789 FLAGS ())\r\n* 2 EXISTS\r\n")
+    kinds = [type(event) for event in events]
+    assert kinds == [
+        LiteralStart, LiteralChunk, LiteralChunk, LiteralChunk, LiteralEnd, LiteralStart, LiteralChunk, LiteralEnd,
+        FetchResponse, Exists,
+    ]  # fmt: skip
+    assert b"".join(event.data for event in events if isinstance(event, LiteralChunk)) == b"hello world!0123456789"
+    start, row = events[0], events[-2]
+    assert isinstance(start, LiteralStart) and isinstance(row, FetchResponse)
+    assert (start.seq, start.uid, start.section.size_bytes) == (1, 5, 12)
+    assert [(section.item, section.data, section.size_bytes) for section in row.sections] == [
+        ("BODY", None, 12),
+        ("BODY", b"abc", 3),
+        ("RFC822.TEXT", None, 10),
+    ]
+
+
+def test_only_sections_stream() -> None:
+    client = client_in(State.SELECTED, limits=Limits(stream_threshold_bytes=10))
+    client.send(Fetch(UidSet.of([5]), (FetchAttribute.ENVELOPE,)))
+    events = receive(
+        client, b"* 1 FETCH (ENVELOPE (NIL {12}\r\nhello world! NIL NIL NIL NIL NIL NIL NIL NIL) UID 5)\r\n"
+    )
+    assert isinstance(events[0], FetchResponse)
+    assert events[0].envelope is not None and events[0].envelope.subject == b"hello world!"
+
+
+def test_a_section_streams_although_something_before_it_is_broken() -> None:
+    client = client_in(State.SELECTED, limits=Limits(stream_threshold_bytes=4))
+    client.send(Fetch(UidSet.of([5]), (FetchSection(),)))
+    events = receive(client, b'* 1 FETCH (ENVELOPE ("x BODY[TEXT]<3> {5}\r\nhello UID 5)\r\n')
+    start, chunk, _, row = events
+    assert isinstance(start, LiteralStart) and isinstance(chunk, LiteralChunk) and isinstance(row, FetchResponse)
+    assert (start.uid, start.section.origin, chunk.data) == (None, 3, b"hello")
+    assert (row.uid, row.error is None) == (5, False)
+
+
+def test_a_cut_literal_is_lost_framing() -> None:
+    """Row 43: another response in the middle of a literal."""
+    client = client_in(State.SELECTED)
+    client.send(Fetch(UidSet.of([5]), (FetchSection(),)))
+    with pytest.raises(FramingLost):
+        receive(client, b"* 1 FETCH (UID 5 BODY[] {30}\r\nhello\r\n* 2 FETCH (UID 6 FLAGS ())\r\nA2 OK\r\n")
+
+
+# Limits
+
+SMALL = Limits(
+    max_line_bytes=200,
+    max_buffered_bytes=400,
+    max_buffered_literal_bytes=100,
+    max_streamed_literal_bytes=1000,
+    stream_threshold_bytes=300,
+    max_nesting_depth=5,
+    max_list_items=20,
+    max_untagged_responses_per_command=10,
+)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"* OK " + b"x" * 300,
+        b"* OK " + b"x" * 300 + b"\r\n",
+        b"* 1 FETCH (ENVELOPE ({101}\r\n",
+        b"* 1 FETCH (BODY[] {2000}\r\n",
+        b'* 1 FETCH (ENVELOPE ("'
+        + b"x" * 150
+        + b'" {90}\r\n'
+        + b"x" * 90
+        + b" {90}\r\n"
+        + b"x" * 90
+        + b" {90}\r\n"
+        + b"x" * 90,
+        b"* 1 EXISTS\r\n" * 11,
+        b"* LIST () {9999999999}\r\n",
+    ],
+)
+def test_limits_end_the_connection(data: bytes) -> None:
+    client = client_in(State.SELECTED, limits=SMALL)
+    client.send(Noop())
+    with pytest.raises(RemoteProtocolError):
+        receive(client, data)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"* 1 FETCH (BODYSTRUCTURE " + b"(" * 10 + b'"text" "plain" NIL NIL NIL "7bit" 1 1',
+        b"* 1 FETCH (X-NEW " + b"(" * 10 + b")" * 10 + b")",
+        b"* 1 FETCH (X-NEW (" + b"a " * 30 + b"a))",
+        b"* 1 FETCH (X-GM-LABELS (" + b"a " * 30 + b"a))",
+    ],
+)
+def test_limits_within_a_message_cost_that_message(data: bytes) -> None:
+    client = client_in(State.SELECTED, limits=SMALL)
+    events = receive(client, data + b"\r\n* 2 EXISTS\r\n")
+    assert isinstance(events[0], FetchResponse) and events[0].error
+    assert events[1] == Exists(2)
+
+
+def test_untagged_responses_are_counted_per_command() -> None:
+    client = client_in(State.SELECTED, limits=SMALL)
+    for _ in range(5):
+        tag = client.send(Noop())
+        receive(client, b"* 1 EXISTS\r\n" * 9 + tag.encode() + b" OK\r\n")
+    client.send(Idle())
+    assert len(receive(client, b"+ idling\r\n" + b"* 1 EXISTS\r\n" * 50)) == 51
+
+
+def test_deep_structures_within_the_limit_are_read() -> None:
+    leaf = b'("text" "plain" NIL NIL NIL "7bit" 1 1)'
+    structure = leaf
+    for _ in range(60):
+        structure = b"(" + structure + leaf + b' "mixed")'
+    client = client_in(State.SELECTED)
+    (row,) = receive(client, b"* 1 FETCH (BODYSTRUCTURE " + structure + b")\r\n")
+    assert isinstance(row, FetchResponse) and row.error is None and row.body_structure is not None
+    deeper = structure
+    for _ in range(10):
+        deeper = b"(" + deeper + leaf + b' "mixed")'
+    (row,) = receive(client, b"* 1 FETCH (BODYSTRUCTURE " + deeper + b")\r\n")
+    assert isinstance(row, FetchResponse) and row.error is not None
+
+
+def test_nonsense_ends_the_connection() -> None:
+    client = client_in(State.SELECTED)
+    with pytest.raises(RemoteProtocolError):
+        receive(client, b"\x16\x03\x01 garbage\r\n")
+
+
+def test_status_words_ending_in_braces_are_no_literals() -> None:
+    client = client_in(State.SELECTED)
+    client.send(Noop())
+    events = receive(client, b"* OK see {5}\r\nA2 OK see {7}\r\n* 1 EXISTS\r\n")
+    assert [type(event).__name__ for event in events] == ["UntaggedStatus", "TaggedResponse", "Exists"]
+    assert isinstance(events[1], TaggedResponse) and events[1].status is Status.OK
