@@ -10,6 +10,8 @@ import random
 import time
 from collections.abc import Callable, Iterator
 
+import pytest
+
 from mailquay.errors import RemoteProtocolError
 from mailquay.wire.buffer import NEED_DATA
 from mailquay.wire.imap.client import ImapClient
@@ -21,6 +23,7 @@ from mailquay.wire.imap.server import BadCommand, IdleDone, ImapServer, SaslResp
 from tests.wire.imap import transcripts
 from tests.wire.imap.test_codecs import FETCHES, MAILBOX_DATA
 
+pytestmark = pytest.mark.hypothesis
 CASES = 400
 LIMITS = Limits(
     max_line_bytes=4000,

@@ -31,6 +31,13 @@ class CommandSlot:
         self._bodies: list[list[bytes]] = []
         self._collected_bytes = 0
 
+    def collect(self, row: FetchResponse) -> bool:
+        """Take a row without waiting, if this command collects rows and nothing has to be put into this one."""
+        if self._abandoned or self.channel is not None or self._bodies:
+            return False
+        self.untagged.append(row)
+        return True
+
     async def deliver(self, event: StreamingEvent) -> None:
         """Take one event. Waits while the consumer of a channel is slow.
 

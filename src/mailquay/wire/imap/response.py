@@ -18,7 +18,8 @@ from mailquay.wire.imap.esearch import (
     write_esearch,
     write_search,
 )
-from mailquay.wire.imap.fetch import FETCH_HEAD, FetchResponse, SectionData, read_fetch, write_fetch
+from mailquay.wire.imap.fetch import FETCH_HEAD, FetchResponse, SectionData, read_fetch
+from mailquay.wire.imap.fetch_write import write_fetch
 from mailquay.wire.imap.flag import format_flags, parse_flags
 from mailquay.wire.imap.identification import IdResponse, read_id, write_id_parameters
 from mailquay.wire.imap.leniency import Leniency
