@@ -35,7 +35,6 @@ from mailquay.api.validation import faults_of, validate
 from mailquay.config import Config
 from mailquay.errors import MailquayError, NotOperational
 
-_log = structlog.get_logger(__name__)
 _encode = msgspec.json.Encoder().encode
 _UNMATCHED = "(no route)"
 
@@ -55,6 +54,13 @@ class Api:
         self._signatures = Signatures(services.node_secret, services.clock)
         self._forwarder = Forwarder(self._signatures)
         self._context = {"max_content": config.max_attachment_bytes}
+        # Bound once: what is below the level then costs next to nothing for each request.
+        self._log = structlog.get_logger(__name__).bind()
+
+    @property
+    def held_body_bytes(self) -> int:
+        """How many bytes of request bodies are held in memory now."""
+        return self._budget.used_bytes
 
     async def close(self) -> None:
         """Close connections to other nodes."""
@@ -79,13 +85,15 @@ class Api:
         try:
             await self._answer(request, exchange, headers)
         except ClientGone:
-            _log.debug("client_gone", method=request.method, route=exchange.route)
+            self._log.debug("client_gone", method=request.method, route=exchange.route)
         except Exception as error:
             refusal = self._refusal(error, request)
             if not exchange.started:
                 await exchange.answer(_error_answer(refusal, request), headers)
         self._services.meter.request(request.method, exchange.route, exchange.status)
-        _log_request(request, exchange, time.perf_counter() - began)
+        log = self._log.warning if exchange.status >= 500 else self._log.debug
+        milliseconds = round((time.perf_counter() - began) * 1000, 1)
+        log("request", method=request.method, route=exchange.route, status=exchange.status, milliseconds=milliseconds)
 
     def _refusal(self, error: Exception, request: Request) -> HttpError:
         """What the client gets to know of an exception; what it does not is logged."""
@@ -93,7 +101,7 @@ class Api:
             return error
         refusal = to_http_error(error) if isinstance(error, MailquayError) else None
         if refusal is None:
-            _log.error("request_failed", exc_info=error)
+            self._log.error("request_failed", exc_info=error)
             return internal_error(request.id)
         return refusal
 
@@ -339,14 +347,3 @@ def _error_answer(error: HttpError, request: Request | None = None) -> Answer:
 
 def _is_browser(request: Request) -> bool:
     return request.method in ("GET", "HEAD") and "text/html" in request.headers.get("accept", "")
-
-
-def _log_request(request: Request, exchange: _Exchange, seconds: float) -> None:
-    log = _log.warning if exchange.status >= 500 else _log.debug
-    log(
-        "request",
-        method=request.method,
-        route=exchange.route,
-        status=exchange.status,
-        milliseconds=round(seconds * 1000, 1),
-    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Sequence
+from functools import lru_cache
 
 from mailquay.net.names import parse_address
 
@@ -43,6 +44,7 @@ def in_networks(address: str, networks: Sequence[ipaddress.IPv4Network | ipaddre
     return parsed is not None and any(parsed in network for network in networks)
 
 
+@lru_cache(maxsize=4096)
 def _plain(text: str) -> str | None:
     """An address without port, brackets or the IPv6 form of an IPv4 address; None when it is none."""
     if text.startswith("["):

@@ -22,7 +22,7 @@ def account_info(account: Account, counters: Mapping[str, int], connections: int
     """An account with everything that may be told; `connections` None: only its owner, another node, knows."""
     profile, status = account.profile, account.status
     shown: dict[str, Any] = {"account": account.id, "name": profile.name}
-    _add(shown, email=profile.email, expectedEmail=profile.expected_email, copy=profile.copy)
+    _add(shown, ("email", profile.email), ("expectedEmail", profile.expected_email), ("copy", profile.copy))
     shown["logs"] = profile.logs
     shown["notifyFrom"] = None if profile.notify_from_ms is None else iso(profile.notify_from_ms)
     shown["syncFrom"] = None if profile.sync_from_ms is None else iso(profile.sync_from_ms)
@@ -32,18 +32,18 @@ def account_info(account: Account, counters: Mapping[str, int], connections: int
     _add_routing(shown, account)
     if profile.webhooks_custom_headers:
         shown["webhooksCustomHeaders"] = mask_headers(profile.webhooks_custom_headers)
-    _add(shown, imapIndexer=profile.imap_indexer, locale=profile.locale, tz=profile.tz)
+    _add(shown, ("imapIndexer", profile.imap_indexer), ("locale", profile.locale), ("tz", profile.tz))
     if profile.imap is not None:
         shown["imap"] = imap_settings(profile.imap)
     if profile.smtp is not None:
         shown["smtp"] = server_settings(profile.smtp)
     shown["state"] = status.state.value
-    _add(shown, connections=connections)
+    _add(shown, ("connections", connections))
     if profile.smtp is not None and not profile.has_imap:
         shown["sendOnly"] = True
     shown["lastError"] = last_error(account)
     shown["smtpStatus"] = status.smtp_status
-    _add(shown, syncError=status.sync_error)
+    _add(shown, ("syncError", status.sync_error))
     if status.sync_time_ms is not None:
         shown["syncTime"] = iso(status.sync_time_ms)
     shown["type"] = profile.account_type
@@ -55,7 +55,7 @@ def account_entry(account: Account, counters: Mapping[str, int]) -> dict[str, An
     """An account as lists show it."""
     profile, status = account.profile, account.status
     shown: dict[str, Any] = {"account": account.id, "name": profile.name}
-    _add(shown, email=profile.email)
+    _add(shown, ("email", profile.email))
     shown["type"] = profile.account_type
     shown["state"] = status.state.value
     _add_routing(shown, account)
@@ -81,7 +81,7 @@ def server_settings(settings: ServerSettings) -> dict[str, Any]:
         if settings.access_token is not None:
             auth["accessToken"] = MASK
         shown["auth"] = auth
-    _add(shown, host=settings.host, port=settings.port)
+    _add(shown, ("host", settings.host), ("port", settings.port))
     shown["secure"] = settings.secure
     if settings.tls:
         shown["tls"] = dict(settings.tls)
@@ -96,7 +96,7 @@ def imap_settings(settings: ImapSettings) -> dict[str, Any]:
     if settings.disable_imap4rev2:
         shown["disableIMAP4rev2"] = True
     shown["resyncDelay"] = settings.resync_delay_seconds
-    _add(shown, **{public: getattr(settings, name) for public, name in _MAILBOX_PATHS})
+    _add(shown, *((public, getattr(settings, name)) for public, name in _MAILBOX_PATHS))
     return shown
 
 
@@ -106,8 +106,9 @@ def _add_routing(shown: dict[str, Any], account: Account) -> None:
         shown["webhooks"] = mask_url(profile.webhooks)
     if profile.proxy is not None:
         shown["proxy"] = mask_url(profile.proxy)
-    _add(shown, smtpEhloName=profile.smtp_ehlo_name)
+    _add(shown, ("smtpEhloName", profile.smtp_ehlo_name))
 
 
-def _add(shown: dict[str, Any], **values: object) -> None:
-    shown.update({key: value for key, value in values.items() if value is not None})
+def _add(shown: dict[str, Any], *fields: tuple[str, object]) -> None:
+    """Add the fields that have a value."""
+    shown.update((key, value) for key, value in fields if value is not None)

@@ -1,0 +1,220 @@
+"""Submissions over HTTP: every field arrives as the service wants it, and what cannot be done is refused."""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from mailquay.config import Config
+from mailquay.model.message import Address
+from mailquay.model.submission import DsnRequest
+from mailquay.model.token import Permissions
+from mailquay.services.submit_request import (
+    ReferenceAction,
+    SubmitAttachment,
+    SubmitEnvelope,
+    SubmitReference,
+    SubmitRequest,
+)
+from mailquay.services.tokens import NewToken
+from tests.api.world import Reply, World
+
+_TO = {"to": {"address": "a@example.com"}}
+
+
+@pytest.fixture
+def config() -> Config:
+    """Small contents."""
+    return replace(Config(), max_attachment_bytes=1000)
+
+
+@pytest.fixture
+async def ann(world: World) -> World:
+    """A world with an account."""
+    await world.register()
+    return world
+
+
+async def submit(world: World, body: dict[str, Any], **options: Any) -> Reply:
+    """POST it."""
+    return await world.call("POST", "/v1/account/ann/submit", body, **options)
+
+
+def submitted(world: World) -> SubmitRequest:
+    """What the service was asked last."""
+    name, (request, _key) = world.recorder.calls[-1]
+    assert name == "submit"
+    assert isinstance(request, SubmitRequest)
+    return request
+
+
+async def test_every_field_arrives(ann: World) -> None:
+    body = {
+        "reference": {
+            "message": "AAAAAQAAAB4",
+            "action": "Reply-All",
+            "inline": True,
+            "forwardAttachments": False,
+            "ignoreMissing": "Y",
+            "messageId": "<x@y>",
+            "threadId": "t",
+        },
+        "envelope": {"from": "", "to": "b@example.com"},
+        "from": {"name": "Ann", "address": "ann@example.com"},
+        "replyTo": {"address": "r@example.com"},
+        "to": [{"name": "", "address": "a@example.com"}, {"address": "ü@exämple.com"}],
+        "cc": [],
+        "bcc": {"name": "B", "address": "b@example.com"},
+        "subject": " Hello\r\n there ",
+        "text": " kept as it is ",
+        "html": "<p>x</p>",
+        "previewText": "look",
+        "attachments": [
+            {"filename": "a.txt", "content": base64.b64encode(b"data").decode(), "contentType": "Text/Plain"},
+            {"reference": "AAAAAQAAAB4x", "contentDisposition": "inline", "cid": "c@x"},
+        ],
+        "messageId": "<own@example.com>",
+        "headers": {"X-A": "1", "X-B": ["2", "3"], "X-N": 5},
+        "copy": None,
+        "sentMailPath": "Sent",
+        "locale": "et",
+        "tz": "Europe/Tallinn",
+        "sendAt": "2027-01-01T00:00:00Z",
+        "deliveryAttempts": 3,
+        "dsn": {"id": "e", "return": "Headers", "notify": ["success", "failure"], "recipient": "o@example.com"},
+        "proxy": "socks5://p.example.com:1",
+        "localAddress": "192.0.2.1",
+        "dryRun": True,
+        "template": "",
+        "trackOpens": False,
+        "render": False,
+    }
+    reply = await submit(ann, body, headers={"Idempotency-Key": '"key 1"'})
+    assert reply.status == 200
+    assert ann.recorder.calls[-1][1][1] == "key 1"
+    assert submitted(ann) == SubmitRequest(
+        reference=SubmitReference(
+            "AAAAAQAAAB4",
+            ReferenceAction.REPLY_ALL,
+            inline=True,
+            ignore_missing=True,
+            message_id="<x@y>",
+            thread_id="t",
+        ),
+        envelope=SubmitEnvelope("", ("b@example.com",)),
+        from_=Address("Ann", "ann@example.com"),
+        reply_to=(Address("", "r@example.com"),),
+        to=(Address("", "a@example.com"), Address("", "ü@exämple.com")),
+        cc=(),
+        bcc=(Address("B", "b@example.com"),),
+        subject="Hello there",
+        text=" kept as it is ",
+        html="<p>x</p>",
+        preview_text="look",
+        attachments=(
+            SubmitAttachment("a.txt", b"data", "text/plain"),
+            SubmitAttachment(content_disposition="inline", cid="c@x", reference="AAAAAQAAAB4x"),
+        ),
+        message_id="<own@example.com>",
+        headers={"X-A": ("1",), "X-B": ("2", "3"), "X-N": ("5",)},
+        sent_mail_path="Sent",
+        locale="et",
+        tz="Europe/Tallinn",
+        send_at_ms=1_798_761_600_000,
+        delivery_attempts=3,
+        dsn=DsnRequest("headers", ("success", "failure"), "e", "o@example.com"),
+        proxy="socks5://p.example.com:1",
+        local_address="192.0.2.1",
+        dry_run=True,
+    )
+
+
+async def test_raw_arrives_decoded(ann: World) -> None:
+    raw = base64.urlsafe_b64encode(b"Subject: \xfb\xff\r\n\r\n").decode().rstrip("=")
+    assert (await submit(ann, {"raw": raw, "copy": "true"})).status == 200
+    assert submitted(ann) == SubmitRequest(raw=b"Subject: \xfb\xff\r\n\r\n", copy=True)
+
+
+@pytest.mark.parametrize(
+    ("body", "paths"),
+    [
+        ({"to": "nope", "bogus": True}, {"to.0", "bogus"}),
+        ({"to": {"address": "a@b\r\nRCPT TO:<x@y>"}}, {"to.0.address"}),
+        ({"to": {"name": "x\r\nBcc: y", "address": "a@b.c"}}, {"to.0.name"}),
+        ({"from": {"address": "a@b.c", "extra": 1}}, {"from.extra"}),
+        ({"to": {"address": "no at"}, "subject": "x" * 10241, "sendAt": "soon"}, {"to.0.address", "subject", "sendAt"}),
+        ({"text": "x" * 1001, "html": "x" * 1001, "raw": "A" * 1001}, {"text", "html", "raw"}),
+        ({"raw": "***"}, {"raw"}),
+        ({"raw": "AAAA", "html": "x"}, {"value"}),
+        ({"attachments": [{"filename": "x"}]}, {"attachments.0"}),
+        ({"attachments": [{"content": "AAAA", "encoding": "hex"}]}, {"attachments.0.encoding"}),
+        ({"headers": {"Bad Name": "x"}}, {"headers"}),
+        ({"headers": {"X": "a\nb"}}, {"headers"}),
+        ({"headers": []}, {"headers"}),
+        ({"dsn": {"notify": ["never", "success"], "return": "full"}}, {"dsn"}),
+        ({"dsn": {}}, {"dsn.return"}),
+        ({"reference": {"action": "bounce"}}, {"reference.message", "reference.action"}),
+        ({"proxy": "gopher://x"}, {"proxy"}),
+        ({"localAddress": "300.1.1.1"}, {"localAddress"}),
+        ({"subject": None}, {"subject"}),
+        ({"deliveryAttempts": -1}, {"deliveryAttempts"}),
+    ],
+)
+async def test_what_is_wrong_is_told_all_at_once(ann: World, body: dict[str, Any], paths: set[str]) -> None:
+    reply = await submit(ann, body)
+    assert reply.status == 400
+    shown = {field["path"] or "value" for field in reply.json["fields"]}
+    assert shown == paths
+    assert "submit" not in ann.recorder.names
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"template": "t"},
+        {"render": {"params": {}}},
+        {"mailMerge": [{"to": {"address": "a@b.c"}}]},
+        {"listId": "list.example.com"},
+        {"gateway": "g"},
+        {"trackOpens": True},
+        {"trackClicks": "true"},
+        {"baseUrl": "https://x.example.com"},
+    ],
+)
+async def test_what_comes_later_is_refused_not_ignored(ann: World, body: dict[str, Any]) -> None:
+    reply = await submit(ann, {**_TO, **body})
+    assert reply.status == 400
+    [field] = reply.json["fields"]
+    assert field["key"] == next(iter(body)) and "not available in this release" in field["message"]
+
+
+async def test_a_narrowed_token_may_not_choose_a_proxy(ann: World) -> None:
+    wanted = NewToken("narrow", account="ann", permissions=Permissions(("send",), None))
+    token = (await ann.tokens.create(wanted)).value
+    assert (await submit(ann, _TO, token=token)).status == 200
+    assert (await submit(ann, {**_TO, "proxy": "http://p.example.com"}, token=token)).status == 403
+
+
+async def test_idempotency_keys(ann: World) -> None:
+    for header, key in (("", None), ("abc", "abc"), ('"a b"', "a b"), ('"', '"'), ("k" * 1024, "k" * 1024)):
+        assert (await submit(ann, _TO, headers={"Idempotency-Key": header})).status == 200
+        assert ann.recorder.calls[-1][1][1] == key
+    assert (await submit(ann, _TO, headers={"Idempotency-Key": "k" * 1025})).status == 400
+
+
+async def test_hidden_queries_are_accepted(ann: World) -> None:
+    target = "/v1/account/ann/submit?documentStore=true&useStructuredFormat=false"
+    assert (await ann.call("POST", target, _TO)).status == 200
+
+
+async def test_the_outbox(ann: World) -> None:
+    queue_id = "1a2ce8bd400cbc98f10"
+    assert (await ann.call("GET", "/v1/outbox?pageSize=1")).json["total"] == 1
+    assert (await ann.call("GET", f"/v1/outbox/{queue_id}")).json == {"queueId": queue_id}
+    assert (await ann.call("DELETE", f"/v1/outbox/{queue_id}")).json == {"deleted": True}
+    assert (await ann.call("DELETE", f"/v1/outbox/{queue_id}")).json == {"deleted": False}
+    assert (await ann.call("GET", f"/v1/outbox/{queue_id}")).status == 404
+    assert (await ann.call("GET", "/v1/outbox/" + "x" * 101)).status == 400
