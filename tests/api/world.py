@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import json
 import socket
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -265,29 +265,19 @@ class Reply:
         return json.loads(self.body)
 
 
-class _Server(uvicorn.Server):
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Leave the signals of the test process alone."""
-        yield
-
-
 @contextlib.asynccontextmanager
 async def serving(app: Any, listener: socket.socket) -> AsyncIterator[None]:
-    """A real HTTP server around an application for the time of the block."""
+    """A real HTTP server around an application for the time of the block, without its loop that waits for signals."""
     config = uvicorn.Config(app, lifespan="off", log_config=None, access_log=False, proxy_headers=False)
-    server = _Server(config)
-    task = asyncio.create_task(server.serve(sockets=[listener]))
-    while not server.started:
-        if task.done():
-            await task
-        await asyncio.sleep(0)
+    config.load()
+    server = uvicorn.Server(config)
+    server.lifespan = config.lifespan_class(config)
+    server.force_exit = True
+    await server.startup(sockets=[listener])
     try:
         yield
     finally:
-        server.should_exit = True
-        server.force_exit = True
-        await task
+        await server.shutdown(sockets=[listener])
 
 
 class World:

@@ -71,6 +71,11 @@ class Signatures:
         self._seen: set[bytes] = set()
         self._order: deque[tuple[int, bytes]] = deque()
 
+    @property
+    def remembered(self) -> int:
+        """How many signatures are kept so that they are not good twice."""
+        return len(self._seen)
+
     def sign(self, method: str, target: str, body: bytes, principal: Principal) -> str:
         """The value of the header."""
         claim = _Claim(
