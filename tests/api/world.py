@@ -325,7 +325,8 @@ class World:
     async def running(self, listener: socket.socket | None = None) -> AsyncIterator[World]:
         """Serve it, on a free port of loopback unless a socket is given."""
         if listener is None:
-            listener = socket.socket()
+            # asyncio turns Nagle's algorithm off only for sockets that name their protocol.
+            listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
             listener.bind(("127.0.0.1", 0))
         self.app = build_app(self.services(), self.config)
         if listener.family == socket.AF_INET:

@@ -24,7 +24,7 @@ from mailquay.api.cors import Cors
 from mailquay.api.errors import Fault, HttpError, internal_error, invalid_input, timed_out, to_http_error
 from mailquay.api.forwarding import Forwarder, Signatures, Vouched
 from mailquay.api.http import Answer, Receive, Request, Scope, Send, Streamed, encode_headers, send_answer
-from mailquay.api.operation import SMALL_BODY_BYTES, Call, Operation
+from mailquay.api.operation import Call, Operation
 from mailquay.api.operations import all_operations
 from mailquay.api.ports import ApiServices
 from mailquay.api.principal import Principal
@@ -121,7 +121,7 @@ class Api:
         headers.update(principal.headers)
         if "account" in match.path:
             bind_contextvars(account=match.path["account"])
-        limit = max(self._config.max_body_bytes, SMALL_BODY_BYTES) if operation.large_body else SMALL_BODY_BYTES
+        limit = self._config.max_body_bytes if operation.body_bytes is None else operation.body_bytes
         timeout = self._config.body_timeout_seconds
         with BodyReader(request, self._budget, limit_bytes=limit, timeout_seconds=timeout) as reader:
             raw = await reader.read() if operation.takes_body else b""

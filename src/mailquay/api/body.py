@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from types import TracebackType
 from typing import Any
 
@@ -13,6 +14,7 @@ from mailquay.api.http import Request
 
 OFF_LOOP_BYTES = 256 * 1024
 _RETRY_AFTER_SECONDS = "2"
+_DISCARDED_BYTES, _DISCARD_SECONDS = 16 * 1024 * 1024, 1.0
 
 
 class ClientGone(Exception):
@@ -73,14 +75,30 @@ class BodyReader:
         if headers.get("content-encoding", "identity").lower() != "identity":
             raise HttpError(415, "compressed request bodies are not accepted", close=True)
         declared = headers.get("content-length", "")
-        if declared.isdecimal():
-            self._check_size(int(declared))
-            self._take(int(declared))
         try:
+            if declared.isdecimal():
+                self._check_size(int(declared))
+                self._take(int(declared))
             async with asyncio.timeout(self._timeout_seconds):
                 return await self._receive()
         except TimeoutError:
             raise HttpError(408, "the request body took too long to arrive", close=True) from None
+        except HttpError:
+            await self._discard()
+            raise
+
+    async def _discard(self) -> None:
+        """Let a client that is still sending finish, within reason: one that is cut off does not read the answer."""
+        if self._request.headers.get("expect") is not None:
+            return
+        left = _DISCARDED_BYTES
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_DISCARD_SECONDS):
+                while left > 0:
+                    message = await self._request.receive()
+                    left -= len(message.get("body", b""))
+                    if not message.get("more_body", False):
+                        return
 
     def _check_size(self, size_bytes: int) -> None:
         if size_bytes > self._limit_bytes:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 _log = structlog.get_logger(__name__)
 M = TypeVar("M", bound=BaseModel)
 SMALL_BODY_BYTES = 1024 * 1024
+SEVERAL_TEXTS_BYTES = 8 * 1024 * 1024
+"""Room for a body of several texts of which each may be a megabyte."""
 
 
 @dataclass(slots=True)
@@ -100,8 +102,9 @@ class Operation:
     """See the module. `path` has names in braces, as OpenAPI writes it.
 
     `action` and `group` are what a token with permissions needs; None: no such token may call it. `public` ones ask for
-    no token. `needs_owner` decides whether the node that owns the account must answer. `large_body` allows as much as
-    the operator lets submissions have. `account_in_query`: a token bound to an account may call it with ?account=.
+    no token. `needs_owner` decides whether the node that owns the account must answer. `body_bytes` is how long a body
+    may be, None as long as the operator lets submissions be. `account_in_query`: a token bound to an account may call
+    it with ?account=.
     """
 
     id: str
@@ -120,7 +123,7 @@ class Operation:
     answer: type[BaseModel] | None = None
     answer_type: str = "application/json"
     headers: tuple[str, ...] = ()
-    large_body: bool = False
+    body_bytes: int | None = SMALL_BODY_BYTES
     needs_owner: OwnerNeed | None = None
     account_in_query: bool = False
     documented: bool = True

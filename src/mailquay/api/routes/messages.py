@@ -10,11 +10,10 @@ from urllib.parse import quote
 from mailquay.api.errors import HttpError
 from mailquay.api.http import Streamed
 from mailquay.api.operation import Call, Operation, always
+from mailquay.api.schemas.mailboxes import MailboxesQuery, MailboxList
 from mailquay.api.schemas.messages import (
     DeleteMessageQuery,
     FlagChanges,
-    MailboxesQuery,
-    MailboxList,
     MessageDeleted,
     MessageDetails,
     MessageList,

@@ -171,7 +171,7 @@ OPERATIONS = (
         body=SubmitMessage,
         answer=Submitted,
         headers=("idempotency-key",),
-        large_body=True,
+        body_bytes=None,
         needs_owner=_needs_owner,
         description="With an Idempotency-Key the same request sent again within a day queues nothing twice.",
     ),

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from mailquay.api.errors import Fault, HttpError, invalid_input
 from mailquay.api.http import TEXT, Answer
-from mailquay.api.operation import Call, Operation
+from mailquay.api.operation import SEVERAL_TEXTS_BYTES, Call, Operation
 from mailquay.api.routes.messages import disposition
 from mailquay.api.schemas.common import NoQuery
 from mailquay.api.schemas.system import (
@@ -122,6 +122,7 @@ OPERATIONS = (
         "write",
         "admin",
         raw_json=True,
+        body_bytes=SEVERAL_TEXTS_BYTES,
         body_schema=settings_schema(shown=False),
         answer=SettingsUpdated,
         description="A masked value that comes back as it was shown changes nothing.",

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from mailquay.api.errors import Fault, HttpError, invalid_input
-from mailquay.api.operation import Call, Operation
+from mailquay.api.operation import SEVERAL_TEXTS_BYTES, Call, Operation
 from mailquay.api.paging import paged
 from mailquay.api.schemas.common import Deleted, NoQuery
 from mailquay.api.schemas.tokens import (
@@ -138,6 +138,7 @@ _CREATE = Operation(
     "admin",
     body=CreateToken,
     answer=TokenCreated,
+    body_bytes=SEVERAL_TEXTS_BYTES,
     description="It is bound to an account, or has permissions, or both. Its value is shown here and never again.",
 )
 _DELETE = Operation(

@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import BeforeValidator, Field, StringConstraints, model_validator
 
-from mailquay.api.schemas.common import OptionalFlag, Paging
+from mailquay.api.schemas.common import OptionalFlag, Paging, Shown
 from mailquay.api.schemas.fields import (
     Absent,
     Email,
@@ -28,6 +28,7 @@ from mailquay.api.schemas.fields import (
     TimeMs,
     WebUri,
 )
+from mailquay.api.schemas.mailboxes import MailboxListed
 from mailquay.api.validation import Model
 
 StateName = Literal[
@@ -131,17 +132,8 @@ class ImapOptions(ServerOptions):
     archive_mail_path: Annotated[Line1024 | None, Field(alias="archiveMailPath")] = None
 
 
-def _check_complete(options: ServerOptions, name: str) -> None:
-    """What a server needs when it is given as a whole."""
-    for key in ("host", "port"):
-        if getattr(options, key) is None:
-            raise ValueError(f"needs {key}")
-    auth = options.auth
-    if auth is None:
-        if name == "imap":
-            raise ValueError("needs auth")
-        return
-    if (auth.password is None) == (auth.access_token is None):
+def _check_auth(auth: Authentication | None) -> None:
+    if auth is not None and (auth.password is None) == (auth.access_token is None):
         raise ValueError("needs auth.pass or auth.accessToken, and not both")
 
 
@@ -150,17 +142,22 @@ class ImapConfiguration(ImapOptions):
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
-        if not self.disabled:
-            _check_complete(self, "imap")
+        for key in ("host", "port", "auth"):
+            if getattr(self, key) is None and not self.disabled:
+                raise ValueError(f"needs {key}")
+        _check_auth(self.auth)
         return self
 
 
 class SmtpConfiguration(ServerOptions):
     """A submission server, as a whole."""
 
+    host: Hostname
+    port: Port
+
     @model_validator(mode="after")
     def _complete(self) -> Self:
-        _check_complete(self, "smtp")
+        _check_auth(self.auth)
         return self
 
 
@@ -288,12 +285,6 @@ class Flush(Model):
 # -- answers --------------------------------------------------------------------------------------
 
 
-class Shown(Model):
-    """Base of answers; they may gain fields."""
-
-    model_config = ConfigDict(extra="allow")
-
-
 class AccountRegistered(Shown):
     """What became of a registration."""
 
@@ -318,6 +309,7 @@ class AccountError(Shown):
     """What keeps an account from working."""
 
     response: str
+    description: str | NoneHidden = None
     server_response_code: Annotated[str, Field(alias="serverResponseCode")]
 
 
@@ -364,6 +356,14 @@ class AccountEntry(Shown):
     last_error: Annotated[AccountError | None, Field(alias="lastError")] = None
 
 
+class Quota(Shown):
+    """How full the mailbox is, in bytes and as a percentage."""
+
+    usage: int
+    limit: int
+    status: str
+
+
 class AccountInfo(AccountEntry):
     """An account, secrets masked."""
 
@@ -386,7 +386,7 @@ class AccountInfo(AccountEntry):
     send_only: Annotated[bool | NoneHidden, Field(alias="sendOnly")] = None
     smtp_status: Annotated[SmtpStatus | None, Field(alias="smtpStatus")] = None
     sync_error: Annotated[SyncError | NoneHidden, Field(alias="syncError")] = None
-    quota: Annotated[Literal[False] | dict[str, Any] | NoneHidden, Field(description="false: not supported.")] = None
+    quota: Annotated[Literal[False] | Quota | NoneHidden, Field(description="false: not supported.")] = None
 
 
 class AccountList(Shown):
@@ -416,4 +416,4 @@ class VerifyResult(Shown):
 
     imap: VerifyOutcome | NoneHidden = None
     smtp: VerifyOutcome | NoneHidden = None
-    mailboxes: list[dict[str, Any]] | NoneHidden = None
+    mailboxes: list[MailboxListed] | NoneHidden = None

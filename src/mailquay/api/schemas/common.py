@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, StringConstraints, TypeAdapter
+from pydantic import ConfigDict, Field, StringConstraints, TypeAdapter
 
 from mailquay.api.schemas.fields import Flag, Given, NoneHidden
 from mailquay.api.validation import Model
@@ -41,13 +41,19 @@ class Paging(Model):
     page_size: Annotated[int, Field(ge=1, le=1000, alias="pageSize", description="Entries of a page.")] = 20
 
 
-class Deleted(Model):
+class Shown(Model):
+    """Base of answers; they may gain fields."""
+
+    model_config = ConfigDict(extra="allow")
+
+
+class Deleted(Shown):
     """Whether there was something to delete."""
 
     deleted: bool
 
 
-class RefusedField(Model):
+class RefusedField(Shown):
     """One thing that is wrong with a request."""
 
     message: str
@@ -55,7 +61,7 @@ class RefusedField(Model):
     path: Annotated[str, Field(description="The whole path of the field.")]
 
 
-class Refusal(Model):
+class Refusal(Shown):
     """The envelope of every answer that is not a success."""
 
     status_code: Annotated[int, Field(alias="statusCode")]

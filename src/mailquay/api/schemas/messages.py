@@ -7,13 +7,12 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
-from mailquay.api.schemas.accounts import Shown
-from mailquay.api.schemas.common import Paging
+from mailquay.api.schemas.common import Paging, Shown
 from mailquay.api.schemas.fields import Absent, Flag, Given, Lower, NoneHidden, Single
+from mailquay.api.schemas.mailboxes import SpecialUse
 from mailquay.api.validation import Model
 
 TextType = Annotated[Literal["html", "plain", "*"], Lower]
-SpecialUse = Literal["\\All", "\\Archive", "\\Drafts", "\\Flagged", "\\Junk", "\\Sent", "\\Trash", "\\Inbox"]
 MessageSpecialUse = Literal["\\Drafts", "\\Junk", "\\Sent", "\\Trash", "\\Inbox"]
 _MailboxPath = Annotated[str, StringConstraints(min_length=1, pattern=r"^[^\x00\r\n]+$")]
 _FlagName = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f\x7f]+$")]
@@ -22,12 +21,6 @@ _MaxBytes = Annotated[
     Absent,
     Field(alias="maxBytes", description="Most characters of each text."),
 ]
-
-
-class MailboxesQuery(Model):
-    """What to show of mailboxes."""
-
-    counters: Annotated[Flag, Field(description="Whether to ask the server for messages and unseen of each.")] = False
 
 
 class MessagesQuery(Paging):
@@ -92,39 +85,6 @@ class MessageMove(Model):
 # -- answers --------------------------------------------------------------------------------------
 
 
-class MailboxStatus(Shown):
-    """What the server says of a mailbox now."""
-
-    messages: int | NoneHidden = None
-    unseen: int | NoneHidden = None
-    error: str | NoneHidden = None
-
-
-class MailboxEntry(Shown):
-    """A mailbox."""
-
-    path: str
-    delimiter: str | None = None
-    parent_path: Annotated[str | NoneHidden, Field(alias="parentPath")] = None
-    name: str
-    listed: bool
-    subscribed: bool
-    special_use: Annotated[SpecialUse | NoneHidden, Field(alias="specialUse")] = None
-    special_use_source: Annotated[
-        Literal["user", "extension", "name"] | NoneHidden, Field(alias="specialUseSource")
-    ] = None
-    no_inferiors: Annotated[bool, Field(alias="noInferiors")]
-    messages: int | Literal[False]
-    uid_next: Annotated[int | Literal[False], Field(alias="uidNext")]
-    status: MailboxStatus | NoneHidden = None
-
-
-class MailboxList(Shown):
-    """The mailboxes of an account."""
-
-    mailboxes: list[MailboxEntry]
-
-
 class AddressShown(Shown):
     """An address of a header."""
 
@@ -184,6 +144,9 @@ class MessageEntry(Shown):
     in_reply_to: Annotated[str | NoneHidden, Field(alias="inReplyTo")] = None
     attachments: list[AttachmentShown] | NoneHidden = None
     text: TextInfo | NoneHidden = None
+    path: Annotated[str | NoneHidden, Field(description="Where one list shows several mailboxes.")] = None
+    message_special_use: Annotated[MessageSpecialUse | NoneHidden, Field(alias="messageSpecialUse")] = None
+    is_auto_reply: Annotated[bool | NoneHidden, Field(alias="isAutoReply")] = None
 
 
 class MessageList(Shown):
@@ -214,8 +177,6 @@ class MessageDetails(MessageEntry):
     bcc: list[AddressShown] | NoneHidden = None
     headers: dict[str, list[str]] | NoneHidden = None
     special_use: Annotated[SpecialUse | NoneHidden, Field(alias="specialUse")] = None
-    message_special_use: Annotated[MessageSpecialUse | NoneHidden, Field(alias="messageSpecialUse")] = None
-    is_auto_reply: Annotated[bool | NoneHidden, Field(alias="isAutoReply")] = None
     text: TextContent | NoneHidden = None
 
 

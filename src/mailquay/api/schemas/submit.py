@@ -8,7 +8,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, WithJsonSchema, model_validator
 
-from mailquay.api.schemas.accounts import Later, Shown
+from mailquay.api.schemas.accounts import Later
+from mailquay.api.schemas.common import Shown
 from mailquay.api.schemas.fields import (
     Absent,
     Base64,

@@ -6,8 +6,7 @@ from typing import Annotated, Any, Literal, cast
 
 from pydantic import Field, StringConstraints, create_model
 
-from mailquay.api.schemas.accounts import Shown, StateName
-from mailquay.api.schemas.common import QueueName
+from mailquay.api.schemas.common import QueueName, Shown
 from mailquay.api.schemas.fields import Flag, Given
 from mailquay.api.validation import Model
 from mailquay.model.setting import SettingDefinition, SettingKind, Visibility
@@ -20,13 +19,16 @@ _TYPES: dict[SettingKind, dict[str, Any]] = {
     SettingKind.TEXT: {"type": "string"},
     SettingKind.INTEGER: {"type": "integer"},
     SettingKind.NUMBER: {"type": "number"},
-    SettingKind.TEXTS: {"type": "array", "items": {"type": "string"}},
+    SettingKind.TEXTS: {"type": "array", "items": {"type": "string", "maxLength": 256}},
     SettingKind.OBJECT: {"type": "object"},
     SettingKind.HEADERS: {
         "type": "array",
         "items": {
             "type": "object",
-            "properties": {"key": {"type": "string"}, "value": {"type": "string"}},
+            "properties": {
+                "key": {"type": "string", "maxLength": 1024},
+                "value": {"type": "string", "maxLength": 10240, "default": ""},
+            },
             "required": ["key"],
         },
     },
@@ -39,9 +41,18 @@ SettingsQuery = cast(
 """Which settings to show: each by its own name."""
 
 
+class LogsSetting(Model):
+    """The value of the setting `logs`."""
+
+    all: Flag = False
+    max_log_lines: Annotated[int, Field(ge=0, le=1_000_000, alias="maxLogLines")] = 10_000
+
+
 def setting_schema(definition: SettingDefinition, *, shown: bool) -> dict[str, Any]:
     """The JSON schema of a setting, as it is written or as it is shown."""
     schema = dict(_TYPES[SettingKind.BOOLEAN] if shown and definition.encrypted else _TYPES[definition.kind])
+    if definition.key == "logs":
+        schema = LogsSetting.model_json_schema()
     schema["description"] = definition.meaning
     if not (shown and definition.encrypted):
         bounds = {"minimum": definition.minimum, "maximum": definition.maximum, "maxLength": definition.max_length}
@@ -59,20 +70,9 @@ def setting_schema(definition: SettingDefinition, *, shown: bool) -> dict[str, A
 
 def settings_schema(*, shown: bool) -> dict[str, Any]:
     """The JSON schema of settings written or shown."""
-    keys = [
-        key
-        for key in READABLE
-        if SETTINGS[key].visibility is Visibility.READ_WRITE or (shown and SETTINGS[key].visibility is Visibility.READ)
-    ]
+    keys = [key for key in READABLE if shown or SETTINGS[key].visibility is Visibility.READ_WRITE]
     properties = {key: setting_schema(SETTINGS[key], shown=shown) for key in keys}
     return {"type": "object", "properties": properties, "additionalProperties": False}
-
-
-class LogsSetting(Model):
-    """The value of the setting `logs`."""
-
-    all: Flag = False
-    max_log_lines: Annotated[int, Field(ge=0, le=1_000_000, alias="maxLogLines")] = 10_000
 
 
 class SettingsUpdated(Shown):
@@ -128,6 +128,21 @@ class QueueStats(Shown):
     total: int
 
 
+class Connections(Shown):
+    """How many accounts are in each state."""
+
+    init: int
+    connected: int
+    connecting: int
+    syncing: int
+    authentication_error: Annotated[int, Field(alias="authenticationError")]
+    connect_error: Annotated[int, Field(alias="connectError")]
+    unset: int
+    disconnected: int
+    paused: int
+    unassigned: int
+
+
 class Stats(Shown):
     """The installation in figures."""
 
@@ -136,9 +151,7 @@ class Stats(Shown):
     accounts: int
     node: Annotated[str, Field(description="Version of the Python that runs it.")]
     arch: str
-    connections: Annotated[
-        dict[StateName | Literal["unassigned"], int], Field(description="How many accounts are in each state.")
-    ]
+    connections: Connections
     queues: dict[QueueName, QueueStats]
     counters: Annotated[dict[str, int], Field(description="What happened within the time asked for.")]
 

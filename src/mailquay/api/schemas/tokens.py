@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 from datetime import datetime
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
-from mailquay.api.schemas.accounts import Shown
-from mailquay.api.schemas.common import Paging
+from mailquay.api.schemas.common import Paging, Shown
 from mailquay.api.schemas.fields import Absent, Given, IpAddress, Line256, Network, NoneHidden, Single, TimeMs
 from mailquay.api.validation import Model
 
@@ -139,8 +138,8 @@ class TokenShown(Shown):
     remote_address: Annotated[str | NoneHidden, Field(alias="remoteAddress")] = None
     scopes: list[str] | NoneHidden = None
     description: str
-    restrictions: dict[str, Any] | NoneHidden = None
-    permissions: dict[str, list[str]] | NoneHidden = None
+    restrictions: TokenRestrictions | NoneHidden = None
+    permissions: TokenPermissions | NoneHidden = None
     metadata: str | NoneHidden = None
     ip: str | NoneHidden = None
     expires: datetime | NoneHidden = None
