@@ -272,12 +272,15 @@ async def serving(app: Any, listener: socket.socket) -> AsyncIterator[None]:
     config.load()
     server = uvicorn.Server(config)
     server.lifespan = config.lifespan_class(config)
-    server.force_exit = True
     await server.startup(sockets=[listener])
     try:
         yield
     finally:
-        await server.shutdown(sockets=[listener])
+        for listening in server.servers:
+            listening.close()
+        for connection in list(server.server_state.connections):
+            connection.shutdown()
+        listener.close()
 
 
 class World:
