@@ -1,0 +1,142 @@
+"""Carrying out commands: the table of them, and those about the session itself (RFC 9051 §6.1, §6.2, §6.3.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from typing import Any, Final
+
+from mailquay.errors import CommandRejected, MailboxNotFound, ProtocolError
+from mailquay.sandbox import imap_commands_mailbox as mailbox
+from mailquay.sandbox import imap_commands_message as message
+from mailquay.sandbox.imap_session import Answer, SandboxSession
+from mailquay.version import __version__
+from mailquay.wire.imap.command import Capability, Command, Enable, Id, Login, Logout, Noop, StartTls
+from mailquay.wire.imap.command_mailbox import (
+    Close,
+    Create,
+    Delete,
+    List,
+    NamespaceCommand,
+    Rename,
+    Select,
+    StatusCommand,
+    Subscribe,
+    Unselect,
+    Unsubscribe,
+)
+from mailquay.wire.imap.command_message import Append, Copy, ExpungeCommand, Fetch, MessageCommand, Search, Store
+from mailquay.wire.imap.identification import IdResponse
+from mailquay.wire.imap.move import Move
+from mailquay.wire.imap.response import CapabilityResponse, EnabledResponse, Status, UntaggedStatus
+from mailquay.wire.imap.response_code import CapabilityCode, Code
+from mailquay.wire.imap.sequence_set import UidSet
+
+Steps = Generator[None, None, Answer]
+"""A command under way: it pauses where what it has said so far may be sent off."""
+
+
+def _capability(session: SandboxSession, _command: Capability) -> Answer:
+    session.send(CapabilityResponse(session.capabilities))
+    return Answer(Status.OK, "done")
+
+
+def _noop(_session: SandboxSession, _command: Noop) -> Answer:
+    return Answer(Status.OK, "done")
+
+
+def _logout(session: SandboxSession, _command: Logout) -> Answer:
+    session.send(UntaggedStatus(Status.BYE, None, "good bye"))
+    return Answer(Status.OK, "done")
+
+
+def _id(session: SandboxSession, _command: Id) -> Answer:
+    session.send(IdResponse((("name", "Mailquay sandbox"), ("version", __version__))))
+    return Answer(Status.OK, "done")
+
+
+def _enable(session: SandboxSession, command: Enable) -> Answer:
+    names = frozenset(command.capabilities) & frozenset(["CONDSTORE"]) & session.capabilities
+    session.condstore = session.condstore or "CONDSTORE" in names
+    session.send(EnabledResponse(names))
+    return Answer(Status.OK, "done")
+
+
+def _starttls(_session: SandboxSession, _command: StartTls) -> Answer:
+    return Answer(Status.BAD, "there is no TLS on the loopback interface")
+
+
+def _login(session: SandboxSession, command: Login) -> Answer:
+    return log_in(session, command.username, command.password)
+
+
+def log_in(session: SandboxSession, login: str, password: str) -> Answer:
+    """Check credentials, given by LOGIN or AUTHENTICATE."""
+    user = None if session.faults.refuse_login else session.users.authenticate(login, password)
+    if user is None:
+        session.failed_logins += 1
+        return Answer(Status.NO, "user name or password is wrong", Code("AUTHENTICATIONFAILED"))
+    session.user = user
+    return Answer(Status.OK, "logged in", CapabilityCode(session.capabilities))
+
+
+_HANDLERS: Final[dict[type[Command], Callable[[SandboxSession, Any], Answer]]] = {
+    Capability: _capability,
+    Noop: _noop,
+    Logout: _logout,
+    Id: _id,
+    Enable: _enable,
+    StartTls: _starttls,
+    Login: _login,
+    Select: mailbox.select,
+    Close: mailbox.close,
+    Unselect: mailbox.unselect,
+    Create: mailbox.create,
+    Delete: mailbox.delete,
+    Rename: mailbox.rename,
+    Subscribe: mailbox.subscribe,
+    Unsubscribe: mailbox.unsubscribe,
+    List: mailbox.list_mailboxes,
+    NamespaceCommand: mailbox.namespace,
+    StatusCommand: mailbox.status,
+    Append: message.append,
+    Store: message.store,
+    Copy: message.copy,
+    Move: message.move,
+    ExpungeCommand: message.expunge,
+}
+_NUMBERS_MUST_STAND = (Fetch, Store)
+
+
+def carry_out(session: SandboxSession, tag: str, command: Command) -> Steps:
+    """Carry out a command and tell the news that came meanwhile; the answer is the generator's value."""
+    answer = yield from _attempt(session, tag, command)
+    if not isinstance(command, Logout):
+        session.tell_news(expunges=_may_expunge(command))
+    return answer
+
+
+def _attempt(session: SandboxSession, tag: str, command: Command) -> Steps:
+    try:
+        if isinstance(command, Fetch):
+            return (yield from message.fetch(session, command))
+        if isinstance(command, Search):
+            return message.search(session, tag, command)
+        return _HANDLERS[type(command)](session, command)
+    except MailboxNotFound as error:
+        # Where APPEND, COPY and MOVE would go, the client may make a mailbox and try again (RFC 9051 §6.3.12).
+        is_target = isinstance(command, Append | Copy | Move)
+        return Answer(Status.NO, error.message, Code("TRYCREATE" if is_target else "NONEXISTENT"))
+    except CommandRejected as error:
+        code = None if error.response_code is None else Code(error.response_code)
+        return Answer(Status.NO, error.message, code)
+    except ProtocolError as error:
+        return Answer(Status.BAD, error.message)
+
+
+def _may_expunge(command: Command) -> bool:
+    """EXPUNGE is not sent while FETCH, STORE or SEARCH run by sequence numbers (RFC 9051 §7.5.1)."""
+    if isinstance(command, Search):
+        return command.uid
+    if isinstance(command, MessageCommand) and isinstance(command, _NUMBERS_MUST_STAND):
+        return isinstance(command.messages, UidSet)
+    return True
