@@ -7,7 +7,7 @@ import contextlib
 import os
 import signal
 from collections.abc import AsyncIterator, Coroutine
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import structlog
 
@@ -50,6 +50,9 @@ from mailquay.services.verify import VerifyService
 from mailquay.services.webhooks import WebhookPolicy, WebhookService
 from mailquay.storage.store import Store, open_store
 from mailquay.version import __version__
+
+if TYPE_CHECKING:
+    from mailquay.sandbox.world import SandboxWorld
 
 T = TypeVar("T")
 _log = structlog.get_logger(__name__)
@@ -223,6 +226,7 @@ class Node:
             for part in (core.metrics, core.account_logs, tokens):
                 part.start()
                 stack.push_async_callback(part.close)
+            world = await self._start_sandbox(core, stack) if config.sandbox else None
             stack.push_async_callback(core.stop)
             await core.start()
             tidy = asyncio.create_task(keep_tidy(store, core.settings, config, core.clock), name="retention")
@@ -231,7 +235,7 @@ class Node:
             await server.start()
             stack.push_async_callback(server.stop)
             base_url = f"http://{config.host}:{public[0].getsockname()[1]}" if public else ""
-            await self._greet(core, tokens, stack, base_url, first_token)
+            await self._greet(core, tokens, base_url, first_token, world)
             yield base_url
 
     async def _prepare(self, core: Core, tokens: TokenService) -> str | None:
@@ -264,13 +268,25 @@ class Node:
             node_secret=core.store.vault.current.derive("node"),
         )
 
+    async def _start_sandbox(self, core: Core, stack: contextlib.AsyncExitStack) -> SandboxWorld:
+        """The built-in mail servers: there before any account looks for them, gone after the last has left."""
+        # Here, since servers without a sandbox need none of it to start.
+        from mailquay.sandbox.registration import register_sandbox
+        from mailquay.sandbox.world import SandboxWorld
+
+        world = SandboxWorld()
+        stack.push_async_callback(world.stop)
+        await world.start()
+        await register_sandbox(core.store, core.clock, world)
+        return world
+
     async def _greet(
         self,
         core: Core,
         tokens: TokenService,
-        stack: contextlib.AsyncExitStack,
         base_url: str,
         first_token: str | None,
+        world: SandboxWorld | None,
     ) -> None:
         """Say where to go; a token is shown once, at the first start, and never logged."""
         if first_token is not None and base_url:
@@ -279,4 +295,9 @@ class Node:
                 flush=True,
             )
             print(f"    {first_token}\n", flush=True)
+        if world is not None and base_url:
+            from mailquay.sandbox.greeting import curl_lines
+
+            token = first_token or await tokens.issue(description="sandbox", scopes=("*",))
+            print(curl_lines(base_url, token, world.accounts), flush=True)
         _log.info("ready", url=base_url, version=__version__, node=core.membership.id)

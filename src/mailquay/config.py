@@ -139,7 +139,7 @@ def load_config(flags: Mapping[str, object], environ: Mapping[str, str], directo
     toml = _read_toml(directory, None if toml_name is None else str(toml_name))
     notices = [*_judge_variables(variables), *_judge_flags(flags), *_judge_toml(toml)]
 
-    values: dict[str, object] = {"data_dir": directory / "data"}
+    values: dict[str, object] = {}
     initial_settings: dict[str, object] = {}
     for option in OPTIONS:
         given = [*_from_flags(option, flags), *_from_variables(option, variables), *_from_toml(option, toml)]
@@ -151,6 +151,8 @@ def load_config(flags: Mapping[str, object], environ: Mapping[str, str], directo
         else:
             values[option.field] = directory / value if isinstance(value, Path) else value
         notices += [f"{other.source} is ignored: {given[0].source} says otherwise" for other in _overruled(given)]
+    # The sandbox's accounts and token must not end up among real ones by an oversight.
+    values.setdefault("data_dir", directory / ("data/sandbox" if values.get("sandbox") else "data"))
     config = Config(**values, initial_settings=initial_settings, notices=tuple(notices))  # type: ignore[arg-type]
     _check_together(config)
     return config

@@ -26,7 +26,12 @@ SERVER = (
         minimum=0,
         maximum=65535,
     ),
-    Option("data_dir", "data_dir", Kind.PATH, "Folder for the database file, keys and the node's identity."),
+    Option(
+        "data_dir",
+        "data_dir",
+        Kind.PATH,
+        "Folder for the database file, keys and the node's identity; with `sandbox` it is `data/sandbox`.",
+    ),
     Option(
         "database",
         "database_url",
