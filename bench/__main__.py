@@ -1,0 +1,41 @@
+"""`python -m bench [server] [store] [imap] [mime]`: measure, and print tables; all of it without arguments."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Callable
+
+from bench import imap_fetch, mime, server, store
+
+
+def _server() -> None:
+    asyncio.run(server.main())
+
+
+def _store() -> None:
+    asyncio.run(store.main())
+
+
+PARTS: dict[str, Callable[[], None]] = {
+    "server": _server,
+    "store": _store,
+    "imap": imap_fetch.main,
+    "mime": mime.main,
+}
+
+
+def main() -> None:
+    """Run the parts named on the command line."""
+    wanted = sys.argv[1:] or list(PARTS)
+    unknown = [name for name in wanted if name not in PARTS]
+    if unknown:
+        sys.exit(f"bench: there is no {', '.join(unknown)}; parts are {', '.join(PARTS)}")
+    sys.argv = sys.argv[:1]
+    for name in wanted:
+        print(f"\n## {name}\n", flush=True)
+        PARTS[name]()
+
+
+if __name__ == "__main__":
+    main()
