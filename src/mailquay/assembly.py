@@ -115,7 +115,7 @@ class Core:
             config=config,
             clock=self.clock,
             backend=self.transports.imap,
-            sync=MailboxSync(store, NewMail(self.settings), self.clock),
+            sync=MailboxSync(store, NewMail(self.settings), self.clock, batch_size=config.sync_batch_size),
             listing=MailboxListing(store, self.clock),
             connecting=asyncio.Semaphore(config.connect_concurrency),
             on_fenced=lambda number: self.supervisor.fenced_off(number),
@@ -231,7 +231,7 @@ class Node:
             await core.start()
             tidy = asyncio.create_task(keep_tidy(store, core.settings, config, core.clock), name="retention")
             stack.callback(tidy.cancel)
-            server = HttpServer(app, [*public, private])
+            server = HttpServer(app, [*public, private], drain_seconds=config.drain_timeout_seconds)
             await server.start()
             stack.push_async_callback(server.stop)
             base_url = f"http://{config.host}:{public[0].getsockname()[1]}" if public else ""

@@ -90,7 +90,6 @@ class Config:
     poll_interval_seconds: float = 1.0
 
     event_retention_seconds: float = 30 * 86400.0
-    idempotency_retention_seconds: float = 86400.0
     queue_keep_failed: int = 500
     queue_keep_failed_age_seconds: float = 7 * 86400.0
     token_log_entries: int = 1000

@@ -373,13 +373,6 @@ NODES = (
 RETENTION = (
     Option("event_retention", "event_retention_seconds", _D, "How long events stay in the log.", minimum=0.001),
     Option(
-        "idempotency_retention",
-        "idempotency_retention_seconds",
-        _D,
-        "How long an idempotency key is remembered.",
-        minimum=0.001,
-    ),
-    Option(
         "queue_keep",
         "initial_settings",
         _I,

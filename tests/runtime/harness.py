@@ -137,7 +137,7 @@ async def running_node(
         config=config,
         clock=clock,
         backend=backend,
-        sync=MailboxSync(store, NewMail(service), clock),
+        sync=MailboxSync(store, NewMail(service), clock, batch_size=config.sync_batch_size),
         listing=MailboxListing(store, clock),
         connecting=asyncio.Semaphore(20),
         on_fenced=on_fenced,

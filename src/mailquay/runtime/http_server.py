@@ -19,7 +19,6 @@ from mailquay.errors import ConfigError
 _BACKLOG = 2048
 _MAX_SOCKET_PATH = 100
 _KEEP_ALIVE_SECONDS = 75
-_SHUTDOWN_SECONDS = 10
 
 
 class _Server(uvicorn.Server):
@@ -41,9 +40,9 @@ class _Server(uvicorn.Server):
 
 
 class HttpServer:
-    """Serves one application on several sockets."""
+    """Serves one application on several sockets; requests at hand get `drain_seconds` when it stops."""
 
-    def __init__(self, app: Any, sockets: list[socket.socket]) -> None:
+    def __init__(self, app: Any, sockets: list[socket.socket], *, drain_seconds: float) -> None:
         self._sockets = sockets
         config = uvicorn.Config(
             app,
@@ -54,7 +53,7 @@ class HttpServer:
             date_header=True,
             proxy_headers=False,
             timeout_keep_alive=_KEEP_ALIVE_SECONDS,
-            timeout_graceful_shutdown=_SHUTDOWN_SECONDS,
+            timeout_graceful_shutdown=max(1, round(drain_seconds)),
             h11_max_incomplete_event_size=64 * 1024,
         )
         self._server = _Server(config)

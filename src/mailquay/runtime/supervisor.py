@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 
 import structlog
@@ -27,12 +27,16 @@ from mailquay.storage.interface import (
 from mailquay.storage.store import Store
 
 _log = structlog.get_logger(__name__)
+_TOGETHER = 200
 
 
 @dataclass(slots=True)
 class _Owned:
+    """`leaving`: what is under way may end, nothing new may begin."""
+
     lease: Lease
     runner: AccountRunner | None = None
+    leaving: bool = False
 
 
 class Supervisor:
@@ -67,8 +71,7 @@ class Supervisor:
 
     async def start(self, leases: Iterable[Lease]) -> None:
         """Go on with the leases that the node has, and begin to plan."""
-        for lease in leases:
-            await self._begin(lease)
+        await self._begin_all(leases)
         self._wake.set()
         self._task = asyncio.create_task(self._plan_loop(), name="supervisor")
 
@@ -79,7 +82,7 @@ class Supervisor:
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait([self._task])
-        await asyncio.gather(*(self._end(number) for number in list(self._owned)))
+        await self._each(self._owned, self._end)
 
     # -- for requests ------------------------------------------------------------------------------
 
@@ -122,7 +125,7 @@ class Supervisor:
         Raises NotOperational when this node does not own the account.
         """
         owned = self._owned.get(number)
-        if owned is None or not self._membership.alive:
+        if owned is None or owned.leaving or not self._membership.alive:
             raise NotOperational("no node serves the account at this moment", code="WorkerNotAvailable")
         return Fence(owned.lease.account, owned.lease.epoch)
 
@@ -179,7 +182,7 @@ class Supervisor:
     async def _plan_loop(self) -> None:
         while True:
             try:
-                async with asyncio.timeout(self._config.lease_renew_seconds):
+                async with asyncio.timeout(self._config.poll_interval_seconds):
                     await self._wake.wait()
             except TimeoutError:
                 pass  # a look at the leases is due all the same
@@ -191,6 +194,9 @@ class Supervisor:
                 await self._plan()
             except StorageError as error:
                 _log.error("planning_failed", error=str(error))
+            except Exception as error:
+                # Whatever it was, accounts must still be taken over and given up.
+                _log.error("planning_failed", exc_info=error)
 
     async def _plan(self) -> None:
         if not self._membership.alive or self._draining:
@@ -201,14 +207,23 @@ class Supervisor:
             for node in await self._store.nodes.all()
             if node.expires_ms >= now_ms and not node.draining and "sync" in node.roles
         ]
+        await self._agree_with_leases(live)
         free = [lease for lease in await self._store.nodes.free() if self._is_ours(lease.account, live)]
         if free:
-            for lease in await self._store.commit(self._store.nodes.take(self._membership.id, free)):
-                await self._begin(lease)
-        for number in list(self._owned):
-            if not self._is_ours(number, live):
-                await self._hand_over(number)
+            await self._begin_all(await self._store.commit(self._store.nodes.take(self._membership.id, free)))
+        await self._each([number for number in self._owned if not self._is_ours(number, live)], self._hand_over)
         await self._serve_orphans(live)
+
+    async def _agree_with_leases(self, live: list[Node]) -> None:
+        """Serve what is ours and not served (a step of ours failed half-way), stop what another node has taken."""
+        leases = {lease.account: lease for lease in await self._store.nodes.leases_of(self._membership.id)}
+        lost = [number for number, owned in self._owned.items() if leases.get(owned.lease.account) != owned.lease]
+        await self._each(lost, self._stop_serving)
+        unserved = [lease for lease in leases.values() if lease.account not in self._owned]
+        await self._begin_all(lease for lease in unserved if self._is_ours(lease.account, live))
+        for lease in unserved:
+            if not self._is_ours(lease.account, live):
+                await self._store.commit(self._store.nodes.release(lease))
 
     async def _serve_orphans(self, live: list[Node]) -> None:
         """The last event of a deleted account is still to be delivered, although nobody owns the account any more."""
@@ -223,16 +238,38 @@ class Supervisor:
         return preferred_node(account, [node.id for node in live]) == self._membership.id
 
     async def _apply_changes(self) -> None:
-        changed, self._changed = self._changed, set()
-        for number in changed & set(self._owned):
-            owned = self._owned[number]
-            account = await self._store.accounts.by_number(number)
-            if account is None:
-                await self._end(number, release=False)
-            elif number not in self._paused:
-                await self._refresh_runner(owned, account)
-            self._outbox.nudge(number)
-            self._webhooks.nudge(number)
+        changed, self._changed = self._changed & set(self._owned), set()
+        # What fails is done again with the next plan.
+        self._changed |= await self._each(changed, self._apply_change)
+
+    async def _apply_change(self, number: int) -> None:
+        owned = self._owned.get(number)
+        if owned is None:
+            return
+        account = await self._store.accounts.by_number(number)
+        if account is None:
+            await self._stop_serving(number)
+        elif number not in self._paused:
+            await self._refresh_runner(owned, account)
+        self._outbox.nudge(number)
+        self._webhooks.nudge(number)
+
+    async def _each(self, numbers: Iterable[int], work: Callable[[int], Awaitable[None]]) -> set[int]:
+        """Do something for many accounts, some at a time; returns those for which it failed."""
+        failed: set[int] = set()
+
+        async def one(number: int) -> None:
+            try:
+                await work(number)
+            except Exception as error:
+                # The next plan finds what is left undone.
+                _log.error("account_not_handled", number=number, exc_info=error)
+                failed.add(number)
+
+        chosen = list(numbers)
+        for start in range(0, len(chosen), _TOGETHER):
+            await asyncio.gather(*(one(number) for number in chosen[start : start + _TOGETHER]))
+        return failed
 
     async def _refresh_runner(self, owned: _Owned, account: Account) -> None:
         if owned.runner is not None:
@@ -245,34 +282,52 @@ class Supervisor:
 
     # -- owning ------------------------------------------------------------------------------------
 
+    async def _begin_all(self, leases: Iterable[Lease]) -> None:
+        """Begin to serve accounts; one that cannot be served now (its row is broken) does not hold up the others."""
+        by_number = {lease.account: lease for lease in leases}
+        await self._each(by_number, lambda number: self._begin(by_number[AccountNumber(number)]))
+
     async def _begin(self, lease: Lease) -> None:
+        await self._stop_serving(lease.account)
         account = await self._store.accounts.by_number(lease.account)
         if account is None:
             return
-        owned = _Owned(lease)
-        self._owned[lease.account] = owned
         uncertain = await self._store.commit(
             self._store.outbox.mark_uncertain(lease.account, Fence(lease.account, lease.epoch))
         )
         if uncertain:
             _log.warning("submissions_uncertain", account=account.id, queue_ids=uncertain)
-        owned.runner = AccountRunner(self._parts, account, lease)
-        owned.runner.start()
+        owned = _Owned(lease)
+        self._owned[lease.account] = owned
+        if lease.account not in self._paused:
+            owned.runner = AccountRunner(self._parts, account, lease)
+            owned.runner.start()
         self._outbox.add(lease.account)
         self._webhooks.add(lease.account)
 
-    async def _end(self, number: int, *, release: bool = True) -> None:
+    async def _end(self, number: int) -> None:
+        """Give an account back; a message that is on its way out has a while to get there."""
         owned = self._owned.get(number)
         if owned is None:
             return
+        owned.leaving = True
+        await self._outbox.remove(number, grace_seconds=self._config.drain_timeout_seconds)
+        await self._stop_serving(number)
+        await self._store.commit(self._store.nodes.release(owned.lease))
+
+    async def _stop_serving(self, number: int) -> None:
+        """End at once all that is done for an account, leaving its lease as it is."""
+        owned = self._owned.get(number)
+        if owned is None:
+            return
+        owned.leaving = True
         await asyncio.gather(
             owned.runner.stop() if owned.runner is not None else asyncio.sleep(0),
             self._outbox.remove(number),
             self._webhooks.remove(number),
         )
-        self._owned.pop(number, None)
-        if release:
-            await self._store.commit(self._store.nodes.release(owned.lease))
+        if self._owned.get(number) is owned:
+            del self._owned[number]
 
     async def _hand_over(self, number: int) -> None:
         _log.info("account_handed_over", number=number)
@@ -294,10 +349,8 @@ class Supervisor:
     async def _give_up_everything(self) -> None:
         """Our time ran out before we could renew: others may own all of it now. Stop, then join anew."""
         _log.error("node_lost_its_leases", accounts=len(self._owned))
-        await asyncio.gather(*(self._end(number, release=False) for number in list(self._owned)))
-        self._membership.lost.clear()
-        for lease in await self._membership.rejoin():
-            await self._begin(lease)
+        await self._each(self._owned, self._stop_serving)
+        await self._begin_all(await self._membership.rejoin())
 
 
 def preferred_node(account: int, nodes: list[str]) -> str | None:

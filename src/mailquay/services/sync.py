@@ -25,7 +25,6 @@ from mailquay.storage.store import Store
 _NEW_BATCH = 100
 _UID_WINDOW = 1000
 _CHANGES_PER_COMMIT = 1000
-_SEED_BATCH = 5000
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +43,11 @@ class SyncContext:
 class MailboxSync:
     """Catches up with one mailbox after the other; holds no state of its own between two calls."""
 
-    def __init__(self, store: Store, new_mail: NewMail, clock: Clock) -> None:
+    def __init__(self, store: Store, new_mail: NewMail, clock: Clock, *, batch_size: int) -> None:
         self._store = store
         self._new_mail = new_mail
         self._clock = clock
+        self._batch_size = batch_size
 
     def digest(self, entry: IndexEntry) -> int:
         """See NewMail.digest."""
@@ -107,7 +107,7 @@ class MailboxSync:
                     news.append(entry.uid)
                 else:
                     known.append(entry)
-            if len(known) >= _SEED_BATCH:
+            if len(known) >= self._batch_size:
                 await self._commit(context, self._store.messages.put(mailbox.number, known))
                 known = []
         await self._commit(context, self._store.messages.put(mailbox.number, known))
