@@ -103,11 +103,13 @@ class Membership:
         return leases
 
     async def rejoin(self) -> list[Lease]:
-        """Register again after the leases were lost."""
+        """Register again after the leases were lost. `lost` stays set until that has worked."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait([self._task])
-        return await self.join()
+        leases = await self.join()
+        self.lost.clear()
+        return leases
 
     async def drain(self) -> None:
         """Tell the others that we are about to leave."""

@@ -9,6 +9,7 @@ import msgspec
 
 from mailquay.storage.codec import to_json, to_json_bytes
 from mailquay.storage.interface import (
+    EVENTS_APPENDED,
     OUTBOX_CHANGED,
     SETTINGS_CHANGED,
     Database,
@@ -68,6 +69,7 @@ class SettingRepository:
             yield Run("queue_pause", (queue, int(paused)))
             pending.signal(SETTINGS_CHANGED)
             pending.signal(OUTBOX_CHANGED)
+            pending.signal(EVENTS_APPENDED)
 
         return script
 
