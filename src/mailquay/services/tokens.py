@@ -26,9 +26,7 @@ from mailquay.storage.store import Store
 _log = structlog.get_logger(__name__)
 _TOKEN_BYTES = 32
 _HEX = re.compile(r"[0-9a-fA-F]{64}")
-_CACHE_SECONDS = 1.0
 _CACHED = 10_000
-_FLUSH_SECONDS = 1.0
 _ALL = 1_000_000
 
 
@@ -58,11 +56,22 @@ class IssuedToken:
 class TokenService:
     """Everything about tokens. `start` begins to write down their use in batches, `close` writes the last."""
 
-    def __init__(self, store: Store, clock: Clock, *, log_entries: int, log_age_seconds: float) -> None:
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        *,
+        log_entries: int,
+        log_age_seconds: float,
+        cache_seconds: float = 1.0,
+        flush_seconds: float = 1.0,
+    ) -> None:
         self._store = store
         self._clock = clock
         self._log_entries = log_entries
         self._log_age_ms = int(log_age_seconds * 1000)
+        self._cache_seconds = cache_seconds
+        self._flush_seconds = flush_seconds
         self._cache: OrderedDict[str, tuple[Token, float]] = OrderedDict()
         self._generation = 0
         self._uses: dict[str, TokenUse] = {}
@@ -89,7 +98,7 @@ class TokenService:
     async def verify(self, value: str) -> Token | None:
         """The token with this value; None when it is unknown or has expired.
 
-        An answer may be a second old on another node than the one that changed the token, never on that one.
+        An answer may be as old as the cache on another node than the one that changed the token, never on that one.
         """
         token_id = id_of(value)
         if token_id is None:
@@ -106,7 +115,7 @@ class TokenService:
                 return None
             token = stored[0]
             if generation == self._generation:  # else it may have been revoked while we read
-                self._remember(token, now + _CACHE_SECONDS)
+                self._remember(token, now + self._cache_seconds)
         if token.expires_ms is not None and token.expires_ms <= self._clock.now_ms():
             return None
         return token
@@ -268,7 +277,7 @@ class TokenService:
 
     async def _flush_for_ever(self) -> None:
         while True:
-            await asyncio.sleep(_FLUSH_SECONDS)
+            await asyncio.sleep(self._flush_seconds)
             await self.flush()
 
 
