@@ -57,6 +57,8 @@ def event_writer(vault: Callable[[], Vault]) -> Finish:
             yield RunMany("event_content_insert", contents)
         counted = Counter((event.account, event.name.value) for _, event in events)
         yield RunMany("event_counter_add", [(*key, total) for key, total in sorted(counted.items())])
+        per_minute = Counter((event.date_ms // 60_000, f"events:{event.name.value}") for _, event in events)
+        yield RunMany("stat_add", [(*key, total) for key, total in sorted(per_minute.items())])
 
     return finish
 
