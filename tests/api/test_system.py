@@ -127,7 +127,12 @@ async def test_statistics(world: World) -> None:
         "isPaused": False,
         "total": 1,
     }
-    assert stats["counters"] == {"webhooks:success": 3, "apiCall:success": 1, "apiCall:fail": 1}
+    assert stats["counters"] == {
+        "events:accountAdded": 1,
+        "webhooks:success": 3,
+        "apiCall:success": 1,
+        "apiCall:fail": 1,
+    }
     world.clock.ms += 120_000
     assert (await world.call("GET", "/v1/stats?seconds=60")).json["counters"] == {}
     assert (await world.call("GET", "/v1/stats?seconds=604801")).status == 400
@@ -136,7 +141,6 @@ async def test_statistics(world: World) -> None:
 async def test_metrics(world: World) -> None:
     await world.register()
     world.metrics.count("webhooks:fail")
-    world.metrics.count("events:messageNew", 2)
     await world.call("GET", "/v1/account/ann")
     await world.call("PROPFIND", "/v1/account/ann")
     text = (await world.call("GET", "/metrics")).body.decode()
@@ -144,7 +148,7 @@ async def test_metrics(world: World) -> None:
     assert 'api_call{method="GET",statusCode="200",route="/v1/account/{account}"} 1' in lines
     assert 'api_call{method="OTHER",statusCode="405",route="(no route)"} 1' in lines
     assert 'webhooks{status="fail"} 1' in lines
-    assert 'events{event="messageNew"} 2' in lines
+    assert 'events{event="accountAdded"} 1' in lines
     assert 'imap_connections{status="init"} 1' in lines
     assert 'queue_size{queue="notify",state="waiting"} 1' in lines
     assert "# TYPE api_call counter" in lines and "license_days_remaining -1" in lines

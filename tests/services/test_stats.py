@@ -74,6 +74,21 @@ async def test_counters_add_up_over_nodes_and_minutes_and_end(store: Store) -> N
     assert await store.settings.stats_since(0) == {"x": 1}
 
 
+async def test_the_event_metric_only_grows(store: Store) -> None:
+    """Also over days, while the minutes that it is made of expire one after the other."""
+    clock = Clock()
+    metrics = Metrics(store, StatsService(store, SettingsService(store), clock), clock)
+    seen = []
+    for n in range(12):
+        await store.commit(store.accounts.upsert(AccountId(f"a{n}"), partial(_become, AccountProfile()), clock.ms))
+        [line] = [one for one in (await metrics.render()).decode().splitlines() if one.startswith("events{")]
+        seen.append(line)
+        clock.ms += 86_400_000
+        metrics.count("x")
+        await metrics.flush()
+    assert seen == [f'events{{event="accountAdded"}} {n + 1}' for n in range(12)]
+
+
 async def test_closing_writes_what_is_left(store: Store) -> None:
     clock = Clock()
     metrics = Metrics(store, StatsService(store, SettingsService(store), clock), clock)

@@ -37,6 +37,7 @@ from mailquay.errors import MailquayError, NotOperational
 
 _encode = msgspec.json.Encoder().encode
 _UNMATCHED = "(no route)"
+_CLIENT_CLOSED_REQUEST = 499  # what metrics and logs call a request whose client left before its answer
 
 
 class Api:
@@ -85,7 +86,7 @@ class Api:
         try:
             await self._answer(request, exchange, headers)
         except ClientGone:
-            self._log.debug("client_gone", method=request.method, route=exchange.route)
+            exchange.status = exchange.status or _CLIENT_CLOSED_REQUEST
         except Exception as error:
             refusal = self._refusal(error, request)
             if not exchange.started:

@@ -36,6 +36,8 @@ class Metrics:
         self._minutes: Tally[tuple[int, str]] = Tally()
         self._counted: Tally[str] = Tally()
         self._requests: Tally[tuple[str, int, str]] = Tally()
+        self._events: Tally[str] = Tally()
+        self._events_since_minute = clock.now_ms() // 60_000
         self._task: asyncio.Task[None] | None = None
         self._registry = CollectorRegistry()
         ProcessCollector(registry=self._registry)
@@ -93,7 +95,7 @@ class Metrics:
         lines = [
             *_metric("api_call", "counter", "Answered HTTP requests.", self._request_samples()),
             *_metric("webhooks", "counter", "Webhook deliveries.", self._webhook_samples()),
-            *_metric("events", "counter", "Events.", self._event_samples()),
+            *_metric("events", "counter", "Events on all nodes since this one started.", await self._event_samples()),
             *_metric("queues_processed", "counter", "Finished jobs.", self._finished_samples()),
             *_metric("imap_connections", "gauge", "Accounts in each state.", await self._state_samples()),
             *_metric("queue_size", "gauge", "Jobs of each queue.", await self._queue_samples()),
@@ -111,12 +113,21 @@ class Metrics:
     def _webhook_samples(self) -> dict[Labels, int]:
         return {(("status", status),): self._counted[f"webhooks:{status}"] for status in _OUTCOMES}
 
-    def _event_samples(self) -> dict[Labels, int]:
-        return {
-            (("event", key.removeprefix("events:")),): count
-            for key, count in self._counted.items()
-            if key.startswith("events:")
-        }
+    async def _event_samples(self) -> dict[Labels, int]:
+        """Counted by the transactions that log them. Old minutes expire there, so our beginning moves on in time."""
+        recent = await self._events_since(self._events_since_minute)
+        samples: dict[Labels, int] = {(("event", name),): count for name, count in (self._events + recent).items()}
+        hour_ago = self._clock.now_ms() // 60_000 - 60
+        if self._events_since_minute < hour_ago - 24 * 60:
+            # In this order of reads the sum never shrinks, whatever is logged between them.
+            self._events += recent - await self._events_since(hour_ago)
+            self._events_since_minute = hour_ago
+        return samples
+
+    async def _events_since(self, minute: int) -> Tally[str]:
+        counts = await self._store.settings.stats_since(minute)
+        prefix = "events:"
+        return Tally({key.removeprefix(prefix): n for key, n in counts.items() if key.startswith(prefix)})
 
     def _finished_samples(self) -> dict[Labels, int]:
         return {
