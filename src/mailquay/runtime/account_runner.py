@@ -17,7 +17,6 @@ from mailquay.errors import (
     Fenced,
     MailquayError,
     RateLimited,
-    StorageError,
     Unavailable,
 )
 from mailquay.model.account import Account, AccountNumber, AccountProfile, AccountState, AccountStatus
@@ -25,6 +24,7 @@ from mailquay.model.event import NewEvent
 from mailquay.model.node import Fence, Lease
 from mailquay.runtime.backoff import Backoff
 from mailquay.runtime.catch_up import CatchUp
+from mailquay.runtime.refusals import Refusals
 from mailquay.runtime.session_pool import SessionPool
 from mailquay.services import account_status
 from mailquay.services.mailbox_listing import MailboxListing
@@ -34,6 +34,7 @@ from mailquay.storage.store import Store
 
 _log = structlog.get_logger(__name__)
 
+_STABLE_SECONDS = 60.0
 BackendFactory = Callable[[Account], MailBackend]
 
 
@@ -65,6 +66,8 @@ class AccountRunner:
         self._sync_pool: SessionPool | None = None
         self._catch_up: CatchUp | None = None
         self._watching = False
+        self._refusals = Refusals()
+        self._connected_at: float | None = None
         self._log = _log.bind(account=account.id)
 
     # -- from outside ----------------------------------------------------------------------------
@@ -137,7 +140,7 @@ class AccountRunner:
                 if not self._account.profile.has_imap:
                     await self._change(account_status.entered(self._status, AccountState.UNSET))
                 else:
-                    await self._serve(backoff)
+                    await self._serve()
             except Fenced:
                 self._parts.on_fenced(self._account.number)
                 return
@@ -149,8 +152,9 @@ class AccountRunner:
                 except Fenced:
                     self._parts.on_fenced(self._account.number)
                     return
-                except StorageError as storage_error:
-                    self._log.error("status_not_stored", error=str(storage_error))
+                except Exception as second:
+                    # Without this the account would stand still, and nobody would notice.
+                    self._log.error("status_not_stored", exc_info=second)
                     pause = backoff.next_seconds()
             await self._wait(pause)
 
@@ -161,7 +165,7 @@ class AccountRunner:
         except TimeoutError:
             return
 
-    async def _serve(self, backoff: Backoff) -> None:
+    async def _serve(self) -> None:
         """Connect, sync and watch until something fails."""
         parts, config = self._parts, self._parts.config
         await self._change(account_status.entered(self._status, AccountState.CONNECTING))
@@ -180,9 +184,9 @@ class AccountRunner:
             user = self._account.profile.imap.user if self._account.profile.imap else None
             now_ms = parts.clock.now_ms()
             await self._change(account_status.logged_in(self._account.number, self._status, user or "", now_ms))
-            await self._synced(watch, backoff)
+            await self._synced(watch)
 
-    async def _synced(self, watch: MailWatch, backoff: Backoff) -> None:
+    async def _synced(self, watch: MailWatch) -> None:
         assert self._sync_pool is not None
         catch_up = CatchUp(
             self._parts.store,
@@ -193,13 +197,14 @@ class AccountRunner:
             self._sync_pool,
             self._account,
             self.fence,
+            self._refusals,
             watched=watch.path,
             first_sync=not self._status.ever_connected,
         )
         self._catch_up = catch_up
         try:
             await catch_up.everything()
-            backoff.reset()
+            self._connected_at = asyncio.get_running_loop().time()
             await self._change(account_status.in_sync(self._account.number, self._status, self._parts.clock.now_ms()))
             catch_up.first_sync_done()
             async with asyncio.TaskGroup() as tasks:
@@ -253,6 +258,10 @@ class AccountRunner:
 
     async def _after_failure(self, error: Exception, backoff: Backoff) -> float:
         """Store what went wrong and say how long to wait before the next try."""
+        connected_at, self._connected_at = self._connected_at, None
+        if connected_at is not None and asyncio.get_running_loop().time() - connected_at >= _STABLE_SECONDS:
+            # A connection that breaks as soon as it stands must not be made anew every other second.
+            backoff.reset()
         if isinstance(error, _Reconnect):
             backoff.reset()
             return 0.0

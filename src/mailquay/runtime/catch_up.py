@@ -11,10 +11,19 @@ import structlog
 
 from mailquay.backends.interface import MailSession
 from mailquay.config import Config
-from mailquay.errors import CommandRejected, MailboxNotFound, MailquayError, Unavailable
+from mailquay.errors import (
+    AuthenticationFailed,
+    CommandRejected,
+    MailboxNotFound,
+    MailquayError,
+    RateLimited,
+    StorageError,
+    Unavailable,
+)
 from mailquay.model.account import Account
 from mailquay.model.mailbox import Mailbox
 from mailquay.model.node import Fence
+from mailquay.runtime.refusals import Refusals
 from mailquay.runtime.session_pool import SessionPool
 from mailquay.services.mailbox_listing import MailboxListing
 from mailquay.services.ports import Clock
@@ -24,8 +33,6 @@ from mailquay.storage.repositories.fencing import fenced
 from mailquay.storage.store import Store
 
 _log = structlog.get_logger(__name__)
-_REFUSALS_UNTIL_SKIPPED = 3
-_SKIPPED_SECONDS = 6 * 3600.0
 _ENVELOPE_BATCH = 200
 _TRIES = 2
 
@@ -34,12 +41,6 @@ _TRIES = 2
 class _Request:
     scan_flags: bool = False
     waiters: list[asyncio.Future[None]] = field(default_factory=list)
-
-
-@dataclass(slots=True)
-class _Refusals:
-    count: int = 0
-    skipped_until: float = 0.0
 
 
 class CatchUp:
@@ -55,6 +56,7 @@ class CatchUp:
         pool: SessionPool,
         account: Account,
         fence: Fence,
+        refusals: Refusals,
         *,
         watched: str,
         first_sync: bool,
@@ -71,7 +73,8 @@ class CatchUp:
         self._first_sync = first_sync
         self._requests: dict[str, _Request] = {}
         self._wake = asyncio.Event()
-        self._refusals: dict[str, _Refusals] = {}
+        self._refusals = refusals
+        self._filled: set[int] = set()
         self._fill = asyncio.Event()
         self._last_scan: dict[str, float] = {}
         self._sweep_now = asyncio.Event()
@@ -162,7 +165,9 @@ class CatchUp:
         while True:
             asked = await self._pause_before_sweep(pause)
             pause = interval
-            async with self._pool.borrow(timeout_seconds=self._config.imap_command_timeout_seconds) as session:
+            async with self._pool.borrow(
+                timeout_seconds=self._config.imap_connect_timeout_seconds, patient=True
+            ) as session:
                 await self._listing.refresh(session, self._account, self._fence)
                 mailboxes = [box for box in await self._followed() if box.listing.path != self._watched]
                 statuses = await session.status([box.listing.path for box in mailboxes])
@@ -173,6 +178,7 @@ class CatchUp:
                 observed = await self._listing.observe(mailbox, evidence, self._fence)
                 if asked or not observed.current or self._scan_due(mailbox):
                     self.nudge([mailbox.listing.path], scan_flags=True)
+            self.nudge(self._refusals.due(), scan_flags=True)
             if asked:
                 self.nudge([self._watched], scan_flags=True)
 
@@ -192,22 +198,27 @@ class CatchUp:
             await self._fill.wait()
             self._fill.clear()
             for mailbox in await self._followed():
-                below = 2**32
-                while below > 1:
+                if mailbox.number in self._filled or mailbox.cursor is None:
+                    continue
+                below: int | None = 2**32
+                while below:
                     below = await self._fill_batch(mailbox, below)
+                if below == 0:
+                    self._filled.add(mailbox.number)
 
-    async def _fill_batch(self, mailbox: Mailbox, below: int) -> int:
+    async def _fill_batch(self, mailbox: Mailbox, below: int) -> int | None:
+        """Fill in some envelopes; returns below which UID to go on, 0 when none is left, None to stop for now."""
         uids = await self._store.messages.without_envelope(mailbox.number, below=below, limit=_ENVELOPE_BATCH)
         if not uids:
             return 0
         async with self._pool.borrow(
-            path=mailbox.listing.path, timeout_seconds=self._config.imap_command_timeout_seconds
+            path=mailbox.listing.path, timeout_seconds=self._config.imap_connect_timeout_seconds, patient=True
         ) as session:
             if session.selected != mailbox.listing.path:
                 opened = await session.open_mailbox(mailbox.listing.path)
                 if mailbox.cursor is None or opened.uidvalidity != mailbox.cursor.uidvalidity:
                     self.nudge([mailbox.listing.path])
-                    return 0
+                    return None
             async for batch in session.fetch_envelopes(sequence_set(uids)):
                 digests = [self._sync.digest(entry) for entry in batch]
                 put = self._store.messages.put(mailbox.number, batch)
@@ -219,29 +230,38 @@ class CatchUp:
     # -- one mailbox -----------------------------------------------------------------------------
 
     async def _serve(self, path: str, request: _Request) -> None:
-        failure: MailquayError | None = None
+        failure: MailquayError | None = Unavailable(
+            "the account's connections were closed meanwhile", code="IMAPConnectionClosing"
+        )
+        try:
+            failure = await self._served(path, request)
+        except MailquayError as error:
+            failure = error
+            raise
+        finally:
+            # However it ended, nobody shall wait any longer.
+            self._answer(request, failure)
+
+    async def _served(self, path: str, request: _Request) -> MailquayError | None:
+        """Bring one mailbox up to date; returns what to tell those who wait for it."""
         for attempt in range(1, _TRIES + 1):
-            failure = None
             try:
                 async with self._pool.borrow(
-                    path=path, timeout_seconds=self._config.imap_connect_timeout_seconds
+                    path=path, timeout_seconds=self._config.imap_connect_timeout_seconds, patient=True
                 ) as session:
                     mailbox = await self._store.mailboxes.by_path(self._account.number, path)
                     if mailbox is None:
                         await self._listing.refresh(session, self._account, self._fence)
                         mailbox = await self._store.mailboxes.by_path(self._account.number, path)
                     if mailbox is None:
-                        failure = MailboxNotFound(f"there is no mailbox {path}")
-                    else:
-                        await self._one(session, mailbox, scan_flags=request.scan_flags)
-                break
-            except Unavailable as error:
+                        self._refusals.succeeded(path)
+                        return MailboxNotFound(f"there is no mailbox {path}")
+                    return await self._one(session, mailbox, scan_flags=request.scan_flags)
+            except Unavailable:
                 # A session may have died while it was idle: one more try with a new one, then the account is down.
-                failure = error
                 if attempt == _TRIES:
-                    self._answer(request, failure)
                     raise
-        self._answer(request, failure)
+        return None
 
     def _answer(self, request: _Request, failure: MailquayError | None) -> None:
         for waiter in request.waiters:
@@ -252,26 +272,33 @@ class CatchUp:
             else:
                 waiter.set_exception(failure)
 
-    async def _one(self, session: MailSession, mailbox: Mailbox, *, scan_flags: bool) -> None:
+    async def _one(self, session: MailSession, mailbox: Mailbox, *, scan_flags: bool) -> MailquayError | None:
+        """Catch up with a mailbox; returns why it was refused. What ends the connection is raised, and counted too."""
         path = mailbox.listing.path
-        refusals = self._refusals.setdefault(path, _Refusals())
-        loop = asyncio.get_running_loop()
-        if refusals.skipped_until > loop.time():
-            return
+        if self._refusals.skips(path):
+            return None
+        if mailbox.cursor is None:
+            self._filled.discard(mailbox.number)
         context = SyncContext(
             self._account, self._fence, self._first_sync, silent=not self._listing.follows(self._account, mailbox)
         )
         try:
             await self._sync.catch_up(session, context, mailbox, scan_flags=scan_flags)
         except (CommandRejected, MailboxNotFound) as error:
-            refusals.count += 1
+            self._refusals.failed(path)
             self._log.warning("mailbox_refused", path=path, code=error.code, error=error.message)
-            if refusals.count >= _REFUSALS_UNTIL_SKIPPED:
-                refusals.count, refusals.skipped_until = 0, loop.time() + _SKIPPED_SECONDS
-            return
-        refusals.count = 0
+            return error
+        except (StorageError, AuthenticationFailed, RateLimited):
+            raise
+        except Exception as error:
+            # Perhaps it is one message in there on which the server, or our reading of it, breaks.
+            self._refusals.failed(path)
+            self._log.warning("mailbox_failed", path=path, error=str(error))
+            raise
+        self._refusals.succeeded(path)
         if scan_flags:
-            self._last_scan[path] = loop.time()
+            self._last_scan[path] = asyncio.get_running_loop().time()
+        return None
 
     def _scan_due(self, mailbox: Mailbox) -> bool:
         """Without mod-sequences nothing tells of changed flags: compare them all every now and then."""

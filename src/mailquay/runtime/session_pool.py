@@ -37,13 +37,16 @@ class SessionPool:
         return len(self._open)
 
     @asynccontextmanager
-    async def borrow(self, *, path: str | None = None, timeout_seconds: float) -> AsyncIterator[MailSession]:
+    async def borrow(
+        self, *, path: str | None = None, timeout_seconds: float, patient: bool = False
+    ) -> AsyncIterator[MailSession]:
         """Use a session alone; one that has `path` open is preferred.
 
-        Raises Unavailable when none comes free or can be opened in time, AuthenticationFailed, RateLimited.
+        `patient` waits for its turn however long the others take, and has a deadline for opening alone. Raises
+        Unavailable when none comes free or can be opened in time, AuthenticationFailed, RateLimited.
         """
         try:
-            async with asyncio.timeout(timeout_seconds):
+            async with asyncio.timeout(None if patient else timeout_seconds):
                 await self._slots.acquire()
         except TimeoutError:
             raise Unavailable("all connections of the account are busy", code="Timeout") from None

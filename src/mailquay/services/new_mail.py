@@ -5,10 +5,13 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import structlog
+
 from mailquay.backends.interface import MailSession
+from mailquay.errors import RemoteProtocolError, Unavailable
 from mailquay.mime.autoreply import is_auto_reply
 from mailquay.mime.header import Headers, parse_header
 from mailquay.mime.transfer import decode_transfer
@@ -23,7 +26,11 @@ from mailquay.services.message_text import assemble, fetch_limit_bytes, wanted_p
 from mailquay.services.sequences import sequence_set
 from mailquay.services.settings import SettingsService
 
+_log = structlog.get_logger(__name__)
 _MAX_ATTACHMENTS_BYTES = 25 * 1024 * 1024
+_MAX_TEXT_BYTES = 8 * 1024 * 1024
+_MAX_FETCH_BYTES = 16 * 1024 * 1024
+_MAX_FETCH_MESSAGES = 40
 
 
 class NewMail:
@@ -42,33 +49,84 @@ class NewMail:
             key = f"message {entry.envelope.message_id}"
         return int.from_bytes(hashlib.blake2b(key.encode(), digest_size=8).digest(), "big", signed=True)
 
+    def batches(self, entries: Sequence[IndexEntry]) -> Iterator[Sequence[IndexEntry]]:
+        """The entries in runs whose payloads fit into memory and into one answer of the server together."""
+        start, size = 0, 0
+        for position, entry in enumerate(entries):
+            weight = self._payload_bytes(entry)
+            if position > start and (size + weight > _MAX_FETCH_BYTES or position - start >= _MAX_FETCH_MESSAGES):
+                yield entries[start:position]
+                start, size = position, 0
+            size += weight
+        if start < len(entries):
+            yield entries[start:]
+
+    def _payload_bytes(self, entry: IndexEntry) -> int:
+        structure = entry.structure
+        if structure is None:
+            return 0
+        texts = [part.encoded_size_bytes for part in wanted_parts(structure, "*")]
+        size = sum(min(text, self._fetch_limit()) for text in texts) if self._settings.current("notifyText") else 0
+        if self._settings.current("notifyAttachments"):
+            size += sum(part.encoded_size_bytes for part in self._attached(structure))
+        return size
+
     async def contents(
         self, session: MailSession, account: Account, mailbox: Mailbox, entries: Sequence[IndexEntry]
     ) -> Mapping[int, dict[str, Any]]:
-        """The payloads by UID; none when no webhook would carry them."""
+        """The payloads by UID; none when no webhook would carry them.
+
+        A message that cannot be read is missing among them: it is announced by its identifiers alone.
+        """
         if not await self._wanted(account, mailbox):
             return {}
         groups: dict[tuple[str, ...], list[IndexEntry]] = defaultdict(list)
         for entry in entries:
             groups[self._sections(entry.structure)].append(entry)
         contents: dict[int, dict[str, Any]] = {}
-        limit = self._fetch_limit()
         for sections, members in groups.items():
             uids = sequence_set([entry.uid for entry in members])
+            limit = self._limit_for(members)
             fetched = await session.fetch_sections(uids, ["HEADER", *sections], limit_bytes=limit)
             for entry in members:
                 sections_of = fetched.get(entry.uid)
                 bodies = sections_of.bodies if sections_of is not None else {}
-                content = self._content(mailbox, entry, bodies)
-                if self._settings.current("notifyWebSafeHtml") and entry.structure is not None and sections:
-                    options = ReadOptions(web_safe_html=True)
-                    await present_html(session, entry.uid, entry.structure, content["text"], options)
-                contents[entry.uid] = content
-        if self._settings.current("notifyAttachments"):
-            for entry in entries:
-                if entry.structure is not None:
-                    await self._add_attachments(session, entry, contents[entry.uid])
+                try:
+                    contents[entry.uid] = await self._whole(session, mailbox, entry, bodies)
+                except (Unavailable, RemoteProtocolError):
+                    raise
+                except Exception as error:
+                    # Hostile or merely odd: one message must not keep the others of the account from being seen.
+                    _log.error(
+                        "message_unreadable",
+                        account=account.id,
+                        path=mailbox.listing.path,
+                        uid=entry.uid,
+                        exc_info=error,
+                    )
         return contents
+
+    async def _whole(
+        self, session: MailSession, mailbox: Mailbox, entry: IndexEntry, bodies: Mapping[str, bytes]
+    ) -> dict[str, Any]:
+        content = self._content(mailbox, entry, bodies)
+        if entry.structure is None:
+            return content
+        if self._settings.current("notifyWebSafeHtml") and self._sections(entry.structure):
+            await present_html(session, entry.uid, entry.structure, content["text"], ReadOptions(web_safe_html=True))
+        if self._settings.current("notifyAttachments"):
+            await self._add_attachments(session, entry, content)
+        return content
+
+    def _limit_for(self, members: Sequence[IndexEntry]) -> int:
+        """No more of any part than the largest is said to have: servers have been wrong about sizes."""
+        sizes = [
+            part.encoded_size_bytes
+            for entry in members
+            if entry.structure is not None
+            for part in wanted_parts(entry.structure, "*")
+        ]
+        return max(1024, min(self._fetch_limit(), max(sizes, default=0)))
 
     async def _wanted(self, account: Account, mailbox: Mailbox) -> bool:
         await self._settings.refresh()
@@ -84,8 +142,9 @@ class NewMail:
             return ()
         return tuple(part.part for part in wanted_parts(structure, "*"))
 
-    def _fetch_limit(self) -> int | None:
-        return fetch_limit_bytes(self._settings.current("notifyTextSize") or None)
+    def _fetch_limit(self) -> int:
+        wanted = fetch_limit_bytes(self._settings.current("notifyTextSize") or None)
+        return _MAX_TEXT_BYTES if wanted is None else min(wanted, _MAX_TEXT_BYTES)
 
     def _content(self, mailbox: Mailbox, entry: IndexEntry, bodies: Mapping[str, bytes]) -> dict[str, Any]:
         headers = parse_header(bodies.get("HEADER", b""))
@@ -113,13 +172,24 @@ class NewMail:
             return {}
         return {name: values for name, values in headers.decoded().items() if "*" in names or name in names}
 
-    async def _add_attachments(self, session: MailSession, entry: IndexEntry, content: dict[str, Any]) -> None:
+    def _attached(self, structure: Structure) -> list[Attachment]:
+        """The attachments that go along: none above the limit of each, nor together more than is fetched at once."""
         limit = self._settings.current("notifyAttachmentSize") or _MAX_ATTACHMENTS_BYTES
+        chosen, total = [], 0
+        for part in structure.attachments:
+            if part.encoded_size_bytes > limit * 4 // 3 + 4 or total + part.encoded_size_bytes > 2 * _MAX_FETCH_BYTES:
+                continue
+            total += part.encoded_size_bytes
+            chosen.append(part)
+        return chosen
+
+    async def _add_attachments(self, session: MailSession, entry: IndexEntry, content: dict[str, Any]) -> None:
         structure = entry.structure or Structure()
-        chosen = [part for part in structure.attachments if part.encoded_size_bytes <= limit * 4 // 3 + 4]
+        chosen = self._attached(structure)
         if not chosen:
             return
-        fetched = await session.fetch_sections(str(entry.uid), [part.part for part in chosen])
+        largest = max(part.encoded_size_bytes for part in chosen)
+        fetched = await session.fetch_sections(str(entry.uid), [part.part for part in chosen], limit_bytes=largest)
         bodies = fetched[entry.uid].bodies if entry.uid in fetched else {}
         shown = {part.part: item for part, item in zip(structure.attachments, content["attachments"], strict=True)}
         for part in chosen:

@@ -24,6 +24,7 @@ from mailquay.storage.store import Store
 
 _NEW_BATCH = 100
 _UID_WINDOW = 1000
+_WIDE_RANGE = 50 * _UID_WINDOW
 _CHANGES_PER_COMMIT = 1000
 
 
@@ -196,6 +197,13 @@ class MailboxSync:
             return mailbox
         first = cursor.uidnext
         last = opened.uidnext - 1 if opened.uidnext is not None else None
+        if last is not None and last - first >= _WIDE_RANGE:
+            # Some servers skip millions of UIDs at once: no windows over what is not there.
+            beyond = sorted(uid for uid in await session.uids() if first <= uid <= last)
+            for start in range(0, len(beyond), _NEW_BATCH):
+                async for batch in session.fetch_envelopes(sequence_set(beyond[start : start + _NEW_BATCH])):
+                    mailbox = await self._store_new(session, context, mailbox, batch)
+            return mailbox
         while last is None or first <= last:
             end = "*" if last is None or last - first < _UID_WINDOW else str(first + _UID_WINDOW - 1)
             collected: list[IndexEntry] = []
@@ -218,8 +226,17 @@ class MailboxSync:
         entries: Sequence[IndexEntry],
     ) -> Mailbox:
         """Commit new entries with their messageNew events, and move the cursor, where there is one, past them."""
-        if not entries:
-            return mailbox
+        for batch in self._new_mail.batches(entries):
+            mailbox = await self._store_batch(session, context, mailbox, batch)
+        return mailbox
+
+    async def _store_batch(
+        self,
+        session: MailSession,
+        context: SyncContext,
+        mailbox: Mailbox,
+        entries: Sequence[IndexEntry],
+    ) -> Mailbox:
         contents = {} if context.silent else await self._new_mail.contents(session, context.account, mailbox, entries)
         digests = [self._new_mail.digest(entry) for entry in entries]
         moved = mailbox.cursor

@@ -64,6 +64,7 @@ from mailquay.wire.imap.uidplus import AppendUid, CopyUid
 from mailquay.wire.imap.writer import StreamedMessage
 
 _BATCH: Final = 500
+_MAX_HEADER_BYTES: Final = 1024 * 1024
 _STATUS_ITEMS: Final = (
     StatusItem.MESSAGES,
     StatusItem.UIDNEXT,
@@ -275,7 +276,10 @@ class ImapSession:
         items: tuple[FetchItem, ...] = (
             FetchAttribute.UID,
             FetchAttribute.FLAGS,
-            *(FetchSection(section, partial=None if name == "HEADER" else partial) for section, name in named.items()),
+            *(
+                FetchSection(section, partial=(0, _MAX_HEADER_BYTES) if name == "HEADER" else partial)
+                for section, name in named.items()
+            ),
         )
         result = await self._connection.execute(Fetch(_uids(uids), items))
         found: dict[int, FetchedSections] = {}

@@ -1,0 +1,45 @@
+"""Mailboxes that fail again and again, kept over reconnects: they are left alone for a while, so that others go on."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+_FAILURES_UNTIL_SKIPPED = 3
+_FIRST_PAUSE_SECONDS = 60.0
+_LONGEST_PAUSE_SECONDS = 6 * 3600.0
+
+
+@dataclass(slots=True)
+class _Record:
+    failures: int = 0
+    skipped_until: float = 0.0
+
+
+class Refusals:
+    """Counts failures in a row by path. From the third on a mailbox pauses, twice as long after each further one."""
+
+    def __init__(self) -> None:
+        self._records: dict[str, _Record] = {}
+
+    def skips(self, path: str) -> bool:
+        """Whether the mailbox is to be left alone now."""
+        record = self._records.get(path)
+        return record is not None and record.skipped_until > asyncio.get_running_loop().time()
+
+    def failed(self, path: str) -> None:
+        """The mailbox was refused, or the connection ended in the middle of it."""
+        record = self._records.setdefault(path, _Record())
+        record.failures += 1
+        beyond = record.failures - _FAILURES_UNTIL_SKIPPED
+        if beyond >= 0:
+            pause = min(_LONGEST_PAUSE_SECONDS, _FIRST_PAUSE_SECONDS * 2.0 ** min(beyond, 20))
+            record.skipped_until = asyncio.get_running_loop().time() + pause
+
+    def succeeded(self, path: str) -> None:
+        """All is well with the mailbox again."""
+        self._records.pop(path, None)
+
+    def due(self) -> list[str]:
+        """The mailboxes that have failed and are to be tried again now."""
+        return [path for path in self._records if not self.skips(path)]

@@ -1,0 +1,128 @@
+"""What goes wrong while an account is served: slow work, lost connections, mailboxes and messages that break it."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+import structlog
+
+from mailquay.backends.interface import MailSession
+from mailquay.config import Config
+from mailquay.errors import RemoteProtocolError, Unavailable
+from mailquay.model.event import EventName
+from mailquay.model.mailbox import Mailbox
+from mailquay.runtime.refusals import Refusals
+from mailquay.services.new_mail import NewMail
+from mailquay.services.sync import MailboxSync, SyncContext
+from tests.runtime.harness import profile_for, running_node
+from tests.servers.dovecot import Dovecot, MailUser
+
+
+def _mail(subject: str) -> bytes:
+    return (
+        f"From: Ann <ann@example.test>\r\nTo: bob@example.test\r\nSubject: {subject}\r\n"
+        f"Message-ID: <{subject}@example.test>\r\n\r\nHello {subject}\r\n"
+    ).encode()
+
+
+@pytest.mark.server
+async def test_work_that_takes_longer_than_any_deadline_does_not_take_the_account_down(
+    dovecot: Dovecot, mail_user: MailUser, tmp_path: Path
+) -> None:
+    config = Config(
+        imap_sweep_interval_seconds=0.05, imap_command_timeout_seconds=0.1, imap_connect_timeout_seconds=0.5
+    )
+    async with running_node(f"sqlite:///{tmp_path}/m.db", tmp_path, config=config) as node:
+        account = await node.register("ann", profile_for(dovecot, mail_user))
+        await node.wait_for(EventName.ACCOUNT_INITIALIZED, account=account)
+        runner = node.supervisor.runner(account.number)
+        assert runner._sync_pool is not None
+        with structlog.testing.capture_logs() as logs:
+            async with runner._sync_pool.borrow(timeout_seconds=5, patient=True):
+                await dovecot.deliver(mail_user.login, _mail("waiting"))
+                waited = runner.catch_up.now(["INBOX"], timeout_seconds=1.5)
+                with pytest.raises(Unavailable):
+                    await waited
+            await node.wait_for(EventName.MESSAGE_NEW, account=account)
+        assert [entry for entry in logs if entry["event"] in ("account_failed", "account_runner_failed")] == []
+
+
+@pytest.mark.server
+async def test_who_waits_for_a_mailbox_is_told_when_the_connection_ends(
+    dovecot: Dovecot, mail_user: MailUser, tmp_path: Path
+) -> None:
+    async with running_node(f"sqlite:///{tmp_path}/m.db", tmp_path) as node:
+        account = await node.register("ann", profile_for(dovecot, mail_user))
+        await node.wait_for(EventName.ACCOUNT_INITIALIZED, account=account)
+        runner = node.supervisor.runner(account.number)
+        assert runner._sync_pool is not None
+        async with runner._sync_pool.borrow(timeout_seconds=5, patient=True):
+            waiting = asyncio.create_task(runner.catch_up.now(["INBOX"], timeout_seconds=30))
+            async with asyncio.timeout(5):
+                while not runner._sync_pool._slots._waiters:
+                    await asyncio.sleep(0)
+            runner.retry_now()
+            with pytest.raises(Unavailable) as caught:
+                async with asyncio.timeout(5):
+                    await waiting
+        assert caught.value.code == "IMAPConnectionClosing"
+
+
+@pytest.mark.server
+async def test_a_mailbox_that_breaks_every_connection_does_not_keep_the_account_down(
+    dovecot: Dovecot, mail_user: MailUser, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = MailboxSync.catch_up
+
+    async def poisoned(
+        self: MailboxSync, session: MailSession, context: SyncContext, mailbox: Mailbox, *, scan_flags: bool
+    ) -> Mailbox:
+        if mailbox.listing.path == "Archive":
+            raise RemoteProtocolError("a response that nobody can read")
+        return await real(self, session, context, mailbox, scan_flags=scan_flags)
+
+    monkeypatch.setattr(MailboxSync, "catch_up", poisoned)
+    async with running_node(f"sqlite:///{tmp_path}/m.db", tmp_path) as node:
+        account = await node.register("ann", profile_for(dovecot, mail_user))
+        await node.wait_for(EventName.ACCOUNT_INITIALIZED, account=account)
+        await dovecot.deliver(mail_user.login, _mail("sound"))
+        await node.wait_for(EventName.MESSAGE_NEW, account=account, path="INBOX")
+
+
+@pytest.mark.server
+async def test_a_message_that_cannot_be_read_is_announced_by_its_identifiers(
+    dovecot: Dovecot, mail_user: MailUser, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = NewMail._content
+
+    def poisoned(self: NewMail, mailbox: Mailbox, entry: Any, bodies: Any) -> dict[str, Any]:
+        if entry.envelope.subject == "poison":
+            raise RecursionError("parts within parts")
+        return real(self, mailbox, entry, bodies)
+
+    monkeypatch.setattr(NewMail, "_content", poisoned)
+    settings = {"webhooksEnabled": True, "webhooks": "http://127.0.0.1:9/", "webhookEvents": ["*"]}
+    async with running_node(f"sqlite:///{tmp_path}/m.db", tmp_path, settings=settings) as node:
+        account = await node.register("ann", profile_for(dovecot, mail_user))
+        await node.wait_for(EventName.ACCOUNT_INITIALIZED, account=account)
+        await dovecot.deliver(mail_user.login, _mail("poison"), _mail("sound"))
+        events = await node.wait_for(EventName.MESSAGE_NEW, account=account, count=2)
+        assert [event.facts["uid"] for event in events] == [1, 2]
+        assert [(event.content or {}).get("subject") for event in events] == [None, "sound"]
+
+
+async def test_a_mailbox_pauses_from_its_third_failure_on() -> None:
+    refusals = Refusals()
+    for _ in range(2):
+        refusals.failed("a")
+    assert not refusals.skips("a")
+    assert refusals.due() == ["a"]
+    refusals.failed("a")
+    assert refusals.skips("a")
+    assert refusals.due() == []
+    refusals.succeeded("a")
+    assert not refusals.skips("a")
+    assert refusals.due() == []
