@@ -3,7 +3,7 @@ from __future__ import annotations
 import time
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from mailquay.mime.message import MAX_DEPTH, MAX_PARTS, Part, parse_message
@@ -233,6 +233,7 @@ pieces = st.sampled_from(
 
 
 @given(st.lists(pieces, max_size=40).map(b"".join))
+@example(b"Content-Type: message/rfc822\n\nContent-Type: multipart/mixed; boundary=b\n--b\r\n--a\n")
 def test_structure_always_holds(source: bytes) -> None:
     root = parse_message(source)
     for part in root.walk():

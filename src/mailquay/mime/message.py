@@ -179,8 +179,7 @@ class _Parser:
 
     def run(self) -> Part:
         root = self._entity(0, None, "text/plain")
-        self._descend(root)
-        position = root.start
+        position = self._descend(root)
         while self._open and (line := self._next_boundary(position)) is not None:
             position = line.after
             container = self._open[line.level]
@@ -192,8 +191,7 @@ class _Parser:
             part = self._entity(position, container, default)
             if self._parts >= MAX_PARTS:
                 break
-            position = part.start
-            self._descend(part)
+            position = self._descend(part)
         return root
 
     def _next_boundary(self, position: int) -> _BoundaryLine | None:
@@ -279,17 +277,21 @@ class _Parser:
         self._parts += 1
         return part
 
-    def _descend(self, part: Part) -> None:
-        """Open what `part` contains; an embedded message is read only where no transfer encoding hides it."""
+    def _descend(self, part: Part) -> int:
+        """Open what `part` contains; an embedded message is read only where no transfer encoding hides it.
+
+        Returns where the innermost body begins: what looks like a delimiter in a header before it is none.
+        """
         while part.depth < MAX_DEPTH and self._parts < MAX_PARTS:
             if part.is_multipart:
                 boundary = _boundary(part)
                 if boundary:
                     self._push(boundary, part)
-                return
+                break
             if not part.is_message or part.encoding not in _TRANSPARENT:
-                return
+                break
             part = self._entity(part.start, part, "text/plain")
+        return part.start
 
 
 def _boundary(part: Part) -> bytes:
