@@ -126,6 +126,22 @@ async def test_a_failing_unit_stores_nothing_and_harms_no_neighbour(store: Store
     assert [dict(event.facts) for event in await store.events.after(1, 10)] == [{"n": 2}, {"n": 3}]
 
 
+async def test_an_event_that_cannot_be_stored_harms_no_neighbour_and_no_later_commit(store: Store) -> None:
+    account = await _register(store)
+    poison = dataclasses.replace(_event(account, 1), facts={"n": object()})
+    results = await asyncio.gather(
+        store.commit(append_events([_event(account, 2)])),
+        store.commit(append_events([poison])),
+        store.commit(append_events([_event(account, 3)])),
+        return_exceptions=True,
+    )
+    assert [result is None for result in results] == [True, False, True]
+    await store.commit(append_events([_event(account, 4)]))
+    events = await store.events.after(1, 10)
+    assert [dict(event.facts) for event in events] == [{"n": 2}, {"n": 3}, {"n": 4}]
+    assert [event.position for event in events] == [2, 3, 4]
+
+
 async def test_a_statement_that_fails_is_a_storage_error_and_harms_no_neighbour(store: Store) -> None:
     account = await _register(store)
     first = store.outbox.enqueue(_submission(account), b"x", {}, None)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import asyncpg
+import structlog
 
 from mailquay.errors import MailquayError, StorageError
+from mailquay.model.event import NewEvent
 from mailquay.storage.catalogue import load_catalogue
 from mailquay.storage.interface import (
     ANYTHING_CHANGED,
@@ -27,6 +29,7 @@ from mailquay.storage.interface import (
 from mailquay.storage.migrations import load_migrations, outstanding, split_statements
 
 T = TypeVar("T")
+_log = structlog.get_logger(__name__)
 _CHANNEL = "mailquay"
 _GROUP_LIMIT = 2000
 _NOTIFY_LIMIT_BYTES = 7000
@@ -34,6 +37,8 @@ _COMMAND_SECONDS = 30.0
 _CONNECT_SECONDS = 10.0
 _MIGRATION_LOCK = 0x6D61696C71756179 >> 1
 _RETRIES = 5
+_LISTENER_PROBE_SECONDS = 15.0
+_LOST = (OSError, asyncpg.InterfaceError, asyncpg.PostgresConnectionError)
 
 
 @dataclass(slots=True)
@@ -49,8 +54,9 @@ class _Waiting:
 class PostgresDatabase:
     """A PostgreSQL database as a `Database`. Open it with `PostgresDatabase.open`."""
 
-    def __init__(self, pool: Any, dsn: str, finish: Finish) -> None:
+    def __init__(self, pool: Any, writer_pool: Any, dsn: str, finish: Finish) -> None:
         self._pool = pool
+        self._writer_pool = writer_pool
         self._dsn = dsn
         self._finish = finish
         self._sql = load_catalogue("postgres")
@@ -70,13 +76,18 @@ class PostgresDatabase:
         """
         try:
             await migrate(dsn)
-            pool = await asyncpg.create_pool(
-                dsn, min_size=2, max_size=pool_size, timeout=_CONNECT_SECONDS, command_timeout=_COMMAND_SECONDS
-            )
+            limits = {"timeout": _CONNECT_SECONDS, "command_timeout": _COMMAND_SECONDS}
+            pool = await asyncpg.create_pool(dsn, min_size=2, max_size=pool_size, **limits)
+            # Writing has a connection of its own: however many read, leases are renewed and results stored in time.
+            writer_pool = await asyncpg.create_pool(dsn, min_size=1, max_size=1, **limits)
         except (OSError, asyncpg.PostgresError, TimeoutError) as error:
             raise StorageError(f"cannot use the database: {error}") from error
-        database = cls(pool, dsn, finish)
-        await asyncio.wait_for(database._listening.wait(), _CONNECT_SECONDS)
+        database = cls(pool, writer_pool, dsn, finish)
+        try:
+            await asyncio.wait_for(database._listening.wait(), _CONNECT_SECONDS)
+        except TimeoutError as error:
+            await database.close()
+            raise StorageError("cannot listen to the database") from error
         return database
 
     async def commit(self, unit: Unit[T]) -> T:
@@ -114,10 +125,11 @@ class PostgresDatabase:
         await self._writer
         self._listener.cancel()
         await asyncio.gather(self._listener, return_exceptions=True)
-        try:
-            await asyncio.wait_for(self._pool.close(), _CONNECT_SECONDS)
-        except TimeoutError:
-            self._pool.terminate()
+        for pool in (self._writer_pool, self._pool):
+            try:
+                await asyncio.wait_for(pool.close(), _CONNECT_SECONDS)
+            except TimeoutError:
+                pool.terminate()
 
     # -- signals -------------------------------------------------------------------------------
 
@@ -135,7 +147,11 @@ class PostgresDatabase:
                 if not first:
                     self._tell(frozenset([Signal(ANYTHING_CHANGED)]))
                 first = False
-                await lost.wait()
+                while not lost.is_set():
+                    # A connection that only listens would never find out that the other end is gone.
+                    await connection.execute("SELECT 1", timeout=_CONNECT_SECONDS)
+                    with suppress(TimeoutError):
+                        await asyncio.wait_for(lost.wait(), _LISTENER_PROBE_SECONDS)
             except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError):
                 # The database is away: reads and commits say so to their callers; here there is only to try again.
                 await asyncio.sleep(1)
@@ -152,7 +168,11 @@ class PostgresDatabase:
 
     def _tell(self, signals: frozenset[Signal]) -> None:
         for listener in list(self._listeners):
-            listener(signals)
+            try:
+                listener(signals)
+            except Exception as error:
+                # A reader's fault must not end the writer, nor keep the news from the other readers.
+                _log.error("listener_failed", exc_info=error)
 
     # -- the writer ----------------------------------------------------------------------------
 
@@ -165,13 +185,37 @@ class PostgresDatabase:
                     closing = True
                     break
                 group.append(waiting)
-            await self._commit_group(group)
+            try:
+                await self._commit_group(group)
+            except Exception as error:
+                # Whatever it is: who waits gets an answer, and the next group its turn.
+                _log.error("commit_failed", exc_info=error)
+                _fail(group, StorageError(f"commit failed: {error}"), error)
             self._answer(group)
             if closing:
                 return
 
     async def _commit_group(self, group: list[_Waiting]) -> None:
         """Commit all in one transaction; when one fails after it wrote, commit each for itself."""
+        try:
+            await self._commit_together(group)
+            return
+        except _UnitFailed as failed:
+            if len(group) == 1:
+                group[0].error = failed.error
+                return
+        _reset(group)
+        for position, waiting in enumerate(group):
+            try:
+                await self._commit_together([waiting])
+            except _UnitFailed as failed:
+                waiting.error = failed.error
+            if waiting.error is not None and isinstance(waiting.error.__cause__, _LOST):
+                # The database is away: the others need not wait for their own deadlines one after the other.
+                _fail(group[position + 1 :], waiting.error, waiting.error.__cause__)
+                return
+
+    async def _commit_together(self, group: list[_Waiting]) -> None:
         for attempt in range(1, _RETRIES + 1):
             try:
                 await self._transaction(group)
@@ -180,21 +224,14 @@ class PostgresDatabase:
                 if attempt == _RETRIES:
                     _fail(group, StorageError(f"commit failed after {attempt} tries: {error}"), error)
                 continue
-            except _UnitFailed as failed:
-                if len(group) == 1:
-                    group[0].error = failed.error
-                    return
-                _reset(group)
-                for waiting in group:
-                    await self._commit_group([waiting])
             except MailquayError as error:
                 _fail(group, error, error.__cause__)
-            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError) as error:
+            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
                 _fail(group, StorageError(f"commit failed: {error}"), error)
             return
 
     async def _transaction(self, group: list[_Waiting]) -> None:
-        async with self._pool.acquire(timeout=_CONNECT_SECONDS) as connection, connection.transaction():
+        async with self._writer_pool.acquire(timeout=_CONNECT_SECONDS) as connection, connection.transaction():
             events = []
             signals: set[Signal] = set()
             for waiting in group:
@@ -203,7 +240,7 @@ class PostgresDatabase:
                     events.extend(waiting.pending.events)
                     signals |= waiting.pending.signals
             if events:
-                await self._drive(connection, self._finish(events), None)
+                await self._finish_with(connection, events)
             for payload in _payloads(self._name, signals):
                 await connection.execute("SELECT pg_notify($1, $2)", _CHANNEL, payload)
 
@@ -212,12 +249,21 @@ class PostgresDatabase:
             waiting.result = await self._drive(connection, waiting.unit(waiting.pending), waiting)
         except (asyncpg.SerializationError, asyncpg.DeadlockDetectedError):
             raise
-        except (OSError, asyncpg.InterfaceError, asyncpg.PostgresConnectionError):
+        except _LOST:
             raise
         except Exception as error:
-            if waiting.wrote or isinstance(error.__cause__, asyncpg.PostgresError):
+            if waiting.wrote or isinstance(error.__cause__, asyncpg.PostgresError | TimeoutError):
                 raise _UnitFailed(error) from error
             waiting.error = error
+
+    async def _finish_with(self, connection: Any, events: Sequence[tuple[str, NewEvent]]) -> None:
+        try:
+            await self._drive(connection, self._finish(events), None)
+        except (asyncpg.SerializationError, asyncpg.DeadlockDetectedError, *_LOST):
+            raise
+        except Exception as error:
+            # One of the events cannot be stored: committed alone, its unit fails and the others do not.
+            raise _UnitFailed(error) from error
 
     async def _drive(self, connection: Any, script: Script[T], waiting: _Waiting | None) -> T:
         try:
@@ -229,8 +275,10 @@ class PostgresDatabase:
                     rows = await self._execute(connection, statement)
                 except (asyncpg.SerializationError, asyncpg.DeadlockDetectedError):
                     raise
-                except asyncpg.PostgresError as error:
-                    raise StorageError(f"{statement.name}: {error}") from error
+                except asyncpg.PostgresConnectionError:
+                    raise
+                except (asyncpg.PostgresError, TimeoutError) as error:
+                    raise StorageError(f"{statement.name}: {error or 'took too long'}") from error
                 statement = script.send(rows)
         except StopIteration as stop:
             result: T = stop.value

@@ -18,6 +18,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+import structlog
+
 from mailquay.errors import MailquayError, StorageError
 from mailquay.storage.catalogue import load_catalogue
 from mailquay.storage.interface import (
@@ -34,6 +36,7 @@ from mailquay.storage.interface import (
 from mailquay.storage.migrations import load_migrations, outstanding, split_statements
 
 T = TypeVar("T")
+_log = structlog.get_logger(__name__)
 _GROUP_LIMIT = 2000
 _BUSY_MS = 15_000
 _READERS = 2
@@ -173,6 +176,7 @@ class SqliteDatabase:
 
     def _commit_group(self, connection: sqlite3.Connection, group: list[_Waiting]) -> None:
         """One transaction for all; a unit that fails is undone by its savepoint and does not touch the others."""
+        finishing = False
         try:
             connection.execute("BEGIN IMMEDIATE")
             events = []
@@ -180,16 +184,23 @@ class SqliteDatabase:
                 self._run_unit(connection, waiting)
                 if waiting.error is None:
                     events.extend(waiting.pending.events)
+            finishing = True
             if events:
                 self._drive(connection, self._finish(events))
+            finishing = False
             connection.execute("COMMIT")
         except BaseException as error:
+            _roll_back(connection)
+            if finishing and len(group) > 1:
+                # One of the events cannot be stored: the others must not suffer for it.
+                for waiting in group:
+                    waiting.result, waiting.error, waiting.pending = None, None, Pending()
+                    self._commit_group(connection, [waiting])
+                return
             failure = error if isinstance(error, MailquayError) else StorageError(f"commit failed: {error}")
             failure.__cause__ = error.__cause__ if failure is error else error
             for waiting in group:
                 waiting.error = waiting.error or failure
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
 
     def _run_unit(self, connection: sqlite3.Connection, waiting: _Waiting) -> None:
         connection.execute("SAVEPOINT unit")
@@ -241,6 +252,15 @@ class SqliteDatabase:
         # The loop is gone only when the process is ending; the commit itself has happened then all the same.
         if not self._loop.is_closed():
             self._loop.call_soon_threadsafe(on_loop)
+
+
+def _roll_back(connection: sqlite3.Connection) -> None:
+    try:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+    except sqlite3.Error as error:
+        # The next BEGIN is refused then, and this is tried again: the writer itself must live on.
+        _log.error("rollback_failed", error=str(error))
 
 
 def _connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
