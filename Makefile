@@ -5,6 +5,7 @@ PYTEST := $(PYTHON) -m pytest
 # What a word is given further: make serve ARGS="--port 3001", make unit ARGS="-k envelope"
 ARGS ?=
 WORKERS ?= 2
+FUZZ_SECONDS ?= 60
 QUICK := not server and not live and not soak
 SOURCES := src tests scripts $(wildcard bench)
 
@@ -49,7 +50,7 @@ soak: servers ## kills and races for a long time
 	@$(PYTEST) -q -m soak $(ARGS)
 
 fuzz: install ## property tests with many more examples
-	@$(PYTEST) -q -n $(WORKERS) -m hypothesis --hypothesis-profile fuzz $(ARGS)
+	@MAILQUAY_FUZZ_SECONDS=$(FUZZ_SECONDS) $(PYTEST) -q -n $(WORKERS) -m hypothesis --hypothesis-profile fuzz $(ARGS)
 
 golden: install ## rewrite the golden files; review the difference
 	@$(PYTEST) -q -m golden --rewrite-golden $(ARGS)

@@ -119,7 +119,11 @@ async def running_node(
         renew_seconds=config.lease_renew_seconds,
     )
     options = ImapOptions(
-        connect_seconds=10, command_seconds=20, idle_restart_seconds=60, client_id={"name": "mailquay"}
+        connect_seconds=10,
+        command_seconds=20,
+        idle_restart_seconds=60,
+        poll_seconds=0.5,
+        client_id={"name": "mailquay"},
     )
 
     def backend(account: Account) -> ImapBackend:

@@ -179,7 +179,8 @@ class CatchUp:
                 if asked or not observed.current or self._scan_due(mailbox):
                     self.nudge([mailbox.listing.path], scan_flags=True)
             self.nudge(self._refusals.due(), scan_flags=True)
-            if asked:
+            watched = await self._store.mailboxes.by_path(self._account.number, self._watched)
+            if asked or (watched is not None and self._scan_due(watched)):
                 self.nudge([self._watched], scan_flags=True)
 
     async def _pause_before_sweep(self, seconds: float) -> bool:

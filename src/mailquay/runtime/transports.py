@@ -20,6 +20,7 @@ from mailquay.net.tls import TlsSettings
 from mailquay.services.settings import SettingsService
 from mailquay.version import __version__
 
+_LONGEST_POLL_SECONDS = 30.0
 _CLIENT_ID_KEYS = (
     ("name", "imapClientName"),
     ("version", "imapClientVersion"),
@@ -56,6 +57,7 @@ class Transports:
             connect_seconds=self._config.imap_connect_timeout_seconds,
             command_seconds=self._config.imap_command_timeout_seconds,
             idle_restart_seconds=self._config.imap_idle_restart_seconds,
+            poll_seconds=min(_LONGEST_POLL_SECONDS, self._config.imap_sweep_interval_seconds),
             client_id=self._client_id(),
             verify_certificates=not self._settings.current("ignoreMailCertErrors"),
         )

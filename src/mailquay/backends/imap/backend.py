@@ -28,6 +28,7 @@ class ImapOptions:
     connect_seconds: float
     command_seconds: float
     idle_restart_seconds: float
+    poll_seconds: float
     client_id: Mapping[str, str]
     verify_certificates: bool = True
 
@@ -51,7 +52,12 @@ class ImapBackend:
     async def open_watch(self, path: str) -> ImapWatch:
         """See MailBackend.open_watch."""
         connection = await self._open(None)
-        return ImapWatch(connection, path, restart_seconds=self._options.idle_restart_seconds)
+        return ImapWatch(
+            connection,
+            path,
+            restart_seconds=self._options.idle_restart_seconds,
+            poll_seconds=self._options.poll_seconds,
+        )
 
     async def _open(self, on_login: Callable[[], None] | None) -> ImapConnection:
         """Connect and log in.

@@ -1,4 +1,4 @@
-"""A connection that only looks at one mailbox: IDLE, or NOOP at intervals where the server has no IDLE."""
+"""A connection that only looks at one mailbox: IDLE, or opening it again at intervals where there is no IDLE."""
 
 from __future__ import annotations
 
@@ -7,24 +7,25 @@ import asyncio
 from mailquay.backends.imap.driver import ImapConnection
 from mailquay.backends.imap.idle import IdleSession
 from mailquay.backends.interface import WatchNews
-from mailquay.wire.imap.command import Noop
 from mailquay.wire.imap.command_mailbox import Select
-from mailquay.wire.imap.condstore import Vanished
+from mailquay.wire.imap.condstore import HighestModSeq, Vanished
 from mailquay.wire.imap.fetch import FetchResponse
 from mailquay.wire.imap.response import Exists, Expunge, UntaggedResponse
-
-_POLL_SECONDS = 30.0
+from mailquay.wire.imap.response_code import UidNext
 
 
 class ImapWatch:
     """See MailWatch. Every renewal of IDLE is a round trip with a deadline, so a dead connection does not go unseen."""
 
-    def __init__(self, connection: ImapConnection, path: str, *, restart_seconds: float) -> None:
+    def __init__(self, connection: ImapConnection, path: str, *, restart_seconds: float, poll_seconds: float) -> None:
         self._connection = connection
         self._path = path
         self._restart_seconds = restart_seconds
+        self._poll_seconds = poll_seconds
         self._idle: IdleSession | None = None
         self._messages = 0
+        self._uidnext: int | None = None
+        self._modseq: int | None = None
 
     @property
     def path(self) -> str:
@@ -33,21 +34,34 @@ class ImapWatch:
 
     async def start(self) -> None:
         """See MailWatch.start."""
-        result = await self._connection.execute(Select(self._path, read_only=True))
-        exists = result.last(Exists)
-        self._messages = exists.count if exists is not None else 0
+        await self._look()
         if self._connection.has_capability("IDLE"):
             self._idle = await self._connection.idle(restart_seconds=self._restart_seconds)
+
+    async def _look(self) -> set[WatchNews]:
+        """Open the mailbox and compare: some servers tell nothing to NOOP, and none of them what changed."""
+        result = await self._connection.execute(Select(self._path, read_only=True))
+        exists, uidnext, modseq = result.last(Exists), result.code(UidNext), result.code(HighestModSeq)
+        before = (self._messages, self._uidnext, self._modseq)
+        self._messages = exists.count if exists is not None else 0
+        self._uidnext = uidnext.value if uidnext is not None else None
+        self._modseq = modseq.value if modseq is not None else None
+        news: set[WatchNews] = set()
+        if self._uidnext != before[1] or self._messages > before[0]:
+            news.add(WatchNews.ARRIVED)
+        if self._messages < before[0]:
+            news.add(WatchNews.EXPUNGED)
+        if self._modseq != before[2]:
+            news.add(WatchNews.FLAGS)
+        return news
 
     async def next_news(self) -> set[WatchNews]:
         """See MailWatch.next_news."""
         news: set[WatchNews] = set()
         while not news:
             if self._idle is None:
-                await asyncio.sleep(_POLL_SECONDS)
-                result = await self._connection.execute(Noop())
-                for response in result.untagged:
-                    self._note(response, news)
+                await asyncio.sleep(self._poll_seconds)
+                news = await self._look()
                 continue
             first = await self._idle.next()
             if first is None:
