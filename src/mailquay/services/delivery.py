@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import random
 from collections.abc import AsyncIterator, Mapping
@@ -12,10 +13,13 @@ import structlog
 from mailquay.backends.interface import FlagChange, Receipt, Submitter
 from mailquay.errors import (
     BackendError,
+    Fenced,
     InvalidRequest,
     MailquayError,
+    StorageError,
     SubmissionRejected,
     SubmissionUncertain,
+    Unavailable,
 )
 from mailquay.mime.raw import RawMessage
 from mailquay.model.account import Account, AccountNumber
@@ -36,6 +40,8 @@ _LONGEST_PAUSE_MS = 3600 * 1000
 _HEADER_END = b"\r\n\r\n"
 _OWN_COPY_HOSTS = ("gmail.com", "googlemail.com", "outlook.com", "office365.com")
 _SESSION_SECONDS = 30.0
+_OUTCOME_PAUSES_SECONDS = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 60.0, 60.0)
+_BROKE = "something went wrong on our side; the log holds the details"
 
 
 class DeliveryService:
@@ -61,9 +67,28 @@ class DeliveryService:
         self._clock = clock
         self._counter = counter
         self._backoff_seconds = backoff_seconds
+        self._in_doubt: set[AccountNumber] = set()
 
     async def deliver(self, account_number: AccountNumber) -> float | None:
         """Send what is due; returns after how many seconds to be called again, None when nothing waits."""
+        if account_number in self._in_doubt:
+            await self._settle_doubts(account_number)
+        try:
+            return await self._deliver(account_number)
+        except BaseException:
+            # Whatever broke, perhaps in the middle of a message: its row must not stay in the phase DATA for ever.
+            self._in_doubt.add(account_number)
+            raise
+
+    async def _settle_doubts(self, account_number: AccountNumber) -> None:
+        """One message of an account is sent at a time: what is in the phase DATA now was left there by a failure."""
+        fence = self._access.fence(account_number)
+        uncertain = await self._store.commit(self._store.outbox.mark_uncertain(account_number, fence))
+        self._in_doubt.discard(account_number)
+        if uncertain:
+            _log.error("submissions_uncertain", number=account_number, queue_ids=uncertain)
+
+    async def _deliver(self, account_number: AccountNumber) -> float | None:
         while True:
             if await self._settings.is_paused("submit"):
                 return None
@@ -79,6 +104,8 @@ class DeliveryService:
             return None if next_ms is None else max(0.0, (next_ms - self._clock.now_ms()) / 1000)
 
     async def _attempt(self, account: Account, submission: Submission, fence: Fence) -> None:
+        stage = _Stage()
+
         async def before_data() -> None:
             begin = self._store.outbox.begin_data(submission, fence, {"status": "smtp-starting"})
             if not await self._store.commit(begin):
@@ -86,25 +113,50 @@ class DeliveryService:
 
         log = _log.bind(account=account.id, queue_id=submission.queue_id)
         try:
-            body = wire_body(self._store.outbox.body(submission.queue_id))
-            receipt = await self._submitter.submit(account, submission, body, before_data)
+            stored = _whole(self._store.outbox.body(submission.queue_id), submission.size_bytes)
+            receipt = await self._submitter.submit(account, submission, stage.watch(wire_body(stored)), before_data)
         except _Withdrawn:
             log.info("submission_withdrawn")
+        except Fenced:
+            raise
         except SubmissionUncertain as error:
             log.error("submission_uncertain", error=error.message)
             await self._uncertain(submission, fence, error)
         except (BackendError, InvalidRequest) as error:
             await self._failed(account, submission, fence, error)
+        except Exception as error:
+            # The fault is ours. As long as the body was not complete nobody can have taken the message.
+            log.error("submission_broke", exc_info=error)
+            if stage.complete:
+                await self._uncertain(submission, fence, SubmissionUncertain(_BROKE))
+            else:
+                await self._failed(account, submission, fence, Unavailable(_BROKE, code="ServerBug"))
         else:
             log.info("submission_sent", response=receipt.response)
             await self._sent(account, submission, fence, receipt)
+
+    async def _store_outcome(self, unit: Unit[Any]) -> None:
+        """Commit what became of a message. A database that is away is waited for: it must not be forgotten.
+
+        Raises Fenced when another node owns the account now, StorageError when the database stays away.
+        """
+        for pause_seconds in _OUTCOME_PAUSES_SECONDS:
+            try:
+                await self._store.commit(unit)
+                return
+            except Fenced:
+                raise
+            except StorageError as error:
+                _log.error("outcome_not_stored", error=error.message)
+                await asyncio.sleep(pause_seconds)
+        await self._store.commit(unit)
 
     # -- outcomes --------------------------------------------------------------------------------
 
     async def _sent(self, account: Account, submission: Submission, fence: Fence, receipt: Receipt) -> None:
         now_ms = self._clock.now_ms()
         self._counter.count("submit:success")
-        copy = await self._copy_for_sent(account, submission)
+        copy = await self._read_copy(account, submission)
         events = [NewEvent(account.number, EventName.MESSAGE_SENT, now_ms, *sent(submission, receipt))]
         status = self._store.accounts.update_smtp_status(account.number, smtp_status(now_ms, receipt.response))
         settle: Unit[Any]
@@ -120,7 +172,7 @@ class DeliveryService:
             settle = self._store.outbox.record(kept, fence, events, keep_body=False, settled_ms=now_ms)
         else:
             settle = self._store.outbox.settle_and_remove(submission, fence, events)
-        await self._store.commit(run_together(settle, status))
+        await self._store_outcome(run_together(settle, status))
         await self._file_copy(account, submission, copy)
         await self._flag_reference(account, submission)
 
@@ -138,7 +190,8 @@ class DeliveryService:
         )
         data = delivery_error(doubtful, error, None)
         events = [NewEvent(submission.account, EventName.MESSAGE_DELIVERY_ERROR, now_ms, *data)]
-        await self._store.commit(self._store.outbox.record(doubtful, fence, events, keep_body=True, settled_ms=None))
+        record = self._store.outbox.record(doubtful, fence, events, keep_body=True, settled_ms=None)
+        await self._store_outcome(record)
 
     async def _failed(self, account: Account, submission: Submission, fence: Fence, error: MailquayError) -> None:
         now_ms = self._clock.now_ms()
@@ -169,13 +222,21 @@ class DeliveryService:
             tried, fence, events, keep_body=not final, settled_ms=now_ms if final else None
         )
         status = self._store.accounts.update_smtp_status(account.number, smtp_status(now_ms, None, error))
-        await self._store.commit(run_together(record, status))
+        await self._store_outcome(run_together(record, status))
 
     def _pause_ms(self, attempts_made: int) -> int:
         pause = self._backoff_seconds * 1000 * 2.0 ** min(attempts_made - 1, 20)
         return int(min(pause, _LONGEST_PAUSE_MS) * random.uniform(0.8, 1.2))  # noqa: S311  (spreading load)
 
     # -- afterwards ------------------------------------------------------------------------------
+
+    async def _read_copy(self, account: Account, submission: Submission) -> bytes | None:
+        """The copy for the sent mailbox; that it cannot be read is no reason to forget that the message was sent."""
+        try:
+            return await self._copy_for_sent(account, submission)
+        except StorageError as error:
+            _log.warning("sent_copy_not_filed", account=account.id, queue_id=submission.queue_id, error=error.message)
+            return None
 
     async def _copy_for_sent(self, account: Account, submission: Submission) -> bytes | None:
         """The message as it is to be filed, read before it is dropped; None when no copy is wanted."""
@@ -223,6 +284,29 @@ class DeliveryService:
 
 class _Withdrawn(Exception):
     """The submission was deleted while its recipients were being announced."""
+
+
+class _Stage:
+    """Whether the whole body has been handed over: only after that can the server have taken the message."""
+
+    def __init__(self) -> None:
+        self.complete = False
+
+    async def watch(self, body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        """The body, noting its end."""
+        async for chunk in body:
+            yield chunk
+        self.complete = True
+
+
+async def _whole(body: AsyncIterator[bytes], size_bytes: int) -> AsyncIterator[bytes]:
+    """The stored body; raises StorageError instead of ending before its size (its account was deleted meanwhile)."""
+    left = size_bytes
+    async for chunk in body:
+        left -= len(chunk)
+        yield chunk
+    if left:
+        raise StorageError("the stored message is not complete")
 
 
 def is_permanent(error: MailquayError) -> bool:

@@ -160,11 +160,15 @@ class OutboxRepository:
     ) -> Unit[None]:
         """Store the outcome of an attempt (the fields of `submission`) with its events, in one transaction.
 
-        `keep_body` False drops the body. Raises Fenced when the caller is not the owner any more.
+        `keep_body` False drops the body. Nothing happens when the outcome is stored already, so that a commit whose
+        answer was lost can be repeated. Raises Fenced when the caller is not the owner any more.
         """
 
         def script(pending: Pending) -> Script[None]:
             yield from check_fence(fence)
+            rows = yield Run("outbox_lock", (submission.queue_id,))
+            if not rows or rows[0][2] >= submission.attempts_made:
+                return
             yield Run(
                 "outbox_update",
                 (
@@ -184,10 +188,12 @@ class OutboxRepository:
         return script
 
     def settle_and_remove(self, submission: Submission, fence: Fence, events: Sequence[NewEvent]) -> Unit[None]:
-        """The submission was delivered and is not to be kept: remove it and log the events."""
+        """The submission was delivered and is not to be kept: remove it and log the events; once, as `record`."""
 
         def script(pending: Pending) -> Script[None]:
             yield from check_fence(fence)
+            if not (yield Run("outbox_lock", (submission.queue_id,))):
+                return
             yield from self._drop_body(submission.queue_id)
             yield Run("outbox_delete", (submission.queue_id,))
             for event in events:
