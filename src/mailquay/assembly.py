@@ -118,6 +118,7 @@ class Core:
             sync=MailboxSync(store, NewMail(self.settings), self.clock, batch_size=config.sync_batch_size),
             listing=MailboxListing(store, self.clock),
             connecting=asyncio.Semaphore(config.connect_concurrency),
+            journal=self.account_logs,
             on_fenced=lambda number: self.supervisor.fenced_off(number),
         )
         self.supervisor = Supervisor(store, config, self.membership, parts, self.outbox_worker, self.webhook_worker)
@@ -136,6 +137,7 @@ class Core:
             self.mailboxes,
             self.clock,
             self.metrics,
+            self.account_logs,
             backoff_seconds=config.submit_backoff_seconds,
         )
         policy = WebhookPolicy(

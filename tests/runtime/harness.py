@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from mailquay.backends.imap.backend import ImapBackend, ImapOptions
 from mailquay.config import Config
@@ -33,6 +34,17 @@ class SystemClock:
     def now_ms(self) -> int:
         """Milliseconds since the epoch."""
         return int(time.time() * 1000)
+
+
+class Journal:
+    """What the accounts' own logs would hold."""
+
+    def __init__(self) -> None:
+        self.lines: list[Mapping[str, Any]] = []
+
+    def write(self, account: Account, entry: Mapping[str, Any]) -> None:
+        """See services.ports.Journal."""
+        self.lines.append({"account": account.id, **entry})
 
 
 async def _nothing(_account: int) -> float | None:
@@ -144,6 +156,7 @@ async def running_node(
         sync=MailboxSync(store, NewMail(service), clock, batch_size=config.sync_batch_size),
         listing=MailboxListing(store, clock),
         connecting=asyncio.Semaphore(20),
+        journal=Journal(),
         on_fenced=on_fenced,
     )
     outbox = KeyedWorker("outbox", _nothing, concurrency=10)

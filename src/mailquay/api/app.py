@@ -1,7 +1,7 @@
 """The API as an ASGI application: what every request goes through before and after its operation.
 
-Refusals come in this order: no such route, no right, too large, wrong, no such account. FastAPI and Starlette do the
-same at a half and two thirds of the speed, which is why pydantic is used here without them.
+Refusals come in this order: no such route, no right, too large, wrong, no such account.
+Why there is no framework: docs/adr/0009.
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ from mailquay.runtime.refusals import Refusals
 from mailquay.runtime.session_pool import SessionPool
 from mailquay.services import account_status
 from mailquay.services.mailbox_listing import MailboxListing
-from mailquay.services.ports import Clock
+from mailquay.services.ports import Clock, Journal
 from mailquay.services.sync import MailboxSync
 from mailquay.storage.store import Store
 
@@ -49,6 +49,7 @@ class RunnerParts:
     sync: MailboxSync
     listing: MailboxListing
     connecting: asyncio.Semaphore
+    journal: Journal
     on_fenced: Callable[[AccountNumber], None]
 
 
@@ -250,6 +251,7 @@ class AccountRunner:
             return
         await self._store_status(status, events)
         self._log.info("account_state", state=status.state.value)
+        self._parts.journal.write(self._account, {"msg": "state", "state": status.state.value})
 
     async def _store_status(self, status: AccountStatus, events: Sequence[NewEvent]) -> None:
         unit = self._parts.store.accounts.update_status(self._account.number, status, self.fence, events)
@@ -271,6 +273,7 @@ class AccountRunner:
             error = Unavailable("something went wrong on our side; the log holds the details", code="ServerBug")
         else:
             self._log.warning("account_failed", code=error.code, error=error.message)
+            self._parts.journal.write(self._account, {"msg": "failed", "code": error.code, "error": error.message})
         was_up = self._status.state in (AccountState.CONNECTED, AccountState.SYNCING)
         if was_up and not isinstance(error, AuthenticationFailed):
             await self._change(account_status.entered(self._status, AccountState.DISCONNECTED))

@@ -28,7 +28,7 @@ from mailquay.model.node import Fence
 from mailquay.model.submission import Phase, Submission
 from mailquay.services.identifiers import parse_message_id
 from mailquay.services.mailboxes import MailboxService
-from mailquay.services.ports import Clock, Counter, MailAccess
+from mailquay.services.ports import Clock, Counter, Journal, MailAccess
 from mailquay.services.settings import SettingsService
 from mailquay.services.submission_events import delivery_error, failure, sent, smtp_status
 from mailquay.storage.interface import Unit, run_together
@@ -56,6 +56,7 @@ class DeliveryService:
         mailboxes: MailboxService,
         clock: Clock,
         counter: Counter,
+        journal: Journal,
         *,
         backoff_seconds: float,
     ) -> None:
@@ -66,6 +67,7 @@ class DeliveryService:
         self._mailboxes = mailboxes
         self._clock = clock
         self._counter = counter
+        self._journal = journal
         self._backoff_seconds = backoff_seconds
         self._in_doubt: set[AccountNumber] = set()
 
@@ -133,6 +135,8 @@ class DeliveryService:
                 await self._failed(account, submission, fence, Unavailable(_BROKE, code="ServerBug"))
         else:
             log.info("submission_sent", response=receipt.response)
+            sent_line = {"msg": "submitted", "queueId": submission.queue_id, "response": receipt.response}
+            self._journal.write(account, sent_line)
             await self._sent(account, submission, fence, receipt)
 
     async def _store_outcome(self, unit: Unit[Any]) -> None:

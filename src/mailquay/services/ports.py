@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
-from typing import Protocol
+from typing import Any, Protocol
 
 from mailquay.backends.interface import MailSession
 from mailquay.model.account import Account, AccountNumber
@@ -56,6 +56,14 @@ class Counter(Protocol):
 
     def count(self, key: str, amount: int = 1) -> None:
         """Add to the counter of a key such as "webhooks:success"."""
+        ...
+
+
+class Journal(Protocol):
+    """The log that an account has of its own, when it is switched on."""
+
+    def write(self, account: Account, entry: Mapping[str, Any]) -> None:
+        """Add a line; secrets are taken out."""
         ...
 
 
