@@ -15,6 +15,7 @@ from typing import Any
 import uvicorn
 
 from mailquay.errors import ConfigError
+from mailquay.runtime.http_protocol import BoundedHttpProtocol
 
 _BACKLOG = 2048
 _MAX_SOCKET_PATH = 100
@@ -46,6 +47,7 @@ class HttpServer:
         self._sockets = sockets
         config = uvicorn.Config(
             app,
+            http=BoundedHttpProtocol,
             lifespan="off",
             log_config=None,
             access_log=False,
@@ -54,7 +56,6 @@ class HttpServer:
             proxy_headers=False,
             timeout_keep_alive=_KEEP_ALIVE_SECONDS,
             timeout_graceful_shutdown=max(1, round(drain_seconds)),
-            h11_max_incomplete_event_size=64 * 1024,
         )
         self._server = _Server(config)
         self._task: asyncio.Task[None] | None = None
