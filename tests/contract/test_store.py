@@ -285,6 +285,27 @@ async def test_contents_are_kept_until_the_webhook_cursor_has_passed(store: Stor
     assert (await store.events.webhook_cursor(account.number)).sequence == 3
 
 
+async def test_old_events_expire_from_the_front_with_all_that_belongs_to_them(store: Store) -> None:
+    account = await _register(store)  # logs accountAdded at NOW
+    await store.commit(append_events([_event(account, n, {"subject": f"s{n}"}) for n in (1, 10**12, 2, 50, 3)]))
+    events = await store.events.after(0, 10)
+    parked = ParkedDelivery(events[1].position, "http://x/", 10, "410", NOW)
+    await store.commit(store.events.settle_webhooks(account.number, 0, WebhookCursor(sequence=1), parked))
+    assert await store.commit(store.events.expire(NOW + 40, NOW + 100, 3)) == 3
+    assert await store.commit(store.events.expire(NOW + 40, NOW + 100, 3)) == 1
+    left = await store.events.after(0, 10)
+    assert [event.date_ms - NOW for event in left] == [50, 3]
+    assert left[0].content == {"subject": "s50"}
+    assert await store.database.fetch("parked_of_account", account.number) == []
+
+
+async def test_resuming_a_queue_wakes_its_readers(store: Store) -> None:
+    heard: set[Signal] = set()
+    store.database.subscribe(heard.update)
+    await store.commit(store.settings.pause_queue("notify", False))
+    assert {Signal("outbox"), Signal("events"), Signal("settings")} <= heard
+
+
 async def test_deleting_an_account_removes_all_but_its_events(store: Store) -> None:
     account = await _register(store)
     number = await store.commit(store.mailboxes.add(account.number, ListedMailbox("INBOX", "/", frozenset()), NOW, 1))

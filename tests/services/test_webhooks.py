@@ -21,7 +21,8 @@ from mailquay.runtime.clock import SystemClock
 from mailquay.services.identifiers import b64u
 from mailquay.services.settings import SettingsService
 from mailquay.services.webhooks import WebhookPolicy, WebhookService
-from mailquay.storage.interface import append_events
+from mailquay.storage.interface import Pending, Run, Script, append_events
+from mailquay.storage.repositories.events import WebhookCursor
 from mailquay.storage.store import Store, open_store
 from tests.servers.webhook_sink import Answer, WebhookSink
 
@@ -195,3 +196,42 @@ async def test_nothing_is_sent_while_the_queue_is_paused(world: _World, webhook_
     await world.settings.pause("notify", False)
     await world.run_until_done()
     assert len(webhook_sink.requests) == 1
+
+
+async def test_a_receiver_that_was_gone_for_days_costs_each_event_its_own_days_and_no_more(
+    world: _World, webhook_sink: WebhookSink
+) -> None:
+    patient = dataclasses.replace(_POLICY, retry_limit_seconds=3600)
+    clock = SystemClock()
+    world.service = WebhookService(
+        world.store, world.settings, world.service._http, _Unowned(), clock, world.counts, patient
+    )
+    now_ms = clock.now_ms()
+    ages_ms = [7200_000, 7200_000, 60_000]
+    account = world.account.number
+    await world.store.commit(
+        append_events([NewEvent(account, EventName.MESSAGE_NEW, now_ms - age, {"age": age}) for age in ages_ms])
+    )
+    gone_since = WebhookCursor(sequence=1, failing_since_ms=now_ms - 5 * 3600_000)
+    await world.store.commit(world.store.events.settle_webhooks(account, 1, gone_since))
+    webhook_sink.decide = lambda _request: Answer(status=503)
+    assert await world.service.deliver(account) is not None
+    cursor = await world.store.events.webhook_cursor(account)
+    assert (cursor.sequence, cursor.attempts_made, cursor.failing_since_ms) == (3, 1, gone_since.failing_since_ms)
+    assert len(await world.store.database.fetch("parked_of_account", account)) == 2
+    assert len(webhook_sink.requests) == 3
+
+
+async def test_a_content_that_cannot_be_unsealed_is_left_out_and_holds_nothing_up(
+    world: _World, webhook_sink: WebhookSink
+) -> None:
+    await world.log(EventName.MESSAGE_NEW, EventName.MESSAGE_NEW)
+
+    def spoil(_pending: Pending) -> Script[None]:
+        yield Run("event_content_delete", (2,))
+        yield Run("event_content_insert", (2, b"spoiled"))
+
+    await world.store.commit(spoil)
+    await world.run_until_done()
+    bodies = [json.loads(request.body) for request in webhook_sink.requests]
+    assert [body["data"] for body in bodies[1:]] == [{"n": 0}, {"n": 1, "subject": "s1"}]

@@ -13,6 +13,7 @@ from mailquay.services.settings import SettingsService
 from mailquay.storage.store import Store
 
 _log = structlog.get_logger(__name__)
+_STEP = 1000
 
 
 async def keep_tidy(store: Store, settings: SettingsService, config: Config, clock: Clock) -> None:
@@ -31,7 +32,10 @@ async def _tidy(store: Store, settings: SettingsService, config: Config, now_ms:
     dropped = await store.commit(
         store.outbox.expire(oldest_ms, max(config.queue_keep_failed, keep_sent), keep_sent, now_ms)
     )
-    await store.commit(store.events.expire(now_ms - int(config.event_retention_seconds * 1000)))
+    before_ms = now_ms - int(config.event_retention_seconds * 1000)
+    # In small steps: other writers, and the renewal of leases among them, must not have to wait.
+    while await store.commit(store.events.expire(before_ms, now_ms, _STEP)) == _STEP:
+        continue
     await store.commit(store.tokens.delete_expired(now_ms))
     if dropped:
         _log.info("outbox_tidied", dropped=dropped)

@@ -91,10 +91,19 @@ class WebhookService:
             now_ms = self._clock.now_ms()
             if cursor.next_attempt_ms is not None and cursor.next_attempt_ms > now_ms:
                 return (cursor.next_attempt_ms - now_ms) / 1000
-            events = await self._store.events.of_account_after(account_number, cursor.sequence, _BATCH)
+            self._ownership.fence_or_none(account_number)
+            events = await self._store.events.facts_of_account_after(account_number, cursor.sequence, _BATCH)
             if not events:
+                await self._pass_over_the_rest(account_number, account, cursor)
                 return None
             cursor = await self._deliver_batch(account_number, account, cursor, events)
+
+    async def _pass_over_the_rest(self, number: AccountNumber, account: Account | None, cursor: WebhookCursor) -> None:
+        """The last events of a deleted account may have expired undelivered: it is not waited for any more."""
+        if account is None:
+            last = await self._store.events.last_sequence(number)
+            if last > cursor.sequence:
+                await self._settle(number, cursor.sequence, WebhookCursor(sequence=last))
 
     async def _deliver_batch(
         self, number: AccountNumber, account: Account | None, cursor: WebhookCursor, events: Sequence[LoggedEvent]
@@ -102,10 +111,12 @@ class WebhookService:
         """Deliver in order until one fails; returns the cursor as stored."""
         stored = cursor
         for position, event in enumerate(events):
+            if account is None:
+                event = await self._store.events.with_content(event)
             target = await self._target(account, event)
             if target is None:
                 # Nobody wants it: moving on is stored with the next delivery, or at the end.
-                cursor = WebhookCursor(sequence=event.sequence)
+                cursor = WebhookCursor(sequence=event.sequence, failing_since_ms=cursor.failing_since_ms)
                 continue
             failure = await self._post(target, event, cursor.attempts_made)
             parked = None
@@ -171,6 +182,7 @@ class WebhookService:
         _log.debug("webhook_sent", account=event.account_id, event_name=event.name.value)
 
     async def _payload(self, event: LoggedEvent) -> Mapping[str, Any]:
+        event = await self._store.events.with_content(event)
         payload: dict[str, Any] = {
             "serviceUrl": await self._settings.get("serviceUrl"),
             "account": event.account_id,
@@ -230,14 +242,17 @@ class WebhookService:
         now_ms = self._clock.now_ms()
         event, attempts_made = events[0], cursor.attempts_made + 1
         since_ms = cursor.failing_since_ms if cursor.failing_since_ms is not None else now_ms
-        park = failure.permanent or await self._give_up(account, target, events, attempts_made, since_ms, now_ms)
-        if park and not failure.permanent and await self._post(target, event, attempts_made) is None:
+        limit_ms = self._policy.retry_limit_seconds * 1000
+        # Nothing has been taken for days, and this event has waited for as long; its followers have their own days.
+        dead = now_ms - since_ms >= limit_ms and now_ms - event.date_ms >= limit_ms
+        park = dead or failure.permanent or await self._give_up(account, target, events, attempts_made, since_ms)
+        if park and not dead and not failure.permanent and await self._post(target, event, attempts_made) is None:
             # The receiver came back between two of our looks at it.
             return WebhookCursor(sequence=event.sequence), None
         if park:
             await self._flag(account, event, target, failure, now_ms)
             parked = ParkedDelivery(event.position, target.url, attempts_made, failure.message, now_ms)
-            return WebhookCursor(sequence=event.sequence), parked
+            return WebhookCursor(sequence=event.sequence, failing_since_ms=since_ms if dead else None), parked
         return (
             WebhookCursor(
                 sequence=event.sequence - 1,
@@ -256,12 +271,9 @@ class WebhookService:
         events: Sequence[LoggedEvent],
         attempts_made: int,
         since_ms: int,
-        now_ms: int,
     ) -> bool:
         if attempts_made < self._policy.attempts:
             return False
-        if now_ms - since_ms >= self._policy.retry_limit_seconds * 1000:
-            return True
         if self._last_success_ms.get(target.url, -1) >= since_ms:
             return True
         for other in events[1:]:

@@ -44,6 +44,13 @@ SELECT e.position, e.sequence, e.event_id, e.account_number, e.account_id, e.nam
 FROM events e LEFT JOIN event_contents c ON c.position = e.position
 WHERE e.account_number = $1 AND e.sequence > $2 ORDER BY e.sequence LIMIT $3;
 
+-- name: event_facts_of_account_after
+SELECT position, sequence, event_id, account_number, account_id, name, date_ms, facts, NULL, path, special_use
+FROM events WHERE account_number = $1 AND sequence > $2 ORDER BY sequence LIMIT $3;
+
+-- name: event_content_get
+SELECT content FROM event_contents WHERE position = $1;
+
 -- name: event_by_position
 SELECT e.position, e.sequence, e.event_id, e.account_number, e.account_id, e.name, e.date_ms, e.facts, c.content,
     e.path, e.special_use
@@ -57,5 +64,14 @@ DELETE FROM event_contents WHERE position IN (
     SELECT position FROM events WHERE account_number = $1 AND sequence > $2 AND sequence <= $3
 ) AND position NOT IN (SELECT position FROM parked_deliveries WHERE account_number = $1);
 
--- name: events_expire
-DELETE FROM events WHERE date_ms < $1 AND position NOT IN (SELECT position FROM event_contents);
+-- name: events_expired
+SELECT position FROM events WHERE position < coalesce(
+    (SELECT e.position FROM events e WHERE e.date_ms >= $1 AND e.date_ms <= $2 ORDER BY e.position LIMIT 1),
+    9223372036854775807
+) ORDER BY position LIMIT $3;
+
+-- name: event_delete
+DELETE FROM events WHERE position = $1;
+
+-- name: event_content_delete
+DELETE FROM event_contents WHERE position = $1;

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import structlog
+
+from mailquay.errors import StorageError
 from mailquay.model.account import AccountNumber
 from mailquay.model.event import EventName, LoggedEvent, NewEvent
 from mailquay.storage.codec import mapping, to_json, to_json_bytes
 from mailquay.storage.interface import Database, Finish, Pending, Row, Run, RunMany, Script, Unit
 from mailquay.storage.secrets import Vault
+
+_log = structlog.get_logger(__name__)
 
 
 def event_writer(vault: Callable[[], Vault]) -> Finish:
@@ -105,6 +111,24 @@ class EventLog:
         rows = await self._database.point("events_of_account_after", account, sequence, limit)
         return [self._event(row) for row in rows]
 
+    async def facts_of_account_after(self, account: int, sequence: int, limit: int) -> list[LoggedEvent]:
+        """The same without contents, which may be large; `with_content` adds one."""
+        rows = await self._database.point("event_facts_of_account_after", account, sequence, limit)
+        return [self._event(row) for row in rows]
+
+    async def with_content(self, event: LoggedEvent) -> LoggedEvent:
+        """The event with its content while that is kept; one that cannot be unsealed is logged and left out."""
+        rows = await self._database.point("event_content_get", event.position)
+        if not rows:
+            return event
+        try:
+            plain = self._vault.open(rows[0][0], table="event_contents", column="content", row=event.event_id)
+        except StorageError as error:
+            # Its identifiers can still be told; held back, it would hold back all that follow.
+            _log.error("event_content_lost", event_id=event.event_id, error=error.message)
+            return event
+        return dataclasses.replace(event, content=mapping(plain))
+
     async def last_sequence(self, account: int) -> int:
         """The newest sequence number of an account; 0 before its first event."""
         rows = await self._database.point("event_last_sequence", account)
@@ -162,11 +186,17 @@ class EventLog:
 
         return script
 
-    def expire(self, before_ms: int) -> Unit[None]:
-        """Drop settled events that are older than that."""
+    def expire(self, before_ms: int, now_ms: int, limit: int) -> Unit[int]:
+        """Drop the oldest events, delivered or not, with what is kept beside them; returns how many of `limit`.
 
-        def script(_pending: Pending) -> Script[None]:
-            yield Run("events_expire", (before_ms,))
+        They go from the front of the log up to the first that is young enough; what bears a date to come is old.
+        """
+
+        def script(_pending: Pending) -> Script[int]:
+            expired = [tuple(row) for row in (yield Run("events_expired", (before_ms, now_ms, limit)))]
+            for name in ("event_content_delete", "parked_delete", "event_delete"):
+                yield RunMany(name, expired)
+            return len(expired)
 
         return script
 
