@@ -265,6 +265,18 @@ async def test_a_mailbox_that_returns_keeps_its_number_and_a_removed_one_never_c
     assert await store.commit(store.mailboxes.add(account.number, listing, NOW, 1)) > first
 
 
+async def test_flags_of_messages_far_apart_are_compared_without_what_lies_between(store: Store) -> None:
+    account = await _register(store)
+    number = await store.commit(store.mailboxes.add(account.number, ListedMailbox("INBOX", "/", frozenset()), NOW, 1))
+    uids = [1, 2, 50, 5000, 4_000_000_000]
+    await store.commit(store.messages.put(number, [IndexEntry(Uid(uid)) for uid in uids]))
+    changes = [(uid, ("\\Seen",), None, None) for uid in (4_000_000_000, 1, 50, 60, 7000)]
+    changed = await store.commit(store.messages.update_flags(number, changes))
+    assert sorted(changed) == [1, 50, 4_000_000_000]
+    assert await store.commit(store.messages.update_flags(number, changes)) == {}
+    assert await store.commit(store.messages.update_flags(number, [])) == {}
+
+
 async def test_message_digests_are_new_once(store: Store) -> None:
     account = await _register(store)
     assert await store.commit(store.messages.recognise(account.number, [1, -2, 1])) == [True, True, False]

@@ -23,7 +23,7 @@ _USER_PATHS = (
     ("\\Trash", "trash_mail_path"),
     ("\\Archive", "archive_mail_path"),
 )
-_MISSING_SWEEPS_MS = 90_000
+_MISSING_MS = 24 * 3600 * 1000
 
 
 class MailboxListing:
@@ -37,12 +37,16 @@ class MailboxListing:
         """List, and commit what is new, changed or gone, with mailboxNew and mailboxDeleted."""
         listed = with_user_choices(await session.list_mailboxes(), account.profile)
         stored = {box.listing.path: box for box in await self._store.mailboxes.of_account(account.number)}
+        if not any(listing.selectable for listing in listed) and stored:
+            # A server in trouble lists nothing; that nobody has deleted everything, INBOX included, is certain.
+            return
         for listing in listed:
             known = stored.pop(listing.path, None)
-            if known is None:
+            if known is None or known.missing_since_ms is not None:
+                # One that returns was told as deleted before; it keeps its number and index.
                 if listing.selectable:
                     await self._add(account, fence, listing)
-            elif known.listing != listing or known.missing_since_ms is not None:
+            elif known.listing != listing:
                 await self._store.commit(fenced(fence, self._store.mailboxes.update_listing(known.number, listing)))
         for gone in stored.values():
             await self._lose(account, fence, gone)
@@ -79,11 +83,14 @@ class MailboxListing:
             )
             events = [event] if follows_path(account.profile, listing) else []
             await self._store.commit(fenced(fence, mark, append_events(events)))
-        elif now_ms - gone.missing_since_ms > _MISSING_SWEEPS_MS:
+        elif now_ms - gone.missing_since_ms > _MISSING_MS:
             await self._store.commit(fenced(fence, self._store.mailboxes.remove(gone.number, now_ms)))
 
     async def observe(self, mailbox: Mailbox, evidence: MailboxEvidence, fence: Fence) -> Mailbox:
-        """Store what STATUS said; returns the mailbox with it."""
+        """Store what STATUS said, if it is news; returns the mailbox with it."""
+        if (mailbox.evidence, mailbox.evidence_epoch) == (evidence, fence.epoch) and mailbox.evidence_at_ms != 0:
+            # Thousands of accounts are swept every minute, and next to nothing changes.
+            return mailbox
         now_ms = self._clock.now_ms()
         unit = self._store.mailboxes.update_evidence(mailbox.number, evidence, now_ms, fence.epoch)
         await self._store.commit(fenced(fence, unit))

@@ -10,6 +10,8 @@ from mailquay.model.message import Envelope, IndexEntry, Structure, Uid
 from mailquay.storage.codec import from_json, to_json
 from mailquay.storage.interface import Database, Pending, Row, Run, RunMany, Script, Unit
 
+_NEAR = 64
+
 
 class MailboxRepository:
     """Reads and units of work about mailboxes."""
@@ -172,11 +174,10 @@ class MessageIndex:
         """
 
         def script(_pending: Pending) -> Script[dict[int, tuple[str, ...]]]:
-            if not changes:
-                return {}
-            first, last = min(change[0] for change in changes), max(change[0] for change in changes)
-            rows = yield Run("message_flags", (mailbox, first, last))
-            stored = {row[0]: row[1] for row in rows}
+            stored: dict[int, str] = {}
+            for first, last in _near_runs(change[0] for change in changes):
+                for row in (yield Run("message_flags", (mailbox, first, last))):
+                    stored[row[0]] = row[1]
             before: dict[int, tuple[str, ...]] = {}
             updates = []
             for uid, flags, modseq, labels in changes:
@@ -238,6 +239,17 @@ class MessageIndex:
     async def is_known(self, account: AccountNumber, digest: int) -> bool:
         """Whether a digest was seen before."""
         return bool(await self._database.point("known_message_get", account, digest))
+
+
+def _near_runs(uids: Iterable[int]) -> list[tuple[int, int]]:
+    """Ranges that cover the UIDs without reading much in between: two changes far apart are two ranges."""
+    runs: list[tuple[int, int]] = []
+    for uid in sorted(uids):
+        if runs and uid - runs[-1][1] <= _NEAR:
+            runs[-1] = (runs[-1][0], uid)
+        else:
+            runs.append((uid, uid))
+    return runs
 
 
 def _mailbox(row: Row) -> Mailbox:
