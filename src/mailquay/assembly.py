@@ -267,7 +267,7 @@ class Node:
             health=core,
             account_log=core.account_logs,
             clock=core.clock,
-            node_secret=core.store.vault.current.derive("node"),
+            node_secret=str(core.settings.current("nodeSecret")).encode(),
         )
 
     async def _start_sandbox(self, core: Core, stack: contextlib.AsyncExitStack) -> SandboxWorld:

@@ -239,6 +239,13 @@ _OWN = (
     _flag("disableTokens", "Whether requests without a token pass.", status=_WORKS, visibility=_INTERNAL),
     _object("authData", "The admin's name and password hash.", status=_WORKS, visibility=_INTERNAL),
     _text("serviceId", "Id of this installation, made at the first start.", status=_WORKS, visibility=_INTERNAL),
+    _text(
+        "nodeSecret",
+        "What nodes prove to each other with that they are nodes, made at the first start.",
+        encrypted=True,
+        status=_WORKS,
+        visibility=_INTERNAL,
+    ),
     _object("webhookErrorFlag", "The last failure of the default webhook target.", status=_WORKS, visibility=_INTERNAL),
     _flag("enableOAuthTokensApi", "Whether OAuth2 tokens of accounts can be read.", visibility=_INTERNAL),
     _flag("totpEnabled", "Whether the admin's second factor is on.", default=False, visibility=_INTERNAL),

@@ -13,7 +13,7 @@ from types import FrameType
 import structlog
 
 _log = structlog.get_logger(__name__)
-CHILD_VARIABLE = "MAILQUAY_INTERNAL_CHILD"
+CHILD_VARIABLE = "_MAILQUAY_PROCESS"  # not an option: it begins with another letter
 _RESTART_SECONDS = 1.0
 
 

@@ -80,8 +80,12 @@ class SettingsService:
 
     async def establish(self, initial: Mapping[str, object], prepared: Mapping[str, object]) -> None:
         """What every start does: secrets that must exist, first values, then the prepared settings."""
-        first = {"serviceSecret": secrets.token_hex(16), "serviceId": secrets.token_hex(16), **initial}
-        await self.write_missing(first)
+        made = {
+            "serviceSecret": secrets.token_hex(16),
+            "serviceId": secrets.token_hex(16),
+            "nodeSecret": secrets.token_hex(32),
+        }
+        await self.write_missing({**made, **initial})
         if prepared:
             await self.write(self.check(prepared))
         await self.refresh()

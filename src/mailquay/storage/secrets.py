@@ -41,10 +41,6 @@ class Key:
         """The first bytes of the fingerprint, as they stand in every sealed field."""
         return bytes.fromhex(self.fingerprint)[:_KEY_ID_BYTES]
 
-    def derive(self, purpose: str) -> bytes:
-        """A key of its own for another purpose (node authentication …)."""
-        return hmac.new(self.secret, b"mailquay derive " + purpose.encode(), hashlib.sha256).digest()
-
 
 def key_from_passphrase(passphrase: str, salt: bytes) -> Key:
     """Stretch a passphrase (scrypt, N=2^15: about 0.1 s) into a key; the salt is kept with the key's fingerprint."""

@@ -1,0 +1,39 @@
+"""Several processes on one machine and one SQLite file, and the program's own commands beside them."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+
+from tests.e2e.server import Server
+
+
+async def test_two_processes_share_a_port_and_a_file(tmp_path: Path) -> None:
+    async with Server(tmp_path, processes=2) as server:
+        for n in range(6):
+            body = {"account": f"a{n}", "name": "x", "smtp": {"host": "smtp.test", "port": 25}}
+            await server.ok("POST", "/v1/account", body)
+        answers = await asyncio.gather(*(server.ok("GET", f"/v1/account/a{n % 6}") for n in range(60)))
+        assert {answer["state"] for answer in answers} <= {"init", "unset"}
+        listed = await server.command("account", "list")
+        assert [line.split("\t")[0] for line in listed.splitlines()] == [f"a{n}" for n in range(6)]
+        assert "sealed" in await server.command("encrypt", "--rotate")
+        answers = await asyncio.gather(*(server.ok("GET", f"/v1/account/a{n % 6}") for n in range(60)))
+        assert {answer["smtp"]["host"] for answer in answers} == {"smtp.test"}
+        assert len(list((tmp_path / "nodes").glob("*.id"))) == 2
+        assert await server.stop() == 0
+
+
+async def test_sqlite_takes_no_third_process(tmp_path: Path) -> None:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "mailquay", "serve", "--processes", "3", "--data-dir", str(tmp_path)),
+        cwd=tmp_path,
+        stderr=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    output, errors = await asyncio.wait_for(process.communicate(), 20)
+    assert process.returncode == 2
+    assert output == b""
+    assert b"PostgreSQL" in errors
+    assert errors.count(b"\n") == 1
