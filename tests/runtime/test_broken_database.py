@@ -14,6 +14,7 @@ from mailquay.config import Config
 from mailquay.errors import NotOperational
 from mailquay.model.account import AccountProfile
 from mailquay.model.node import Fence
+from mailquay.storage.interface import ANYTHING_CHANGED, Signal
 from tests.runtime.harness import TestNode, running_node
 
 _QUICK = Config(lease_ttl_seconds=0.6, lease_renew_seconds=0.1)
@@ -98,3 +99,15 @@ async def test_an_account_that_another_node_has_taken_is_let_go_although_nothing
         _sql(tmp_path, f"UPDATE leases SET epoch = epoch + 1, node_id = 'gone' WHERE account_number = {account.number}")
         await _until(node, lambda: _serves(node, account.number) and node.supervisor.fence(account.number) != before)
         assert node.supervisor.fence(account.number) == Fence(account.number, before.epoch + 2)
+
+
+async def test_what_another_process_changes_is_found_without_waking_everybody(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/m.db"
+    async with running_node(url, tmp_path, config=_QUICK) as node:
+        accounts = [await node.register(f"a{n}", AccountProfile(name="x")) for n in range(3)]
+        await _until(node, lambda: all(_serves(node, account.number) for account in accounts))
+        runner = node.supervisor.runner(accounts[1].number)
+        _sql(tmp_path, "UPDATE accounts SET revision = revision + 1 WHERE id = 'a1'")
+        before = node.supervisor.runner(accounts[1].number).account.revision
+        node.supervisor._on_signals(frozenset([Signal(ANYTHING_CHANGED)]))
+        await _until(node, lambda: runner.account.revision == before + 1)

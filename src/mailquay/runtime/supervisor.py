@@ -28,6 +28,7 @@ from mailquay.storage.store import Store
 
 _log = structlog.get_logger(__name__)
 _TOGETHER = 200
+_LOOK_SECONDS = 0.25
 
 
 @dataclass(slots=True)
@@ -64,6 +65,8 @@ class Supervisor:
         self._task: asyncio.Task[None] | None = None
         self._stop_listening = store.database.subscribe(self._on_signals)
         self._draining = False
+        self._look: asyncio.TimerHandle | None = None
+        self._look_due = False
         self._orphans: set[int] = set()
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -164,11 +167,12 @@ class Supervisor:
                 self._wake.set()
             elif signal.kind == LEASES_CHANGED:
                 self._wake.set()
-            elif signal.kind == ANYTHING_CHANGED:
-                self._changed.update(self._owned)
-                self._outbox.nudge_all()
-                self._webhooks.nudge_all()
-                self._wake.set()
+            elif signal.kind == ANYTHING_CHANGED and self._look is None:
+                self._look = asyncio.get_running_loop().call_later(_LOOK_SECONDS, self._time_to_look)
+
+    def _time_to_look(self) -> None:
+        self._look, self._look_due = None, True
+        self._wake.set()
 
     @staticmethod
     def _nudge(worker: KeyedWorker, account: int) -> None:
@@ -190,6 +194,9 @@ class Supervisor:
             try:
                 if self._membership.lost.is_set():
                     await self._give_up_everything()
+                if self._look_due:
+                    await self._look_around()
+                    self._look_due = False
                 await self._apply_changes()
                 await self._plan()
             except StorageError as error:
@@ -197,6 +204,20 @@ class Supervisor:
             except Exception as error:
                 # Whatever it was, accounts must still be taken over and given up.
                 _log.error("planning_failed", exc_info=error)
+
+    async def _look_around(self) -> None:
+        """Something was committed elsewhere, nobody said what: find the accounts that it concerns, and wake only them.
+
+        With two processes on one file this happens several times a second, and there may be thousands of accounts.
+        """
+        for number in await self._store.outbox.waiting_accounts():
+            self._outbox.nudge(number)
+        for number in await self._store.events.webhook_backlog():
+            self._webhooks.nudge(number)
+        revisions = await self._store.accounts.revisions()
+        for number, owned in self._owned.items():
+            if owned.runner is None or revisions.get(number) != owned.runner.account.revision:
+                self._changed.add(number)
 
     async def _plan(self) -> None:
         if not self._membership.alive or self._draining:

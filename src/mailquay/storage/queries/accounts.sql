@@ -39,6 +39,9 @@ WHERE ($1 = '' OR state = $1) AND ($2 = '' OR lower(id || ' ' || name || ' ' || 
 -- name: account_numbers
 SELECT number FROM accounts ORDER BY number;
 
+-- name: account_revisions
+SELECT number, revision FROM accounts;
+
 -- name: account_states
 SELECT state, count(*) FROM accounts GROUP BY state;
 

@@ -24,6 +24,9 @@ WHERE account_number = $1 AND next_attempt_ms <= $2 ORDER BY next_attempt_ms, qu
 -- name: outbox_next_due
 SELECT min(next_attempt_ms) FROM outbox WHERE account_number = $1 AND next_attempt_ms IS NOT NULL;
 
+-- name: outbox_waiting_accounts
+SELECT DISTINCT account_number FROM outbox WHERE next_attempt_ms IS NOT NULL;
+
 -- name: outbox_update
 UPDATE outbox SET phase = $2, next_attempt_ms = $3, attempts_made = $4, progress = $5, settled_ms = $6
 WHERE queue_id = $1;

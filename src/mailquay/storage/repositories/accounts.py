@@ -104,6 +104,10 @@ class AccountRepository:
         """The numbers of all accounts."""
         return [AccountNumber(number) for (number,) in await self._database.fetch("account_numbers")]
 
+    async def revisions(self) -> dict[int, int]:
+        """The revision of every account's profile, by number."""
+        return {int(number): int(revision) for number, revision in await self._database.fetch("account_revisions")}
+
     async def count_by_state(self) -> dict[str, int]:
         """How many accounts are in each state, by the states' public names."""
         rows = await self._database.fetch("account_states")

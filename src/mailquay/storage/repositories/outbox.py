@@ -57,6 +57,10 @@ class OutboxRepository:
         [(due_ms,)] = await self._database.point("outbox_next_due", account)
         return None if due_ms is None else int(due_ms)
 
+    async def waiting_accounts(self) -> list[int]:
+        """The accounts that have something to send, now or later."""
+        return [int(number) for (number,) in await self._database.fetch("outbox_waiting_accounts")]
+
     async def count_by_state(self, now_ms: int) -> dict[str, int]:
         """How many submissions are active, delayed, waiting, failed, uncertain, sent."""
         return {state: int(count) for state, count in await self._database.fetch("outbox_states", now_ms)}
