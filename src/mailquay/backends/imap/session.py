@@ -22,7 +22,7 @@ from mailquay.backends.interface import (
     SearchTerms,
     UidMap,
 )
-from mailquay.errors import CommandRejected, MailboxNotFound, MessageNotFound
+from mailquay.errors import CommandRejected, MailboxNotFound, MessageNotFound, RemoteProtocolError
 from mailquay.model.mailbox import ListedMailbox, MailboxEvidence
 from mailquay.model.message import IndexEntry
 from mailquay.wire.imap.command import Noop
@@ -64,6 +64,7 @@ from mailquay.wire.imap.uidplus import AppendUid, CopyUid
 from mailquay.wire.imap.writer import StreamedMessage
 
 _BATCH: Final = 500
+_MAX_FOUND: Final = 5_000_000
 _MAX_HEADER_BYTES: Final = 1024 * 1024
 _STATUS_ITEMS: Final = (
     StatusItem.MESSAGES,
@@ -325,7 +326,12 @@ class ImapSession:
         result = await self._connection.execute(Search(key, returns=returns))
         extended = result.last(EsearchResponse)
         if extended is not None:
-            return list(extended.all) if extended.all is not None else []
+            if extended.all is None:
+                return []
+            if len(extended.all) > _MAX_FOUND:
+                # "1:4294967295" is one short line, and would be gigabytes of numbers.
+                raise RemoteProtocolError(f"the server claims to have found more than {_MAX_FOUND} messages")
+            return list(extended.all)
         numbers: set[int] = set()
         for answer in result.all(SearchResponse):
             numbers.update(answer.numbers)
@@ -443,7 +449,9 @@ def _flag_state(row: FetchResponse) -> FlagState | None:
 
 def _uid_map(result: CommandResult) -> UidMap | None:
     code = result.code(CopyUid)
-    return None if code is None else UidMap(code.uidvalidity, dict(code.pairs()))
+    if code is None or len(code) > _MAX_FOUND:
+        return None
+    return UidMap(code.uidvalidity, dict(code.pairs()))
 
 
 def _section(name: str) -> Section:
