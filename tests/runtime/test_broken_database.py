@@ -111,3 +111,12 @@ async def test_what_another_process_changes_is_found_without_waking_everybody(tm
         before = node.supervisor.runner(accounts[1].number).account.revision
         node.supervisor._on_signals(frozenset([Signal(ANYTHING_CHANGED)]))
         await _until(node, lambda: runner.account.revision == before + 1)
+
+
+async def test_a_runner_that_has_ended_for_whatever_reason_is_replaced(tmp_path: Path) -> None:
+    async with running_node(f"sqlite:///{tmp_path}/m.db", tmp_path, config=_QUICK) as node:
+        account = await node.register("ann", AccountProfile(name="Ann"))
+        await _until(node, lambda: _serves(node, account.number))
+        runner = node.supervisor.runner(account.number)
+        await runner.stop()
+        await _until(node, lambda: _serves(node, account.number) and not node.supervisor.runner(account.number).ended)

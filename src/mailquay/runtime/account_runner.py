@@ -109,6 +109,11 @@ class AccountRunner:
         pools = (self._commands, self._sync_pool)
         return sum(pool.connections for pool in pools if pool is not None) + int(self._watching)
 
+    @property
+    def ended(self) -> bool:
+        """Whether the account was served and is not any more."""
+        return self._task is not None and self._task.done()
+
     def start(self) -> None:
         """Begin to serve the account."""
         self._task = asyncio.create_task(self._run(), name=f"account-{self._account.number}")

@@ -238,7 +238,11 @@ class Supervisor:
     async def _agree_with_leases(self, live: list[Node]) -> None:
         """Serve what is ours and not served (a step of ours failed half-way), stop what another node has taken."""
         leases = {lease.account: lease for lease in await self._store.nodes.leases_of(self._membership.id)}
-        lost = [number for number, owned in self._owned.items() if leases.get(owned.lease.account) != owned.lease]
+        lost = [
+            number
+            for number, owned in self._owned.items()
+            if leases.get(owned.lease.account) != owned.lease or (owned.runner is not None and owned.runner.ended)
+        ]
         await self._each(lost, self._stop_serving)
         unserved = [lease for lease in leases.values() if lease.account not in self._owned]
         await self._begin_all(lease for lease in unserved if self._is_ours(lease.account, live))
