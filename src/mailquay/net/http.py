@@ -67,7 +67,7 @@ class HttpClient:
         policy: EgressPolicy,
         user_agent: str,
         proxy_url: str | None = None,
-        max_connections: int = 200,
+        max_connections: int = 1000,
         max_connections_per_host: int = 20,
     ) -> None:
         self._policy = policy

@@ -27,7 +27,7 @@ from mailquay.storage.interface import (
 from mailquay.storage.store import Store
 
 _log = structlog.get_logger(__name__)
-_TOGETHER = 200
+_TOGETHER = 1000
 _LOOK_SECONDS = 0.25
 
 
