@@ -36,7 +36,7 @@ def serve(config: Config) -> None:
             )
         if config.sandbox:
             raise ConfigError("processes: the sandbox runs in one process")
-        sys.exit(run_processes(config.processes, sys.argv[1:]))
+        sys.exit(run(run_processes(config.processes, sys.argv[1:])))
     run(Node(config).run_until_signal())
 
 

@@ -37,3 +37,16 @@ async def test_sqlite_takes_no_third_process(tmp_path: Path) -> None:
     assert output == b""
     assert b"PostgreSQL" in errors
     assert errors.count(b"\n") == 1
+
+
+async def test_processes_that_cannot_start_end_all_of_it(tmp_path: Path) -> None:
+    (tmp_path / "mailquay.db").write_bytes(b"this is no database" * 100)
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "mailquay", "serve", "--processes", "2", "--data-dir", str(tmp_path), "--port", "0"),
+        cwd=tmp_path,
+        stderr=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    _, errors = await asyncio.wait_for(process.communicate(), 60)
+    assert process.returncode == 1
+    assert b"not a database" in errors

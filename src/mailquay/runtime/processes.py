@@ -1,62 +1,68 @@
-"""Several nodes on one machine: a parent that starts them, passes signals on, and ends when one of them does."""
+"""Several nodes on one machine: a parent that starts them, passes signals on, and starts again what dies."""
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
-import subprocess
 import sys
-import time
-from collections.abc import Sequence
-from types import FrameType
+from collections.abc import Mapping, Sequence
 
 import structlog
 
 _log = structlog.get_logger(__name__)
 CHILD_VARIABLE = "_MAILQUAY_PROCESS"  # not an option: it begins with another letter
-_RESTART_SECONDS = 1.0
+_PAUSE_SECONDS = 1.0
+_STABLE_SECONDS = 5.0
+_FAILURES_UNTIL_END = 3
 
 
-def is_child(environ: dict[str, str]) -> bool:
+def is_child(environ: Mapping[str, str]) -> bool:
     """Whether this process was started by `run_processes`."""
     return CHILD_VARIABLE in environ
 
 
-def run_processes(count: int, arguments: Sequence[str]) -> int:
-    """Run `count` copies of this program until a signal ends them; the exit code of the first that failed.
+async def run_processes(count: int, arguments: Sequence[str]) -> int:
+    """Run `count` copies of this program until a signal ends them; the exit code of one that failed, else 0.
 
-    A node that dies is started again: the others keep serving meanwhile.
+    One that dies is started again, the others keep serving meanwhile; one that cannot start at all ends all of them.
     """
-    stopping = False
-    children: dict[int, subprocess.Popen[bytes]] = {}
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    codes = await asyncio.gather(*(_keep_running(index, arguments, stop) for index in range(count)))
+    return next((code for code in codes if code), 0)
 
-    def start(index: int) -> None:
-        environment = {**os.environ, CHILD_VARIABLE: str(index)}
-        children[index] = subprocess.Popen([sys.executable, "-m", "mailquay", *arguments], env=environment)  # noqa: S603
 
-    def stop(number: int, _frame: FrameType | None) -> None:
-        nonlocal stopping
-        stopping = True
-        for child in children.values():
-            child.send_signal(number)
-
-    signal.signal(signal.SIGTERM, stop)
-    signal.signal(signal.SIGINT, stop)
-    for index in range(count):
-        start(index)
-    code = 0
-    while children:
-        pid, status = os.wait()
-        found = [index for index, child in children.items() if child.pid == pid]
-        if not found:
+async def _keep_running(index: int, arguments: Sequence[str], stop: asyncio.Event) -> int:
+    failures = 0
+    while True:
+        began = asyncio.get_running_loop().time()
+        child = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "mailquay", *arguments, env={**os.environ, CHILD_VARIABLE: str(index)}
+        )
+        code = await _until_end(child, stop)
+        if stop.is_set():
+            return max(code, 0)
+        failures = 0 if asyncio.get_running_loop().time() - began > _STABLE_SECONDS else failures + 1
+        _log.error("process_ended", index=index, code=code)
+        if failures >= _FAILURES_UNTIL_END:
+            stop.set()
+            return code or 1
+        try:
+            async with asyncio.timeout(_PAUSE_SECONDS):
+                await stop.wait()
+        except TimeoutError:
             continue
-        index = found[0]
-        child = children.pop(index)
-        child.returncode = os.waitstatus_to_exitcode(status)
-        if stopping:
-            code = code or max(child.returncode, 0)
-        else:
-            _log.error("process_ended", index=index, code=child.returncode)
-            time.sleep(_RESTART_SECONDS)
-            start(index)
-    return code
+        return max(code, 0)
+
+
+async def _until_end(child: asyncio.subprocess.Process, stop: asyncio.Event) -> int:
+    """Wait for a child; when we are to stop, it is told so."""
+    ended, stopping = asyncio.create_task(child.wait()), asyncio.create_task(stop.wait())
+    await asyncio.wait([ended, stopping], return_when=asyncio.FIRST_COMPLETED)
+    if not ended.done() and child.returncode is None:
+        child.terminate()
+    stopping.cancel()
+    return await ended
