@@ -64,6 +64,7 @@ class _Private:
 _PRIVATE_FIELDS = tuple(field.name for field in dataclasses.fields(_Private))
 
 Change = Callable[[AccountProfile], AccountProfile]
+_PROFILES_KEPT = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +81,8 @@ class AccountRepository:
     def __init__(self, database: Database, vault: Vault) -> None:
         self._database = database
         self._vault = vault
+        # By the sealed field, which is never the same twice: every request reads its account.
+        self._profiles: dict[bytes, AccountProfile] = {}
 
     # -- reads ---------------------------------------------------------------------------------
 
@@ -273,11 +276,9 @@ class AccountRepository:
 
     def _account(self, row: Row) -> Account:
         number, account_id, public, sealed, state, status, revision, created_ms = row
-        plain = self._vault.open(sealed, table="accounts", column="private", row=account_id)
-        private = from_json(plain, _Private)
-        profile = dataclasses.replace(
-            from_json(public, AccountProfile), **{name: getattr(private, name) for name in _PRIVATE_FIELDS}
-        )
+        profile = self._profiles.get(sealed)
+        if profile is None:
+            profile = self._open_profile(account_id, public, sealed)
         return Account(
             number=AccountNumber(number),
             id=AccountId(account_id),
@@ -286,6 +287,17 @@ class AccountRepository:
             revision=revision,
             created_ms=created_ms,
         )
+
+    def _open_profile(self, account_id: str, public: str, sealed: bytes) -> AccountProfile:
+        plain = self._vault.open(sealed, table="accounts", column="private", row=account_id)
+        private = from_json(plain, _Private)
+        profile = dataclasses.replace(
+            from_json(public, AccountProfile), **{name: getattr(private, name) for name in _PRIVATE_FIELDS}
+        )
+        if len(self._profiles) >= _PROFILES_KEPT:
+            self._profiles.clear()
+        self._profiles[sealed] = profile
+        return profile
 
 
 def like_pattern(query: str) -> str:
