@@ -68,7 +68,8 @@ _SECRET_TEXTS = (
         ),
         rf"\1\2{MASK}\2",
     ),
-    (re.compile(r"(\b[a-z][a-z0-9+.-]*://)[^\s/@\"']+@", re.IGNORECASE), rf"\1{MASK}@"),
+    # From the slashes on: a scheme of any length in front of them would take quadratic time on "a.a.a.a".
+    (re.compile(r"(://)[^\s/@\"']+@"), rf"\1{MASK}@"),
     (re.compile(r"\b(AUTHENTICATE \S+|AUTH \S+) \S+", re.IGNORECASE), rf"\1 {MASK}"),
     (re.compile(r"\b(LOGIN (?:\"(?:[^\"\\]|\\.)*\"|\S+)) (?:\"(?:[^\"\\]|\\.)*\"|\S+)", re.IGNORECASE), rf"\1 {MASK}"),
 )
