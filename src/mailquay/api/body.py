@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from contextlib import suppress
 from types import TracebackType
 from typing import Any
@@ -13,7 +14,10 @@ from mailquay.api.errors import HttpError
 from mailquay.api.http import Request
 
 OFF_LOOP_BYTES = 256 * 1024
+MAX_VALUES = 100_000
 _RETRY_AFTER_SECONDS = "2"
+# Takes whatever begins with a quote, also what never ends: nothing is looked at twice.
+_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)', re.DOTALL)
 _DISCARDED_BYTES, _DISCARD_SECONDS = 16 * 1024 * 1024, 1.0
 
 
@@ -137,11 +141,18 @@ def check_media_type(request: Request) -> None:
 def decode_json(raw: bytes) -> Any:
     """The JSON value of a body; an empty body is an empty object.
 
-    Raises HttpError (400) when it is no JSON (RFC 8259) or nested too deeply.
+    Raises HttpError: 400 when it is no JSON (RFC 8259) or nested too deeply, 413 when it holds too many values.
     """
     if not raw.strip():
         return {}
+    if _values(raw) > MAX_VALUES and _values(_STRING.sub(b"", raw)) > MAX_VALUES:
+        raise HttpError(413, f"the request body holds more than {MAX_VALUES} values")
     try:
         return msgspec.json.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise HttpError(400, "Invalid request payload JSON format") from error
+
+
+def _values(raw: bytes) -> int:
+    """How many values there are at most: each takes some hundred bytes of memory where it took two on the wire."""
+    return raw.count(b",") + raw.count(b"[") + raw.count(b"{")

@@ -28,6 +28,8 @@ from mailquay.errors import (
 )
 from mailquay.services.settings import InvalidSettings
 
+_MAX_FAULTS = 100
+
 
 @dataclass(frozen=True, slots=True)
 class Fault:
@@ -77,8 +79,8 @@ class HttpError(Exception):
 
 
 def invalid_input(faults: Sequence[Fault]) -> HttpError:
-    """The refusal of a request with everything that is wrong with it."""
-    return HttpError(400, "Invalid input", extra={"fields": [fault.shown() for fault in faults]})
+    """The refusal of a request with everything that is wrong with it, as far as anybody reads."""
+    return HttpError(400, "Invalid input", extra={"fields": [fault.shown() for fault in faults[:_MAX_FAULTS]]})
 
 
 def account_missing() -> HttpError:

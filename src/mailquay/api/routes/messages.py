@@ -30,7 +30,8 @@ from mailquay.services.identifiers import decode_cursor
 from mailquay.services.message_request import Download, MessageChanges, ReadOptions
 
 _PLAIN_FILENAME = re.compile(r"[a-zA-Z0-9 ._\-()^\[\]~=,+*$]+")
-_SAFE_TYPE = re.compile(r"[a-zA-Z0-9!#$&^_.+-]+/[a-zA-Z0-9!#$&^_.+-]+")
+_SAFE_TYPE = re.compile(r"[a-zA-Z0-9!#$&^_.+-]{1,127}/[a-zA-Z0-9!#$&^_.+-]{1,127}")
+_MAX_FILENAME, _MAX_EXTENSION = 200, 20
 
 
 async def _mailboxes_need_owner(call: Call) -> bool:
@@ -131,6 +132,11 @@ def disposition(filename: str | None) -> str:
     """The content-disposition of a file; a name outside of plain ASCII comes in both forms (RFC 6266 §4.3)."""
     if not filename:
         return "attachment"
+    if len(filename) > _MAX_FILENAME:
+        # Whoever sends mail chooses it, and many clients give up on a header of more than 8 KB.
+        stem, dot, extension = filename.rpartition(".")
+        kept = f".{extension}" if dot and stem and len(extension) <= _MAX_EXTENSION else ""
+        filename = filename[: _MAX_FILENAME - len(kept)] + kept
     if _PLAIN_FILENAME.fullmatch(filename):
         return f'attachment; filename="{filename}"'
     plain = "".join(letter if _PLAIN_FILENAME.fullmatch(letter) else "_" for letter in filename)
