@@ -37,6 +37,7 @@ from mailquay.errors import MailquayError, NotOperational
 
 _encode = msgspec.json.Encoder().encode
 _UNMATCHED = "(no route)"
+_SENDS_PER_BODY = 6  # how often as long as a request body a piece of an answer may take
 _CLIENT_CLOSED_REQUEST = 499  # what metrics and logs call a request whose client left before its answer
 
 
@@ -72,7 +73,7 @@ class Api:
         if scope["type"] != "http":
             return
         began = time.perf_counter()
-        exchange = _Exchange(send)
+        exchange = _Exchange(send, _SENDS_PER_BODY * self._config.body_timeout_seconds)
         try:
             request = Request(scope, receive)
         except HttpError as error:
@@ -146,7 +147,10 @@ class Api:
             return Principal(request.peer or "")
         believe = bool(await self._services.settings.get("enableApiProxy"))
         address = self._addresses.of(request.peer, request.headers.get("x-forwarded-for"), believe=believe)
-        return await self._authenticator.check(request, operation, path, query, address)
+        principal = await self._authenticator.check(request, operation, path, query, address)
+        if principal.token_id is None and self._cors.is_foreign(request):
+            raise HttpError(403, "without a token, pages of other origins are not answered")
+        return principal
 
     # -- checking ----------------------------------------------------------------------------------
 
@@ -261,21 +265,29 @@ def build_app(services: ApiServices, config: Config) -> Api:
 class _Exchange:
     """How far the answer to a request has got."""
 
-    def __init__(self, send: Send) -> None:
+    def __init__(self, send: Send, piece_seconds: float) -> None:
         self._send = send
+        self._piece_seconds = piece_seconds
         self.route = _UNMATCHED
         self.status = 0
         self.head = False
         self.started = False
 
     async def send(self, message: Any) -> None:
-        """Pass a part of the answer on; to HEAD no body goes out."""
+        """Pass a part of the answer on; to HEAD no body goes out.
+
+        Raises ClientGone when the client does not take it in time: it would hold a connection to the mail server.
+        """
         if message["type"] == "http.response.start":
             self.started = True
             self.status = message["status"]
         elif self.head:
             message = {**message, "body": b""}
-        await self._send(message)
+        try:
+            async with asyncio.timeout(self._piece_seconds):
+                await self._send(message)
+        except TimeoutError:
+            raise ClientGone from None
 
     async def answer(self, answer: Answer, headers: Mapping[str, str]) -> None:
         """Send a whole answer."""

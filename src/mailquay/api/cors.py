@@ -35,6 +35,18 @@ class Cors:
             "vary": "origin",
         }
 
+    def is_foreign(self, request: Request) -> bool:
+        """Whether a browser says that a page of an origin that the operator did not name made this request.
+
+        A page may send simple requests anywhere without asking first; it only cannot read the answers (Fetch Metadata).
+        """
+        origin = request.headers.get("origin")
+        if origin is not None and ("*" in self._origins or origin.lower() in self._origins):
+            return False
+        if request.headers.get("sec-fetch-site") in ("cross-site", "same-site"):
+            return True
+        return origin is not None and origin.partition("://")[2] != request.headers.get("host")
+
     def preflight(self, request: Request) -> Answer | None:
         """The answer to a question whether a call would be allowed; None when the request is none."""
         if request.method != "OPTIONS" or "access-control-request-method" not in request.headers or not self._origins:

@@ -6,6 +6,7 @@ A framework's request object would cost more than everything else that a read of
 from __future__ import annotations
 
 import itertools
+import re
 import secrets
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from contextlib import AbstractAsyncContextManager
@@ -30,6 +31,7 @@ JSON = "application/json; charset=utf-8"
 HTML = "text/html; charset=utf-8"
 TEXT = "text/plain; charset=utf-8"
 
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _request_prefix = secrets.token_hex(4)
 _request_numbers = itertools.count(1)
 
@@ -79,6 +81,8 @@ class Request:
             )
         except ValueError as error:
             raise HttpError(400, "the query of the address cannot be read") from error
+        if any("\0" in text for pair in pairs for text in pair):
+            raise HttpError(400, "the query of the address cannot be read")
         values: dict[str, str | list[str]] = {}
         for key, value in pairs:
             known = values.get(key)
@@ -97,9 +101,13 @@ def _segments(target: str) -> tuple[str, ...]:
     if "%" not in path:
         return tuple(path.split("/")) if path else ()
     try:
-        return tuple(unquote(part, errors="strict") for part in path.split("/"))
+        segments = tuple(unquote(part, errors="strict") for part in path.split("/"))
     except UnicodeDecodeError as error:
         raise HttpError(400, "the path of the address is not UTF-8") from error
+    if any(_CONTROL.search(segment) for segment in segments):
+        # No name of ours has them; logs on a terminal would obey them, and PostgreSQL has no text with a NUL.
+        raise HttpError(400, "the path of the address holds control characters")
+    return segments
 
 
 def _headers(pairs: list[tuple[bytes, bytes]]) -> dict[str, str]:
