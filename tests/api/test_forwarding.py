@@ -209,3 +209,10 @@ async def test_seen_signatures_are_forgotten_when_they_are_no_good_any_more() ->
     scope["headers"] = [(HEADER.encode(), fresh.encode())]
     assert signatures.check(Request(scope, receive)) is not None
     assert signatures.remembered == 1
+
+
+async def test_a_node_that_is_not_believed_does_not_blame_the_caller(pair: Pair) -> None:
+    pair.owner.clock.ms += 3_600_000
+    reply = await pair.front.call("GET", TARGET)
+    assert (reply.status, reply.json["code"]) == (503, "WorkerNotAvailable")
+    assert "www-authenticate" not in reply.headers

@@ -166,6 +166,10 @@ class Forwarder:
         except TimeoutError:
             raise timed_out(timeout_seconds) from None
         async with response:
+            if response.status == 401:
+                # It did not believe us. The caller's token is good: it must not hear otherwise.
+                _log.error("forwarded_request_refused", node=node, hint="do the clocks and secrets of the nodes agree?")
+                raise _unreachable()
             fields = {name: value for name, value in response.headers.items() if name.lower() not in _HOP_BY_HOP}
             start = {"type": "http.response.start", "status": response.status}
             await send({**start, "headers": encode_headers({**fields, **headers})})
