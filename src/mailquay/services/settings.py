@@ -119,7 +119,8 @@ class SettingsService:
         for key in ("serviceUrl",):
             if checked.get(key):
                 parts = urlsplit(str(checked[key]))
-                checked[key] = f"{parts.scheme}://{parts.netloc}"
+                # An origin has no user and no password (RFC 6454 §4), and this one is shown to everybody.
+                checked[key] = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
         if "serviceSecret" in checked and not str(checked["serviceSecret"] or "").strip():
             del checked["serviceSecret"]
         return checked

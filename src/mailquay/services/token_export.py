@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -77,7 +78,7 @@ def import_record(text: str) -> Token:
             remote_address=_text(record, "remoteAddress"),
             expires_ms=_time(record.get("expires")),
         )
-    except (ValueError, KeyError, TypeError, msgspec.DecodeError) as error:
+    except (ValueError, KeyError, TypeError, OverflowError, msgspec.DecodeError) as error:
         raise InvalidRequest(f"this is not an exported token ({error})") from error
 
 
@@ -106,7 +107,12 @@ def _read_restrictions(value: object) -> Restrictions | None:
         raise ValueError("restrictions is no object")
     limit = value.get("rateLimit")
     rate = None if limit is None else RateLimit(int(limit["maxRequests"]), int(limit["timeWindow"]))
-    return Restrictions(_texts(value, "addresses"), _texts(value, "referrers"), rate)
+    if rate is not None and min(rate.max_requests, rate.time_window_seconds) < 1:
+        raise ValueError("rateLimit is not positive")
+    addresses = _texts(value, "addresses")
+    for address in addresses or ():
+        ipaddress.ip_network(address, strict=False)
+    return Restrictions(addresses, _texts(value, "referrers"), rate)
 
 
 def _read_permissions(value: object) -> Permissions | None:
