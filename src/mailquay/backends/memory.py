@@ -7,7 +7,7 @@ expunged it, since a session may learn of that only later (RFC 9051 §7.5.1).
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import Final
@@ -110,24 +110,19 @@ class MemoryMailbox:
 
         return stop
 
-    def spell(self, flags: Iterable[str]) -> frozenset[str]:
+    def spell(self, flags: Collection[str]) -> frozenset[str]:
         """These flags as this mailbox spells them: keywords ignore case (RFC 9051 §2.3.2), \\Recent is not kept.
 
         Raises CommandRejected (LIMIT) for more keywords than a mailbox may have.
         """
-        spelt: set[str] = set()
-        for flag in flags:
-            if flag.startswith("\\"):
-                if flag in SYSTEM_FLAGS:
-                    spelt.add(flag)
-                continue
-            known = self._keywords.get(flag.lower())
-            if known is None:
-                if len(self._keywords) >= MAX_KEYWORDS or len(flag) > _MAX_KEYWORD_CHARACTERS:
-                    raise CommandRejected("no more keywords here", response_code="LIMIT")
-                known = self._keywords[flag.lower()] = flag
-            spelt.add(known)
-        return frozenset(spelt)
+        keywords = {flag.lower(): flag for flag in flags if not flag.startswith("\\")}
+        added = {lower: flag for lower, flag in keywords.items() if lower not in self._keywords}
+        if len(self._keywords) + len(added) > MAX_KEYWORDS or any(
+            len(flag) > _MAX_KEYWORD_CHARACTERS for flag in added
+        ):
+            raise CommandRejected("no more keywords here", response_code="LIMIT")
+        self._keywords |= added
+        return SYSTEM_FLAGS.intersection(flags).union(self._keywords[lower] for lower in keywords)
 
     # Changes; only the store calls these, since it counts the bytes.
 
@@ -270,15 +265,16 @@ class MemoryMailStore:
     # -- messages --------------------------------------------------------------------------------
 
     def append(
-        self, path: str, raw: bytes, flags: Iterable[str] = (), received: datetime | None = None
+        self, path: str, raw: bytes, flags: Collection[str] = (), received: datetime | None = None
     ) -> StoredMessage:
         """Add a message. Raises MailboxNotFound, CommandRejected (OVERQUOTA, LIMIT)."""
         mailbox = self.mailbox(path)
+        spelt = mailbox.spell(flags)
         self._take_room(len(raw))
         message = StoredMessage(
             mailbox.uidnext,
             raw,
-            flags=mailbox.spell(flags),
+            flags=spelt,
             modseq=mailbox.next_modseq(),
             received=received or self._clock(),
             saved=self._clock(),

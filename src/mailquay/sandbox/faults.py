@@ -96,6 +96,7 @@ def _take(planned: list[F], strikes: Callable[[F], bool]) -> F | None:
 class _Gate:
     """Holds stalled answers back."""
 
+    waiting: int = 0
     _opened: asyncio.Event = field(default_factory=asyncio.Event)
 
     def release(self) -> None:
@@ -105,7 +106,11 @@ class _Gate:
 
     async def wait(self) -> None:
         """Wait for the next `release`; whoever waits is cancelled when the world ends."""
-        await self._opened.wait()
+        self.waiting += 1
+        try:
+            await self._opened.wait()
+        finally:
+            self.waiting -= 1
 
 
 @dataclass(slots=True)
@@ -131,6 +136,11 @@ class ImapFaults:
     def take(self, command: str) -> ImapFault | None:
         """The fault that strikes this command, counted."""
         return _take(self._planned, lambda fault: fault.command in ("*", command))
+
+    @property
+    def stalled(self) -> int:
+        """How many answers are held back now."""
+        return self.gate.waiting
 
     def release(self) -> None:
         """Let stalled answers go."""
@@ -167,6 +177,11 @@ class SmtpFaults:
     def take(self, phase: SmtpPhase, argument: str) -> SmtpFault | None:
         """The fault that strikes here, counted."""
         return _take(self._planned, lambda fault: fault.phase is phase and fault.argument in argument.lower())
+
+    @property
+    def stalled(self) -> int:
+        """How many replies are held back now."""
+        return self.gate.waiting
 
     def release(self) -> None:
         """Let stalled replies go."""

@@ -40,26 +40,24 @@ def _field(part: Part, name: str) -> bytes | None:
 
 
 def _addresses(part: Part, name: str) -> Addresses:
-    found: list[Address] = []
-    for field in part.headers.all(name):
-        for one in mime_address.parse_addresses(field.unfolded):
-            local, _, domain = one.address.rpartition("@")
-            local, domain = (local, domain) if local else (domain, "")
-            found.append(
-                Address(
-                    _name(one.name),
-                    None,
-                    local.encode("utf-8", "replace"),
-                    domain.encode("utf-8", "replace") or _NO_DOMAIN,
-                )
-            )
-    return tuple(found)
+    return tuple(
+        _address(one) for field in part.headers.all(name) for one in mime_address.parse_addresses(field.unfolded)
+    )
 
 
-def _name(name: str) -> bytes | None:
-    if not name:
-        return None
-    return (name if name.isascii() else " ".join(encode_words(name))).encode("ascii")
+def _address(one: mime_address.Address) -> Address:
+    local, _, domain = one.address.rpartition("@")
+    if not local:
+        # No @: a lone word, which stands as the local part of nowhere.
+        word = one.address or one.name
+        return Address(None, None, word.encode("utf-8", "replace"), _NO_DOMAIN)
+    name = one.name if one.name.isascii() else " ".join(encode_words(one.name))
+    return Address(
+        name.encode("ascii") or None,
+        None,
+        local.encode("utf-8", "replace"),
+        domain.encode("utf-8", "replace") or _NO_DOMAIN,
+    )
 
 
 def body_structure(part: Part) -> BodyStructure:

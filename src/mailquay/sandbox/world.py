@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from mailquay.backends.memory import MemoryMailStore
 from mailquay.sandbox.faults import ImapFaults, SmtpFaults
@@ -16,6 +16,7 @@ from mailquay.sandbox.users import MailUser, UserDirectory
 
 PASSWORD = "sandbox"  # noqa: S105 - it opens nothing but made-up mail on loopback
 DEFAULT_SEED = 1
+_EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +53,8 @@ class SandboxWorld:
         now = clock()
         self.imap_faults = ImapFaults()
         self.smtp_faults = SmtpFaults()
-        # Mailboxes of an earlier life must not be taken for these (RFC 9051 §2.3.1.1).
-        life = int(now.timestamp()) % (2**31)
-        users = [_user(person, life, clock) for person in PEOPLE]
-        catch_all = _user(CATCH_ALL, life, clock)
+        users = [_user(person, now, clock) for person in PEOPLE]
+        catch_all = _user(CATCH_ALL, now, clock)
         self._users = UserDirectory(users, catch_all)
         fill_mailboxes({user.email: user.store for user in users}, now, seed, with_mail=not empty)
         self._imap = SandboxImapServer(self._users, self.imap_faults, imap_limits)
@@ -99,6 +98,9 @@ class SandboxWorld:
         )
 
 
-def _user(person: Person, first_uidvalidity: int, clock: Callable[[], datetime]) -> MailUser:
-    store = MemoryMailStore(first_uidvalidity=first_uidvalidity, clock=clock)
+def _user(person: Person, now: datetime, clock: Callable[[], datetime]) -> MailUser:
+    # Mailboxes of an earlier life must not be taken for these (RFC 9051 §2.3.1.1): a number that grows 32
+    # times a second, and comes back after two years.
+    ticks = (now - _EPOCH) // timedelta(milliseconds=31)
+    store = MemoryMailStore(first_uidvalidity=1 + ticks % 2**31, clock=clock)
     return MailUser(person.name, person.email, PASSWORD, store)
