@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from mailquay.api.body import MAX_VALUES, decode_json
+from mailquay.api.client_address import ClientAddress
 from mailquay.api.errors import HttpError
 from mailquay.config import Config
 from mailquay.errors import InvalidRequest
@@ -197,3 +198,19 @@ async def test_names_that_strangers_choose_fit_into_a_header(world: World) -> No
     assert (reply.status, reply.headers["content-type"]) == (200, "application/octet-stream")
     shown = reply.headers["content-disposition"]
     assert len(shown) < 4000 and shown.endswith("%C3%A4.pdf") and '_.pdf"' in shown
+
+
+@pytest.mark.parametrize(("raw", "refused"), [(rb'{"a": "x\u0000y"}', True), (rb'{"a": "x\\u0000y"}', False)])
+def test_a_nul_in_a_text_is_refused_and_its_spelling_is_not(raw: bytes, refused: bool) -> None:
+    if refused:
+        with pytest.raises(HttpError) as caught:
+            decode_json(raw)
+        assert caught.value.status == 400
+    else:
+        assert decode_json(raw) == {"a": "x\\u0000y"}
+
+
+def test_without_a_list_only_peers_of_private_networks_are_believed() -> None:
+    nobody_listed = ClientAddress(())
+    assert nobody_listed.of("127.0.0.1", "10.1.2.3", believe=True) == "10.1.2.3"
+    assert nobody_listed.of("8.8.8.8", "10.1.2.3", believe=True) == "8.8.8.8"

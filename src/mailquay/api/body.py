@@ -17,6 +17,7 @@ OFF_LOOP_BYTES = 256 * 1024
 MAX_VALUES = 100_000
 _RETRY_AFTER_SECONDS = "2"
 # Takes whatever begins with a quote, also what never ends: nothing is looked at twice.
+_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 _STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)', re.DOTALL)
 _DISCARDED_BYTES, _DISCARD_SECONDS = 16 * 1024 * 1024, 1.0
 
@@ -147,6 +148,9 @@ def decode_json(raw: bytes) -> Any:
         return {}
     if _values(raw) > MAX_VALUES and _values(_STRING.sub(b"", raw)) > MAX_VALUES:
         raise HttpError(413, f"the request body holds more than {MAX_VALUES} values")
+    if _NUL.search(raw):
+        # No text of ours needs it, and not every database can hold it.
+        raise HttpError(400, "the request body holds a NUL character")
     try:
         return msgspec.json.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:

@@ -12,7 +12,10 @@ _UNKNOWN = "0.0.0.0"  # noqa: S104 - a unix socket has no address
 
 
 class ClientAddress:
-    """Decides whom to believe. `proxies` are addresses or CIDR blocks; with none every peer counts as a proxy."""
+    """Decides whom to believe. `proxies` are addresses or CIDR blocks.
+
+    Without any, peers of private networks are believed: one from the internet could claim to be any address.
+    """
 
     def __init__(self, proxies: Sequence[str]) -> None:
         self._networks = [ipaddress.ip_network(proxy, strict=False) for proxy in proxies]
@@ -35,7 +38,10 @@ class ClientAddress:
         return address
 
     def _is_proxy(self, address: str) -> bool:
-        return not self._networks or in_networks(address, self._networks)
+        if self._networks:
+            return in_networks(address, self._networks)
+        parsed = parse_address(address)
+        return parsed is not None and (parsed.is_private or parsed.is_loopback)
 
 
 def in_networks(address: str, networks: Sequence[ipaddress.IPv4Network | ipaddress.IPv6Network]) -> bool:
