@@ -67,6 +67,7 @@ class AccountRunner:
         self._sync_pool: SessionPool | None = None
         self._catch_up: CatchUp | None = None
         self._watching = False
+        self._stopping = False
         self._refusals = Refusals()
         self._connected_at: float | None = None
         self._log = _log.bind(account=account.id)
@@ -121,6 +122,9 @@ class AccountRunner:
     async def stop(self) -> None:
         """End all of it; nothing is written for the account afterwards."""
         if self._task is not None:
+            # A cancellation can be lost when a task of ours fails in the same moment; the flag cannot.
+            self._stopping = True
+            self._retry.set()
             self._task.cancel()
             await asyncio.wait([self._task])
 
@@ -139,7 +143,7 @@ class AccountRunner:
     async def _run(self) -> None:
         config = self._parts.config
         backoff = Backoff(config.reconnect_backoff_seconds, config.reconnect_backoff_limit_seconds)
-        while True:
+        while not self._stopping:
             self._retry.clear()
             pause: float | None = None
             try:
@@ -162,7 +166,8 @@ class AccountRunner:
                     # Without this the account would stand still, and nobody would notice.
                     self._log.error("status_not_stored", exc_info=second)
                     pause = backoff.next_seconds()
-            await self._wait(pause)
+            if not self._stopping:
+                await self._wait(pause)
 
     async def _wait(self, pause_seconds: float | None) -> None:
         try:

@@ -95,6 +95,7 @@ class IdleSession:
             try:
                 return await self._news.get(max(0.0, wait_until - loop.time()))
             except TimeoutError:
+                self._pump.raise_error()
                 if self._slot.done.done() and loop.time() - self._began_at < _MIN_IDLE_SECONDS:
                     raise Unsupported("the server ends IDLE as soon as it begins") from None
                 if loop.time() >= restart_at or self._slot.done.done():
