@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import resource
 import shutil
 from collections.abc import AsyncIterator, Callable, Iterator
 
 import pytest
+import structlog
 from hypothesis import settings
 
 from tests import golden_files
@@ -46,6 +48,16 @@ def pytest_configure() -> None:
     wanted = _OPEN_FILES if hard == resource.RLIM_INFINITY else min(_OPEN_FILES, hard)
     if soft != resource.RLIM_INFINITY and soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+@pytest.fixture(autouse=True)
+def _logs_end_with_the_test() -> Iterator[None]:
+    """A test that starts the server in this process sets up logs on a stream that is closed after it."""
+    handlers, level = list(logging.getLogger().handlers), logging.getLogger().level
+    yield
+    structlog.reset_defaults()
+    logging.getLogger().handlers = handlers
+    logging.getLogger().setLevel(level)
 
 
 @pytest.fixture

@@ -215,7 +215,7 @@ _tokens = st.builds(
     restrictions=st.none()
     | st.builds(
         Restrictions,
-        st.none() | st.lists(_texts).map(tuple),
+        st.none() | st.lists(st.ip_addresses().map(str)).map(tuple),
         st.none() | st.lists(_texts).map(tuple),
         st.none() | st.builds(RateLimit, st.integers(1, 2**31), st.integers(1, 2**31)),
     ),
