@@ -252,8 +252,8 @@ async def test_flush_forgets_the_index_and_only_one_runs(world: World) -> None:
     await world.register()
     world.recorder.delay = asyncio.Event()
     first = asyncio.create_task(world.call("PUT", "/v1/account/ann/flush", {"flush": True, "notifyFrom": None}))
-    while "pause" not in world.recorder.names:
-        await asyncio.sleep(0)
+    async with asyncio.timeout(10):
+        await world.recorder.paused.wait()
     second = await world.call("PUT", "/v1/account/ann/flush", {"flush": True})
     assert (second.status, second.json["code"]) == (429, "LockFail")
     world.recorder.delay.set()

@@ -59,6 +59,7 @@ class Recorder:
     nobody: bool = False
     current: bool = True
     delay: asyncio.Event | None = None
+    paused: asyncio.Event = field(default_factory=asyncio.Event)
     chunks: Sequence[bytes] = (b"one", b"two")
     chunk_error: Exception | None = None
     content_type: str = "application/pdf"
@@ -94,6 +95,7 @@ class Recorder:
     async def pause(self, account: AccountNumber) -> None:
         """See AccountControl."""
         self.note("pause", account)
+        self.paused.set()
         if self.delay is not None:
             await self.delay.wait()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from mailquay.storage.interface import Database, Pending, Row, Run, Script, Unit
 from mailquay.storage.secrets import Key, Vault
@@ -112,85 +113,36 @@ def _reseal(vault: Vault, column: _Sealed, rows: Sequence[Row]) -> Unit[int]:
 
 
 def _columns() -> list[_Sealed]:
+    def by_key(table: str, column: str, read: str, write: str, start: int | str, name: int = 0) -> _Sealed:
+        """A table with a key of one column: rows are (key, sealed, …), with what names the row at `name`."""
+        return _Sealed(
+            table, column, read, write, (start,), lambda r: (r[0],), lambda r: _bytes(r[1]), lambda r: r[name]
+        )
+
+    def by_pair(table: str, column: str, read: str, write: str, start: tuple[int, int | str]) -> _Sealed:
+        """A table with a key of two columns: rows are (key, key, sealed), and both keys name the row."""
+        return _Sealed(
+            table,
+            column,
+            read,
+            write,
+            start,
+            lambda r: (r[0], r[1]),
+            lambda r: _bytes(r[2]),
+            lambda r: f"{r[0]}/{r[1]}",
+        )
+
     return [
-        _Sealed(
-            "accounts",
-            "private",
-            "reseal_accounts",
-            "reseal_account",
-            (0,),
-            lambda r: (r[0],),
-            lambda r: bytes(r[1]),
-            lambda r: str(r[2]),
-        ),
-        _Sealed(
-            "settings",
-            "secret",
-            "reseal_settings",
-            "reseal_setting",
-            ("",),
-            lambda r: (r[0],),
-            lambda r: bytes(r[1]),
-            lambda r: str(r[0]),
-        ),
-        _Sealed(
-            "event_contents",
-            "content",
-            "reseal_contents",
-            "reseal_content",
-            (0,),
-            lambda r: (r[0],),
-            lambda r: bytes(r[1]),
-            lambda r: str(r[2]),
-        ),
-        _Sealed(
-            "parked_deliveries",
-            "target",
-            "reseal_parked",
-            "reseal_parked_one",
-            (0,),
-            lambda r: (r[0],),
-            lambda r: bytes(r[1]),
-            lambda r: int(r[0]),
-        ),
-        _Sealed(
-            "outbox",
-            "meta",
-            "reseal_metas",
-            "reseal_meta",
-            ("",),
-            lambda r: (r[0],),
-            lambda r: bytes(r[1]),
-            lambda r: str(r[0]),
-        ),
-        _Sealed(
-            "outbox",
-            "body",
-            "reseal_bodies",
-            "reseal_body",
-            ("",),
-            lambda r: (r[0],),
-            lambda r: None if r[1] is None else bytes(r[1]),
-            lambda r: str(r[0]),
-        ),
-        _Sealed(
-            "blob_chunks",
-            "data",
-            "reseal_chunks",
-            "reseal_chunk",
-            (0, -1),
-            lambda r: (r[0], r[1]),
-            lambda r: bytes(r[2]),
-            lambda r: f"{r[0]}/{r[1]}",
-        ),
-        _Sealed(
-            "idempotency",
-            "response",
-            "reseal_responses",
-            "reseal_response",
-            (0, ""),
-            lambda r: (r[0], r[1]),
-            lambda r: bytes(r[2]),
-            lambda r: f"{r[0]}/{r[1]}",
-        ),
+        by_key("accounts", "private", "reseal_accounts", "reseal_account", 0, name=2),
+        by_key("settings", "secret", "reseal_settings", "reseal_setting", ""),
+        by_key("event_contents", "content", "reseal_contents", "reseal_content", 0, name=2),
+        by_key("parked_deliveries", "target", "reseal_parked", "reseal_parked_one", 0),
+        by_key("outbox", "meta", "reseal_metas", "reseal_meta", ""),
+        by_key("outbox", "body", "reseal_bodies", "reseal_body", ""),
+        by_pair("blob_chunks", "data", "reseal_chunks", "reseal_chunk", (0, -1)),
+        by_pair("idempotency", "response", "reseal_responses", "reseal_response", (0, "")),
     ]
+
+
+def _bytes(value: Any) -> bytes | None:
+    return None if value is None else bytes(value)
