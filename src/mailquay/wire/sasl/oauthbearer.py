@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mailquay.errors import RemoteProtocolError
-from mailquay.wire.sasl.xoauth2 import require_clean
+from mailquay.wire.sasl.bearer import BearerClient, require_clean
 
 
 def _quote_saslname(name: str) -> str:
@@ -14,10 +14,11 @@ def _unquote_saslname(name: str) -> str:
     return name.replace("=2C", ",").replace("=3D", "=")
 
 
-class OAuthBearerClient:
-    """Client side of OAUTHBEARER (RFC 7628 §3.1). `error` holds the server's JSON explanation after a refusal."""
+class OAuthBearerClient(BearerClient):
+    """Client side of OAUTHBEARER (RFC 7628 §3.1); an error report is answered with a lone %x01 (§3.2.3)."""
 
     name = "OAUTHBEARER"
+    _acknowledgement = b"\x01"
 
     def __init__(self, username: str, access_token: str, host: str = "", port: int = 0) -> None:
         require_clean(username=username, access_token=access_token, host=host)
@@ -27,27 +28,7 @@ class OAuthBearerClient:
         if port:
             fields.append(f"port={port}")
         fields.append(f"auth=Bearer {access_token}")
-        self._message = ("\x01".join(fields) + "\x01\x01").encode()
-        self._sent = False
-        self.error: bytes | None = None
-
-    @property
-    def complete(self) -> bool:
-        return self._sent and self.error is None
-
-    def initial_response(self) -> bytes:
-        self._sent = True
-        return self._message
-
-    def step(self, challenge: bytes) -> bytes:
-        """Send the token, or acknowledge an error report with a lone %x01 (RFC 7628 §3.2.3)."""
-        if not self._sent:
-            self._sent = True
-            return self._message
-        if self.error is not None:
-            raise RemoteProtocolError("OAUTHBEARER has no step after its error report")
-        self.error = challenge
-        return b"\x01"
+        super().__init__(("\x01".join(fields) + "\x01\x01").encode())
 
 
 def parse_oauthbearer(message: bytes) -> tuple[str, str]:

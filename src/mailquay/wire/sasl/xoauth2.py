@@ -2,44 +2,19 @@
 
 from __future__ import annotations
 
-from mailquay.errors import LocalProtocolError, RemoteProtocolError
+from mailquay.errors import RemoteProtocolError
+from mailquay.wire.sasl.bearer import BearerClient, require_clean
 
 
-def require_clean(**values: str) -> None:
-    """Refuse the control characters that separate the fields of a token message."""
-    for name, value in values.items():
-        if any(ord(character) < 32 for character in value):
-            raise LocalProtocolError(f"{name} must not contain control characters")
-
-
-class XOAuth2Client:
-    """Client side of XOAUTH2. `error` holds the server's JSON explanation after a refusal."""
+class XOAuth2Client(BearerClient):
+    """Client side of XOAUTH2; an error report is answered with an empty message."""
 
     name = "XOAUTH2"
+    _acknowledgement = b""
 
     def __init__(self, username: str, access_token: str) -> None:
         require_clean(username=username, access_token=access_token)
-        self._message = f"user={username}\x01auth=Bearer {access_token}\x01\x01".encode()
-        self._sent = False
-        self.error: bytes | None = None
-
-    @property
-    def complete(self) -> bool:
-        return self._sent and self.error is None
-
-    def initial_response(self) -> bytes:
-        self._sent = True
-        return self._message
-
-    def step(self, challenge: bytes) -> bytes:
-        """Send the token, or acknowledge an error report with an empty message so that the server can say NO."""
-        if not self._sent:
-            self._sent = True
-            return self._message
-        if self.error is not None:
-            raise RemoteProtocolError("XOAUTH2 has no step after its error report")
-        self.error = challenge
-        return b""
+        super().__init__(f"user={username}\x01auth=Bearer {access_token}\x01\x01".encode())
 
 
 def parse_xoauth2(message: bytes) -> tuple[str, str]:
