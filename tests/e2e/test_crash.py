@@ -100,9 +100,10 @@ async def test_kills_lose_nothing_and_double_nothing(
         await server.ok("POST", "/v1/account", body)
         await server.wait_connected("ann")
         submitter = _Submitter(server)
-        await asyncio.gather(
-            submitter.run(count), _deliver(dovecot, mail_user, rng, count), _kill_and_restart(server, rng, kills)
-        )
+        async with asyncio.timeout(60 + count), asyncio.TaskGroup() as group:
+            group.create_task(submitter.run(count))
+            group.create_task(_deliver(dovecot, mail_user, rng, count))
+            group.create_task(_kill_and_restart(server, rng, kills))
         await server.wait_connected("ann")
         store = await open_store(f"sqlite:///{tmp_path}/mailquay.db", key_file=tmp_path / "encryption.key")
         try:
