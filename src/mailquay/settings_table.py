@@ -197,7 +197,7 @@ LIMITS = (
         "body_timeout",
         "body_timeout_seconds",
         _D,
-        "Time a request body may take to arrive.",
+        "Longest pause while a request body arrives; all of it may take this and a second for each 16 KB.",
         ("EENGINE_MAX_PAYLOAD_TIMEOUT",),
         "api.maxPayloadTimeout",
         minimum=0.001,

@@ -103,6 +103,38 @@ async def test_a_slow_body_times_out(world: World) -> None:
     assert answer.startswith(b"HTTP/1.1 408") and b"connection: close" in answer
 
 
+async def test_a_large_body_has_the_more_time(world: World) -> None:
+    """Four pieces with pauses that are together longer than the timeout; then one that only drips."""
+    await world.register()
+    host, port = world.url.removeprefix("http://").split(":")
+    body = json.dumps({"to": {"address": "a@b.test"}, "text": "x" * 200_000}).encode()
+    pieces = [body[start : start + 50_000] for start in range(0, len(body), 50_000)]
+    reader, writer = await asyncio.open_connection(host, int(port))
+    head = f"POST /v1/account/ann/submit HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {world.token}\r\n"
+    writer.write(f"{head}Connection: close\r\nContent-Length: {len(body)}\r\n\r\n".encode())
+    for piece in pieces:
+        await asyncio.sleep(0.2)  # the pause is what is tried here
+        writer.write(piece)
+    async with asyncio.timeout(20):
+        assert (await reader.readline()).startswith(b"HTTP/1.1 200")
+    writer.close()
+    reader, writer = await asyncio.open_connection(host, int(port))
+    writer.write(f"{head}Content-Length: {len(body)}\r\n\r\n".encode())
+    async with asyncio.timeout(20):
+        while not reader.at_eof() and not (line := await _line_within(reader, 0.1)):
+            writer.write(b" ")
+    assert line.startswith(b"HTTP/1.1 408")
+    writer.close()
+
+
+async def _line_within(reader: asyncio.StreamReader, seconds: float) -> bytes:
+    try:
+        async with asyncio.timeout(seconds):
+            return await reader.readline()
+    except TimeoutError:
+        return b""
+
+
 async def _held(world: World, size_bytes: int) -> None:
     async with asyncio.timeout(10):
         while world.app.held_body_bytes != size_bytes:
@@ -118,9 +150,9 @@ async def test_bodies_in_flight_share_one_budget(world: World) -> None:
         f"Content-Length: {2 * _SMALL}\r\n\r\n"
     ).encode()
     _, writer = await asyncio.open_connection(host, int(port))
-    writer.write(head)
-    await _held(world, 2 * _SMALL)
-    refused = await raw(world, head.decode().replace("\r\n", "\n").removesuffix("\n"))
+    writer.write(head + b" " * (2 * _SMALL - 1))
+    await _held(world, 2 * _SMALL - 1)
+    refused = await raw(world, head.decode().replace("\r\n", "\n").removesuffix("\n"), b" " * (2 * _SMALL))
     assert refused.startswith(b"HTTP/1.1 503") and b"retry-after:" in refused
     writer.close()
     await _held(world, 0)

@@ -20,6 +20,8 @@ _RETRY_AFTER_SECONDS = "2"
 _NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 _STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)', re.DOTALL)
 _DISCARDED_BYTES, _DISCARD_SECONDS = 16 * 1024 * 1024, 1.0
+# Slower than this nobody uploads: below it a body would hold its memory for no good reason.
+_SLOWEST_BYTES_PER_SECOND = 16 * 1024
 
 
 class ClientGone(Exception):
@@ -54,7 +56,10 @@ class BodyBudget:
 
 
 class BodyReader:
-    """Reads the body of one request; what it took of the budget is free again when the `with` block ends."""
+    """Reads the body of one request; what it took of the budget is free again when the `with` block ends.
+
+    What has arrived counts, not what was announced: a client that announces much and sends nothing shuts nobody out.
+    """
 
     def __init__(self, request: Request, budget: BodyBudget, *, limit_bytes: int, timeout_seconds: float) -> None:
         self._request = request
@@ -83,9 +88,8 @@ class BodyReader:
         try:
             if declared.isdecimal():
                 self._check_size(int(declared))
-                self._take(int(declared))
-            async with asyncio.timeout(self._timeout_seconds):
-                return await self._receive()
+            async with asyncio.timeout(self._timeout_seconds) as deadline:
+                return await self._receive(deadline)
         except TimeoutError:
             raise HttpError(408, "the request body took too long to arrive", close=True) from None
         except HttpError:
@@ -114,7 +118,10 @@ class BodyReader:
             self._budget.take(total_bytes - self._taken_bytes)
             self._taken_bytes = total_bytes
 
-    async def _receive(self) -> bytes:
+    async def _receive(self, deadline: asyncio.Timeout) -> bytes:
+        """Receive until the end, with a pause no longer than the timeout, and no slower than the slowest rate."""
+        loop = asyncio.get_running_loop()
+        began = loop.time()
         chunks, size = [], 0
         while True:
             message = await self._request.receive()
@@ -127,6 +134,8 @@ class BodyReader:
             chunks.append(chunk)
             if not message.get("more_body", False):
                 return b"".join(chunks) if len(chunks) > 1 else chunks[0]
+            earned = began + size / _SLOWEST_BYTES_PER_SECOND
+            deadline.reschedule(min(loop.time(), earned) + self._timeout_seconds)
 
 
 def check_media_type(request: Request) -> None:
