@@ -253,7 +253,14 @@ class Node:
     def _services(self, core: Core, tokens: TokenService) -> ApiServices:
         references = ReferenceService(core.messages, core.settings)
         return ApiServices(
-            accounts=AccountService(core.store, core.settings, core.clock, core.access, core.supervisor),
+            accounts=AccountService(
+                core.store,
+                core.settings,
+                core.clock,
+                core.access,
+                core.supervisor,
+                flush_pause_seconds=core.config.flush_pause_seconds,
+            ),
             tokens=tokens,
             settings=core.settings,
             stats=core.stats,

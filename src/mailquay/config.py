@@ -68,6 +68,7 @@ class Config:
     imap_flag_scan_interval_seconds: float = 15 * 60.0
     imap_command_idle_seconds: float = 60.0
     imap_command_connections: int = 3
+    flush_pause_seconds: float = 5.0
     sync_batch_size: int = 1000
     connect_concurrency: int = 50
     reconnect_backoff_seconds: float = 2.0

@@ -258,6 +258,13 @@ MAIL = (
         maximum=50,
     ),
     Option(
+        "flush_pause",
+        "flush_pause_seconds",
+        _D,
+        "Time between a flush and the new connection; no other account is flushed until then.",
+        minimum=0,
+    ),
+    Option(
         "sync_batch_size",
         "sync_batch_size",
         _I,

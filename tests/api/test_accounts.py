@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from mailquay.errors import AuthenticationFailed, Unavailable
-from mailquay.model.account import AccountState, AccountStatus
+from mailquay.errors import AuthenticationFailed, NotOperational, Unavailable
+from mailquay.model.account import AccountNumber, AccountState, AccountStatus
 from tests.api.world import IMAP, SMTP, START_MS, World
 
 
@@ -258,11 +258,23 @@ async def test_flush_forgets_the_index_and_only_one_runs(world: World) -> None:
     assert (second.status, second.json["code"]) == (429, "LockFail")
     world.recorder.delay.set()
     assert (await first).json == {"flush": True}
+    assert world.recorder.calls[-1] == ("resume", (AccountNumber(1), 5.0))
     assert world.recorder.names == ["pause", "resume"]
+    third = await world.call("PUT", "/v1/account/ann/flush", {"flush": True})
+    assert (third.status, third.json["code"]) == (429, "LockFail"), "the pause belongs to the flush"
     stored = await world.store.accounts.get("ann")
     assert stored is not None
     assert (stored.profile.notify_from_ms, stored.status.ever_connected) == (None, False)
     assert stored.status.state is AccountState.PAUSED
+
+
+async def test_a_flush_that_fails_lets_go(world: World) -> None:
+    await world.register()
+    world.recorder.error = NotOperational("no node serves the account", code="WorkerNotAvailable")
+    assert (await world.call("PUT", "/v1/account/ann/flush", {"flush": True})).status == 503
+    assert world.recorder.calls[-1] == ("resume", (AccountNumber(1), 0))
+    world.recorder.error = None
+    assert (await world.call("PUT", "/v1/account/ann/flush", {"flush": True})).json == {"flush": True}
 
 
 async def test_verify_tells_how_far_each_side_got(world: World) -> None:

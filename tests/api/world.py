@@ -99,9 +99,9 @@ class Recorder:
         if self.delay is not None:
             await self.delay.wait()
 
-    async def resume(self, account: AccountNumber) -> None:
+    def resume(self, account: AccountNumber, *, after_seconds: float) -> None:
         """See AccountControl."""
-        self.note("resume", account)
+        self.calls.append(("resume", (account, after_seconds)))
 
     def session(self, account: Account, *, path: str | None = None, timeout_seconds: float) -> Any:
         """See MailAccess: no test gets that far."""
@@ -298,7 +298,14 @@ class World:
         self.stats = StatsService(store, self.settings, self.clock)
         self.metrics = Metrics(store, self.stats, self.clock)
         self.logs = AccountLogs(store, self.settings, self.clock)
-        self.accounts = AccountService(store, self.settings, self.clock, self.recorder, self.recorder)
+        self.accounts = AccountService(
+            store,
+            self.settings,
+            self.clock,
+            self.recorder,
+            self.recorder,
+            flush_pause_seconds=config.flush_pause_seconds,
+        )
         self.outbox = Waiting()
         self.app: Api
         self.url = ""

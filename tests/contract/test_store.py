@@ -166,6 +166,19 @@ async def test_a_write_of_a_former_owner_is_fenced_off(store: Store) -> None:
     assert len(await store.events.after(1, 10)) == 1
 
 
+async def test_one_caller_at_a_time_holds_a_lock_of_the_instance(store: Store) -> None:
+    nodes = store.nodes
+    assert await store.commit(nodes.lock("flush", "a", 60_000))
+    assert await store.commit(nodes.lock("flush", "a", 60_000)), "its holder may have it for longer"
+    assert not await store.commit(nodes.lock("flush", "b", 60_000))
+    assert await store.commit(nodes.lock("other", "b", 60_000))
+    await store.commit(nodes.unlock("flush", "b"))
+    assert not await store.commit(nodes.lock("flush", "b", 60_000))
+    await store.commit(nodes.unlock("flush", "a"))
+    assert await store.commit(nodes.lock("flush", "b", -1))
+    assert await store.commit(nodes.lock("flush", "c", 60_000)), "what has expired is anybody's"
+
+
 async def test_a_restarted_node_goes_on_with_its_leases_and_higher_epochs(store: Store) -> None:
     account = await _register(store)
     fence = await _own(store, account)

@@ -61,6 +61,7 @@ class Supervisor:
         self._owned: dict[int, _Owned] = {}
         self._changed: set[int] = set()
         self._paused: set[int] = set()
+        self._resumed: dict[int, asyncio.TimerHandle] = {}
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._stop_listening = store.database.subscribe(self._on_signals)
@@ -82,6 +83,8 @@ class Supervisor:
         """Hand everything over."""
         self._draining = True
         self._stop_listening()
+        for timer in self._resumed.values():
+            timer.cancel()
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait([self._task])
@@ -142,14 +145,20 @@ class Supervisor:
 
     async def pause(self, number: int) -> None:
         """Stop serving an account without giving it up; `resume` goes on."""
+        if number in self._resumed:
+            self._resumed.pop(number).cancel()
         self._paused.add(number)
         owned = self._owned.get(number)
         if owned is not None and owned.runner is not None:
             await owned.runner.stop()
             owned.runner = None
 
-    async def resume(self, number: int) -> None:
-        """Serve a paused account again."""
+    def resume(self, number: int, *, after_seconds: float) -> None:
+        """Serve a paused account again, after that time."""
+        self._resumed[number] = asyncio.get_running_loop().call_later(after_seconds, self._go_on, number)
+
+    def _go_on(self, number: int) -> None:
+        del self._resumed[number]
         self._paused.discard(number)
         self._changed.add(number)
         self._wake.set()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import secrets
 from typing import Any
 
 import structlog
@@ -20,20 +21,29 @@ from mailquay.storage.store import Store
 
 _log = structlog.get_logger(__name__)
 _COUNTER_READS = 16
+_FLUSH = "flush"
+_LONGEST_FLUSH_MS = 120_000
 
 
 class AccountService:
     """What the API and the command line do with accounts."""
 
     def __init__(
-        self, store: Store, settings: SettingsService, clock: Clock, access: MailAccess, control: AccountControl
+        self,
+        store: Store,
+        settings: SettingsService,
+        clock: Clock,
+        access: MailAccess,
+        control: AccountControl,
+        *,
+        flush_pause_seconds: float,
     ) -> None:
         self._store = store
         self._settings = settings
         self._clock = clock
         self._access = access
         self._control = control
-        self._flushing = asyncio.Lock()
+        self._flush_pause_seconds = flush_pause_seconds
 
     # -- reading ---------------------------------------------------------------------------------
 
@@ -118,20 +128,26 @@ class AccountService:
         self._control.sync(account.number)
 
     async def flush(self, account: Account, *, notify_from_ms: int | None, imap_indexer: str | None) -> None:
-        """Forget the account's index and build it anew, as if it had never been connected.
+        """Forget the account's index and, after a pause, build it anew, as if it had never been connected.
 
-        Raises InvalidRequest (LockFail) while another flush runs here, NotOperational when this node does not own it.
+        Raises InvalidRequest (LockFail) until another flush in the instance is over with its pause, NotOperational
+        when this node does not own the account.
         """
-        if self._flushing.locked():
+        holder = secrets.token_hex(8)
+        if not await self._store.commit(self._store.nodes.lock(_FLUSH, holder, _LONGEST_FLUSH_MS)):
             raise InvalidRequest("another account is being flushed; try again in a moment", code="LockFail")
-        async with self._flushing:
+        try:
             await self._control.pause(account.number)
-            try:
-                changes: dict[str, Any] = {"notify_from_ms": notify_from_ms}
-                if imap_indexer is not None:
-                    changes["imap_indexer"] = imap_indexer
-                apply = AccountChanges(changes).apply
-                await self._store.commit(self._store.accounts.forget_index(account.number, account.id, apply))
-            finally:
-                await self._control.resume(account.number)
+            changes: dict[str, Any] = {"notify_from_ms": notify_from_ms}
+            if imap_indexer is not None:
+                changes["imap_indexer"] = imap_indexer
+            apply = AccountChanges(changes).apply
+            await self._store.commit(self._store.accounts.forget_index(account.number, account.id, apply))
+        except BaseException:
+            self._control.resume(account.number, after_seconds=0)
+            await self._store.commit(self._store.nodes.unlock(_FLUSH, holder))
+            raise
+        self._control.resume(account.number, after_seconds=self._flush_pause_seconds)
+        # Nobody has to let go of it: it is over when the account goes on.
+        await self._store.commit(self._store.nodes.lock(_FLUSH, holder, int(self._flush_pause_seconds * 1000)))
         _log.info("account_flushed", account=account.id)

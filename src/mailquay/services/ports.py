@@ -107,6 +107,6 @@ class AccountControl(Protocol):
         """Stop serving the account; returns when nothing is written for it any more."""
         ...
 
-    async def resume(self, account: AccountNumber) -> None:
-        """Serve a paused account again."""
+    def resume(self, account: AccountNumber, *, after_seconds: float) -> None:
+        """Serve a paused account again, after that time."""
         ...

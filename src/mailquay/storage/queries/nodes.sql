@@ -54,3 +54,12 @@ UPDATE leases SET node_id = NULL WHERE account_number = $1 AND node_id = $2 AND 
 
 -- name: leases_release_all
 UPDATE leases SET node_id = NULL WHERE node_id = $1;
+
+-- name: instance_lock_take
+INSERT INTO instance_locks (name, holder, expires_ms) VALUES ($1, $2, $3)
+ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, expires_ms = excluded.expires_ms
+WHERE instance_locks.holder = excluded.holder OR instance_locks.expires_ms < $4
+RETURNING name;
+
+-- name: instance_lock_release
+DELETE FROM instance_locks WHERE name = $1 AND holder = $2;

@@ -112,6 +112,24 @@ class NodeRepository:
 
         return script
 
+    def lock(self, name: str, holder: str, ttl_ms: int) -> Unit[bool]:
+        """Have what one caller of the whole instance may do at a time, or have it for longer; False: another has it."""
+
+        def script(_pending: Pending) -> Script[bool]:
+            [(now_ms,)] = yield Run("clock_ms")
+            rows = yield Run("instance_lock_take", (name, holder, now_ms + ttl_ms, now_ms))
+            return bool(rows)
+
+        return script
+
+    def unlock(self, name: str, holder: str) -> Unit[None]:
+        """Let go of what `lock` gave."""
+
+        def script(_pending: Pending) -> Script[None]:
+            yield Run("instance_lock_release", (name, holder))
+
+        return script
+
 
 def _lease(row: Row) -> Lease:
     return Lease(AccountNumber(row[0]), row[1], row[2])

@@ -64,6 +64,12 @@ CREATE TABLE leases (
 ) STRICT;
 CREATE INDEX leases_by_node ON leases (node_id);
 
+CREATE TABLE instance_locks (
+    name TEXT PRIMARY KEY,
+    holder TEXT NOT NULL,
+    expires_ms INTEGER NOT NULL
+) STRICT;
+
 CREATE TABLE mailboxes (
     number INTEGER PRIMARY KEY AUTOINCREMENT,
     account_number INTEGER NOT NULL,
