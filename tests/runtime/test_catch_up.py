@@ -16,7 +16,8 @@ from mailquay.model.event import EventName
 from mailquay.model.mailbox import Mailbox
 from mailquay.runtime.refusals import Refusals
 from mailquay.services.new_mail import NewMail
-from mailquay.services.sync import MailboxSync, SyncContext
+from mailquay.services.sync import MailboxSync
+from mailquay.services.sync_context import SyncContext
 from tests.runtime.harness import profile_for, running_node
 from tests.servers.dovecot import Dovecot, MailUser
 

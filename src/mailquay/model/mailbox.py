@@ -74,7 +74,10 @@ class MailboxCursor:
 
 @dataclass(frozen=True, slots=True)
 class Mailbox:
-    """A mailbox as stored. `cursor` is None until its first sync; `evidence_epoch` is the observer's lease epoch."""
+    """A mailbox as stored. `cursor` is None until its first sync; `evidence_epoch` is the observer's lease epoch.
+
+    `uidvalidity` is what the ids with this number stand for, known from the beginning of the first sync on.
+    """
 
     number: MailboxNumber
     account: AccountNumber
@@ -84,6 +87,7 @@ class Mailbox:
     evidence_at_ms: int
     evidence_epoch: int
     missing_since_ms: int | None = None
+    uidvalidity: int | None = None
 
     @property
     def current(self) -> bool:

@@ -28,7 +28,8 @@ from mailquay.runtime.session_pool import SessionPool
 from mailquay.services.mailbox_listing import MailboxListing
 from mailquay.services.ports import Clock
 from mailquay.services.sequences import sequence_set
-from mailquay.services.sync import MailboxSync, SyncContext
+from mailquay.services.sync import MailboxSync
+from mailquay.services.sync_context import SyncContext
 from mailquay.storage.repositories.fencing import fenced
 from mailquay.storage.store import Store
 

@@ -1,4 +1,4 @@
-"""What is kept only for a time: settled events and submissions, idempotency keys, expired tokens."""
+"""What is kept only for a time: settled events and submissions, idempotency keys, old message ids, expired tokens."""
 
 from __future__ import annotations
 
@@ -35,6 +35,8 @@ async def _tidy(store: Store, settings: SettingsService, config: Config, now_ms:
     before_ms = now_ms - int(config.event_retention_seconds * 1000)
     # In small steps: other writers, and the renewal of leases among them, must not have to wait.
     while await store.commit(store.events.expire(before_ms, now_ms, _STEP)) == _STEP:
+        continue
+    while await store.commit(store.replacements.expire(now_ms, _STEP)) == _STEP:
         continue
     await store.commit(store.tokens.delete_expired(now_ms))
     if dropped:

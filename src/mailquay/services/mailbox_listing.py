@@ -12,6 +12,7 @@ from mailquay.model.mailbox import ListedMailbox, Mailbox, MailboxEvidence
 from mailquay.model.node import Fence
 from mailquay.services.ports import Clock
 from mailquay.services.presentation import mailbox_event_data
+from mailquay.services.renames import renamed_mailboxes
 from mailquay.storage.interface import append_events
 from mailquay.storage.repositories.fencing import fenced
 from mailquay.storage.store import Store
@@ -40,6 +41,7 @@ class MailboxListing:
         if not any(listing.selectable for listing in listed) and stored:
             # A server in trouble lists nothing; that nobody has deleted everything, INBOX included, is certain.
             return
+        await self._follow_renames(session, account, fence, listed, stored)
         for listing in listed:
             known = stored.pop(listing.path, None)
             if known is None or known.missing_since_ms is not None:
@@ -51,19 +53,36 @@ class MailboxListing:
         for gone in stored.values():
             await self._lose(account, fence, gone)
 
+    async def _follow_renames(
+        self,
+        session: MailSession,
+        account: Account,
+        fence: Fence,
+        listed: Sequence[ListedMailbox],
+        stored: dict[str, Mailbox],
+    ) -> None:
+        """A mailbox under a new path keeps its number and index; `stored` tells by path what is known then."""
+        paths = {listing.path for listing in listed}
+        vanished = [box for box in stored.values() if box.listing.path not in paths and box.missing_since_ms is None]
+        appeared = [listing for listing in listed if listing.selectable and listing.path not in stored]
+        for former, listing in await renamed_mailboxes(self._store, session, vanished, appeared):
+            now_ms = self._clock.now_ms()
+            rename = self._store.mailboxes.update_listing(former.number, listing)
+            events = [
+                _event(account, name, box, now_ms)
+                for name, box in ((EventName.MAILBOX_DELETED, former.listing), (EventName.MAILBOX_NEW, listing))
+                if follows_path(account.profile, box)
+            ]
+            await self._store.commit(fenced(fence, rename, append_events(events)))
+            del stored[former.listing.path]
+            stored[listing.path] = dataclasses.replace(former, listing=listing)
+
     async def _add(self, account: Account, fence: Fence, listing: ListedMailbox) -> None:
         now_ms = self._clock.now_ms()
         add = self._store.mailboxes.add(account.number, listing, now_ms, fence.epoch)
-        event = NewEvent(
-            account.number,
-            EventName.MAILBOX_NEW,
-            now_ms,
-            mailbox_event_data(listing),
-            None,
-            listing.path,
-            listing.special_use,
+        events = (
+            [_event(account, EventName.MAILBOX_NEW, listing, now_ms)] if follows_path(account.profile, listing) else []
         )
-        events = [event] if follows_path(account.profile, listing) else []
         await self._store.commit(fenced(fence, add, append_events(events)))
 
     async def _lose(self, account: Account, fence: Fence, gone: Mailbox) -> None:
@@ -72,16 +91,11 @@ class MailboxListing:
         if gone.missing_since_ms is None:
             mark = self._store.mailboxes.mark_missing(gone.number, now_ms)
             listing = gone.listing
-            event = NewEvent(
-                account.number,
-                EventName.MAILBOX_DELETED,
-                now_ms,
-                mailbox_event_data(listing),
-                None,
-                listing.path,
-                listing.special_use,
+            events = (
+                [_event(account, EventName.MAILBOX_DELETED, listing, now_ms)]
+                if follows_path(account.profile, listing)
+                else []
             )
-            events = [event] if follows_path(account.profile, listing) else []
             await self._store.commit(fenced(fence, mark, append_events(events)))
         elif now_ms - gone.missing_since_ms > _MISSING_MS:
             await self._store.commit(fenced(fence, self._store.mailboxes.remove(gone.number, now_ms)))
@@ -110,6 +124,11 @@ class MailboxListing:
     def follows(self, account: Account, mailbox: Mailbox) -> bool:
         """Whether events are wanted for a mailbox."""
         return follows_path(account.profile, mailbox.listing)
+
+
+def _event(account: Account, name: EventName, listing: ListedMailbox, now_ms: int) -> NewEvent:
+    data = mailbox_event_data(listing)
+    return NewEvent(account.number, name, now_ms, data, None, listing.path, listing.special_use)
 
 
 def follows_path(profile: AccountProfile, listing: ListedMailbox) -> bool:

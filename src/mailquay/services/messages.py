@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from mailquay.backends.interface import FlagChange, MailSession
-from mailquay.errors import MessageNotFound, NotOperational
+from mailquay.errors import MessageNotFound, NotOperational, Unavailable
 from mailquay.mime.header import parse_header
 from mailquay.mime.transfer import decoder_for
 from mailquay.model.account import Account, AccountState
@@ -22,6 +22,7 @@ from mailquay.services.mailboxes import MailboxService
 from mailquay.services.message_html import present_html
 from mailquay.services.message_request import Download, ReadOptions
 from mailquay.services.message_text import MessageText, assemble, fetch_limit_bytes, wanted_parts
+from mailquay.services.places import place_of
 from mailquay.services.ports import Clock, MailAccess
 from mailquay.services.sequences import sequence_set
 from mailquay.storage.repositories.fencing import fenced
@@ -274,9 +275,7 @@ class MessageReader:
 
     async def _locate(self, account: Account, public_id: str) -> tuple[Mailbox, MessageRef]:
         ref = identifiers.parse_message_id(public_id)
-        mailbox = await self._store.mailboxes.get(ref.mailbox)
-        if mailbox is None or mailbox.account != account.number or ref.uid == 0:
-            raise MessageNotFound("there is no such message")
+        mailbox, ref = await place_of(self._store, account.number, ref)
         if not account.profile.has_imap:
             raise NotOperational("the account has no mailbox", code="NotSyncing", state=account.status.state.value)
         return mailbox, ref
@@ -290,9 +289,9 @@ class MessageReader:
         async with self._access.session(account, path=path, timeout_seconds=timeout_seconds) as session:
             if session.selected != path or writable:
                 opened = await session.open_mailbox(path, writable=writable)
-                if mailbox.cursor is not None and (opened.uidvalidity or 0) != mailbox.cursor.uidvalidity:
+                if mailbox.uidvalidity not in (None, opened.uidvalidity or 0):
                     self._access.nudge(account.number, [path])
-                    raise MessageNotFound("the mailbox was replaced by another one on the server")
+                    raise Unavailable("the server has replaced the mailbox, which is read anew; try again in a moment")
             yield session
 
     async def _entry(self, session: MailSession, mailbox: Mailbox, ref: MessageRef) -> IndexEntry:

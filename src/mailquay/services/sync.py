@@ -4,41 +4,28 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
 
 from mailquay.backends.interface import FlagState, MailSession, OpenedMailbox
-from mailquay.model.account import Account
 from mailquay.model.event import EventName, NewEvent
 from mailquay.model.mailbox import Mailbox, MailboxCursor
 from mailquay.model.message import IndexEntry
-from mailquay.model.node import Fence
 from mailquay.services.index_changes import flags_seen, messages_gone
 from mailquay.services.new_mail import NewMail
 from mailquay.services.ports import Clock
 from mailquay.services.presentation import mailbox_event_data
+from mailquay.services.replacement import MailboxReplacement
 from mailquay.services.sequences import sequence_set
+from mailquay.services.sync_context import SyncContext
 from mailquay.services.sync_events import announcement
 from mailquay.storage.interface import Pending, Script, Unit
 from mailquay.storage.repositories.fencing import check_fence
+from mailquay.storage.repositories.replacements import Predecessor
 from mailquay.storage.store import Store
 
 _NEW_BATCH = 100
 _UID_WINDOW = 1000
 _WIDE_RANGE = 50 * _UID_WINDOW
 _CHANGES_PER_COMMIT = 1000
-
-
-@dataclass(frozen=True, slots=True)
-class SyncContext:
-    """For whom a mailbox is synced. `first_sync` tells that the account has never been connected before.
-
-    `silent` indexes without events: for mailboxes that the account does not follow.
-    """
-
-    account: Account
-    fence: Fence
-    first_sync: bool
-    silent: bool = False
 
 
 class MailboxSync:
@@ -49,6 +36,7 @@ class MailboxSync:
         self._new_mail = new_mail
         self._clock = clock
         self._batch_size = batch_size
+        self._replacement = MailboxReplacement(store, clock)
 
     def digest(self, entry: IndexEntry) -> int:
         """See NewMail.digest."""
@@ -63,29 +51,16 @@ class MailboxSync:
         Fenced when another node owns the account now; every step that was committed before stays.
         """
         opened = await session.open_mailbox(mailbox.listing.path)
-        if mailbox.cursor is not None and mailbox.cursor.uidvalidity != (opened.uidvalidity or 0):
-            mailbox = await self._start_anew(context, mailbox)
-            silent = dataclasses.replace(context, first_sync=False)
-            return await self._seed(session, silent, mailbox, opened)
+        if mailbox.uidvalidity not in (None, opened.uidvalidity or 0):
+            mailbox = await self._replacement.begin(context, mailbox)
         if mailbox.cursor is None:
+            predecessors = await self._store.replacements.predecessors(mailbox.number)
+            if predecessors:
+                return await self._take_over(session, context, mailbox, opened, predecessors)
             return await self._seed(session, context, mailbox, opened)
         return await self._follow(session, context, mailbox, opened, scan_flags=scan_flags)
 
     # -- first sync ----------------------------------------------------------------------------
-
-    async def _start_anew(self, context: SyncContext, mailbox: Mailbox) -> Mailbox:
-        """UIDVALIDITY changed: what we knew is void (RFC 9051 §2.3.1.1); the mailbox gets a new number."""
-        now_ms = self._clock.now_ms()
-        remove = self._store.mailboxes.remove(mailbox.number, now_ms)
-        add = self._store.mailboxes.add(context.account.number, mailbox.listing, now_ms, context.fence.epoch)
-
-        def script(pending: Pending) -> Script[Mailbox]:
-            yield from check_fence(context.fence)
-            yield from remove(pending)
-            number = yield from add(pending)
-            return dataclasses.replace(mailbox, number=number)
-
-        return await self._store.commit(script)
 
     async def _seed(
         self, session: MailSession, context: SyncContext, mailbox: Mailbox, opened: OpenedMailbox
@@ -95,6 +70,7 @@ class MailboxSync:
         News are put into the index together with their events, so that starting over announces none twice. What
         arrives meanwhile (at or above UIDNEXT) is left to the next round.
         """
+        await self._commit(context, self._store.mailboxes.begin(mailbox.number, opened.uidvalidity or 0))
         indexed = {uid for uid, _, _ in await self._store.messages.flags(mailbox.number)}
         known: list[IndexEntry] = []
         news: list[int] = []
@@ -122,10 +98,38 @@ class MailboxSync:
             initial_uidnext=uidnext,
             synced_at_ms=self._clock.now_ms(),
         )
-        events = [] if context.silent else [self._reset_event(context, mailbox, opened)]
+        events = [] if context.silent else [self._reset_event(mailbox, opened)]
         move = self._store.mailboxes.update_cursor(mailbox.number, cursor, context.fence.epoch)
         await self._commit(context, move, events=events)
-        return dataclasses.replace(mailbox, cursor=cursor)
+        return dataclasses.replace(mailbox, cursor=cursor, uidvalidity=cursor.uidvalidity)
+
+    async def _take_over(
+        self,
+        session: MailSession,
+        context: SyncContext,
+        mailbox: Mailbox,
+        opened: OpenedMailbox,
+        predecessors: Sequence[Predecessor],
+    ) -> Mailbox:
+        """Index a mailbox that replaces a former one: its messages are the former ones, except where they are not."""
+        await self._commit(context, self._store.mailboxes.begin(mailbox.number, opened.uidvalidity or 0))
+        news = await self._replacement.carry_over(session, context, mailbox, opened, predecessors)
+        await self._announce(session, context, mailbox, news)
+        last = await self._store.messages.page(mailbox.number, limit=1, offset=0)
+        uidnext = max(opened.uidnext or 1, last[0].uid + 1 if last else 1)
+        cursor = MailboxCursor(
+            uidvalidity=opened.uidvalidity or 0,
+            uidnext=uidnext,
+            highestmodseq=opened.highestmodseq,
+            messages=await self._store.messages.count(mailbox.number),
+            initial_uidnext=uidnext,
+            synced_at_ms=self._clock.now_ms(),
+        )
+        kept = await self._store.replacements.carried_over(mailbox.number)
+        events = [] if context.silent else [self._reset_event(mailbox, opened, predecessors[0], kept)]
+        move = self._store.mailboxes.update_cursor(mailbox.number, cursor, context.fence.epoch)
+        await self._commit(context, move, self._store.replacements.close(mailbox.number), events=events)
+        return dataclasses.replace(mailbox, cursor=cursor, uidvalidity=cursor.uidvalidity)
 
     def _is_news(self, context: SyncContext, entry: IndexEntry) -> bool:
         """Mail found by an account's very first sync is news if it arrived since notifyFrom, to the second."""
@@ -134,16 +138,19 @@ class MailboxSync:
             return False
         return entry.internal_date_ms // 1000 >= notify_from_ms // 1000
 
-    def _reset_event(self, context: SyncContext, mailbox: Mailbox, opened: OpenedMailbox) -> NewEvent:
-        before = mailbox.cursor
+    def _reset_event(
+        self, mailbox: Mailbox, opened: OpenedMailbox, before: Predecessor | None = None, kept: int = 0
+    ) -> NewEvent:
         data = mailbox_event_data(mailbox.listing) | {
             "uidValidity": str(opened.uidvalidity) if opened.uidvalidity else False,
             "prevUidValidity": str(before.uidvalidity) if before is not None else False,
             "reason": "uidValidityChange" if before is not None else "syncStateLost",
         }
+        if before is not None:
+            data["messagesKept"] = kept
         listing = mailbox.listing
         return NewEvent(
-            context.account.number,
+            mailbox.account,
             EventName.MAILBOX_RESET,
             self._clock.now_ms(),
             data,

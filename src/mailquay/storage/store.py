@@ -17,6 +17,7 @@ from mailquay.storage.repositories.keys import KeyRepository, reseal_everything
 from mailquay.storage.repositories.mailboxes import MailboxRepository, MessageIndex
 from mailquay.storage.repositories.nodes import NodeRepository
 from mailquay.storage.repositories.outbox import OutboxRepository
+from mailquay.storage.repositories.replacements import ReplacementRepository
 from mailquay.storage.repositories.settings import SettingRepository
 from mailquay.storage.repositories.tokens import TokenRepository
 from mailquay.storage.secrets import (
@@ -43,6 +44,7 @@ class Store:
         self.accounts = AccountRepository(database, vault)
         self.mailboxes = MailboxRepository(database)
         self.messages = MessageIndex(database)
+        self.replacements = ReplacementRepository(database)
         self.events = EventLog(database, vault)
         self.outbox = OutboxRepository(database, vault)
         self.settings = SettingRepository(database, vault)

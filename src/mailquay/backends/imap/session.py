@@ -35,6 +35,7 @@ from mailquay.wire.imap.command_mailbox import (
     Select,
     StatusCommand,
     Subscribe,
+    Unselect,
     Unsubscribe,
 )
 from mailquay.wire.imap.command_message import (
@@ -136,6 +137,8 @@ class ImapSession:
 
     async def status(self, paths: Sequence[str]) -> dict[str, MailboxEvidence]:
         """See MailSession.status."""
+        if self._selected in paths:
+            await self._look_up()
         items = (*_STATUS_ITEMS, StatusItem.HIGHESTMODSEQ) if self._has("CONDSTORE") else _STATUS_ITEMS
         found: dict[str, MailboxEvidence] = {}
         if self._has("LIST-STATUS") and len(paths) > 1:
@@ -156,6 +159,14 @@ class ImapSession:
             if answer is not None:
                 found[path] = _evidence(answer)
         return found
+
+    async def _look_up(self) -> None:
+        """STATUS of the open mailbox is what it was when last looked at, on Dovecot for ever (RFC 9051 §6.3.11)."""
+        if self._has("UNSELECT"):
+            self._selected = None
+            await self._connection.execute(Unselect())
+        else:
+            await self._connection.execute(Noop())
 
     async def open_mailbox(self, path: str, *, writable: bool = False) -> OpenedMailbox:
         """See MailSession.open_mailbox."""

@@ -50,6 +50,25 @@ INSERT INTO retired_mailboxes (number, account_number, path, uidvalidity, retire
 SELECT number, account_number, path, uidvalidity, $2 FROM mailboxes WHERE number = $1
 ON CONFLICT (number) DO NOTHING;
 
+-- name: mailbox_replace
+INSERT INTO retired_mailboxes (number, account_number, path, uidvalidity, retired_ms, replaced_by, synced_at_ms)
+SELECT number, account_number, path, uidvalidity, $2, $3, synced_at_ms FROM mailboxes WHERE number = $1;
+
+-- name: mailbox_successor_changed
+UPDATE retired_mailboxes SET replaced_by = $2 WHERE replaced_by = $1;
+
+-- name: mailbox_predecessors
+SELECT number, uidvalidity, synced_at_ms FROM retired_mailboxes WHERE replaced_by = $1 ORDER BY retired_ms DESC, number DESC;
+
+-- name: mailbox_successor
+SELECT replaced_by FROM retired_mailboxes WHERE number = $1 AND replaced_by IS NOT NULL;
+
+-- name: mailbox_drop_predecessors
+DELETE FROM messages WHERE mailbox_number IN (SELECT number FROM retired_mailboxes WHERE replaced_by = $1);
+
+-- name: mailbox_begin
+UPDATE mailboxes SET uidvalidity = $2 WHERE number = $1;
+
 -- name: mailbox_delete
 DELETE FROM mailboxes WHERE number = $1;
 

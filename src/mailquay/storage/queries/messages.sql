@@ -19,6 +19,9 @@ WHERE mailbox_number = $1 AND uid = $2;
 -- name: message_delete
 DELETE FROM messages WHERE mailbox_number = $1 AND uid = $2 RETURNING uid;
 
+-- name: message_forget
+DELETE FROM messages WHERE mailbox_number = $1 AND uid = $2;
+
 -- name: message_by_uid
 SELECT uid, flags, modseq, internal_date_ms, size_bytes, envelope, structure, email_id, thread_id, labels, error
 FROM messages WHERE mailbox_number = $1 AND uid = $2;
@@ -54,3 +57,29 @@ ON CONFLICT (account_number, digest) DO NOTHING;
 
 -- name: known_message_get
 SELECT 1 FROM known_messages WHERE account_number = $1 AND digest = $2;
+
+-- name: message_identities
+SELECT uid, flags, internal_date_ms, size_bytes, email_id, envelope
+FROM messages WHERE mailbox_number = $1 AND uid > $2 ORDER BY uid LIMIT $3;
+
+-- name: message_alias_insert
+INSERT INTO message_aliases (mailbox_number, uid, now_mailbox_number, now_uid, expires_ms) VALUES ($1, $2, $3, $4, $5)
+ON CONFLICT (mailbox_number, uid) DO UPDATE SET now_mailbox_number = excluded.now_mailbox_number,
+    now_uid = excluded.now_uid, expires_ms = excluded.expires_ms;
+
+-- name: message_alias_follow
+UPDATE message_aliases SET now_mailbox_number = $3, now_uid = $4 WHERE now_mailbox_number = $1 AND now_uid = $2;
+
+-- name: message_alias_get
+SELECT now_mailbox_number, now_uid FROM message_aliases WHERE mailbox_number = $1 AND uid = $2;
+
+-- name: message_alias_count
+SELECT count(DISTINCT now_uid) FROM message_aliases WHERE now_mailbox_number = $1;
+
+-- name: message_alias_expire sqlite
+DELETE FROM message_aliases WHERE (mailbox_number, uid) IN
+    (SELECT mailbox_number, uid FROM message_aliases WHERE expires_ms < $1 LIMIT $2) RETURNING uid;
+
+-- name: message_alias_expire postgres
+DELETE FROM message_aliases WHERE (mailbox_number, uid) IN
+    (SELECT mailbox_number, uid FROM message_aliases WHERE expires_ms < $1 LIMIT $2 FOR UPDATE SKIP LOCKED) RETURNING uid;

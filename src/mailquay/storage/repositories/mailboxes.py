@@ -50,6 +50,14 @@ class MailboxRepository:
 
         return script
 
+    def begin(self, number: MailboxNumber, uidvalidity: int) -> Unit[None]:
+        """The first sync begins: from now on ids with this number stand for this UIDVALIDITY."""
+
+        def script(_pending: Pending) -> Script[None]:
+            yield Run("mailbox_begin", (number, uidvalidity))
+
+        return script
+
     def update_cursor(self, number: MailboxNumber, cursor: MailboxCursor, epoch: int) -> Unit[None]:
         """Move the cursor; it is evidence too."""
 
@@ -110,6 +118,8 @@ class MailboxRepository:
         """Forget a mailbox and its index; its number is retired and never used again."""
 
         def script(_pending: Pending) -> Script[None]:
+            yield Run("mailbox_drop_predecessors", (number,))
+            yield Run("mailbox_successor_changed", (number, None))
             yield Run("mailbox_retire", (number, now_ms))
             yield Run("mailbox_delete_messages", (number,))
             yield Run("mailbox_delete", (number,))
@@ -272,6 +282,7 @@ def _mailbox(row: Row) -> Mailbox:
         evidence_at_ms=row[14],
         evidence_epoch=row[15],
         missing_since_ms=row[16],
+        uidvalidity=row[3],
     )
 
 

@@ -97,8 +97,23 @@ CREATE TABLE retired_mailboxes (
     account_number BIGINT NOT NULL,
     path TEXT NOT NULL,
     uidvalidity BIGINT,
-    retired_ms BIGINT NOT NULL
+    retired_ms BIGINT NOT NULL,
+    replaced_by BIGINT,
+    synced_at_ms BIGINT
 );
+CREATE INDEX retired_mailboxes_by_successor ON retired_mailboxes (replaced_by) WHERE replaced_by IS NOT NULL;
+CREATE INDEX retired_mailboxes_by_account ON retired_mailboxes (account_number);
+
+CREATE TABLE message_aliases (
+    mailbox_number BIGINT NOT NULL,
+    uid BIGINT NOT NULL,
+    now_mailbox_number BIGINT NOT NULL,
+    now_uid BIGINT NOT NULL,
+    expires_ms BIGINT NOT NULL,
+    PRIMARY KEY (mailbox_number, uid)
+);
+CREATE INDEX message_aliases_by_place ON message_aliases (now_mailbox_number, now_uid);
+CREATE INDEX message_aliases_by_expiry ON message_aliases (expires_ms);
 
 CREATE TABLE messages (
     mailbox_number BIGINT NOT NULL,

@@ -97,8 +97,23 @@ CREATE TABLE retired_mailboxes (
     account_number INTEGER NOT NULL,
     path TEXT NOT NULL,
     uidvalidity INTEGER,
-    retired_ms INTEGER NOT NULL
+    retired_ms INTEGER NOT NULL,
+    replaced_by INTEGER,
+    synced_at_ms INTEGER
 ) STRICT;
+CREATE INDEX retired_mailboxes_by_successor ON retired_mailboxes (replaced_by) WHERE replaced_by IS NOT NULL;
+CREATE INDEX retired_mailboxes_by_account ON retired_mailboxes (account_number);
+
+CREATE TABLE message_aliases (
+    mailbox_number INTEGER NOT NULL,
+    uid INTEGER NOT NULL,
+    now_mailbox_number INTEGER NOT NULL,
+    now_uid INTEGER NOT NULL,
+    expires_ms INTEGER NOT NULL,
+    PRIMARY KEY (mailbox_number, uid)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX message_aliases_by_place ON message_aliases (now_mailbox_number, now_uid);
+CREATE INDEX message_aliases_by_expiry ON message_aliases (expires_ms);
 
 CREATE TABLE messages (
     mailbox_number INTEGER NOT NULL,

@@ -1,0 +1,81 @@
+"""Recognising messages under new UIDs: by provider id, by Message-ID, size and date, or by size and date alone."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import deque
+from collections.abc import Sequence
+
+from mailquay.model.message import IndexEntry, MessageRef
+from mailquay.storage.repositories.replacements import Former
+
+Shape = tuple[int | None, int | None]
+"""Size in bytes and received date in seconds."""
+
+
+class FormerMessages:
+    """What a mailbox held before its UIDVALIDITY changed; each message is found again once.
+
+    A Message-ID alone is enough (a restored mailbox has new dates, a migrated one sometimes new sizes); among several
+    with the same one, size and date decide. Size and date alone are enough only where no Message-ID is known.
+    """
+
+    def __init__(self) -> None:
+        self._candidates: dict[int, dict[Shape, deque[Former]]] = {}
+        self._left: dict[MessageRef, Former] = {}
+
+    def add(self, formers: Sequence[Former]) -> None:
+        """Take in messages that may be found again."""
+        for former in formers:
+            self._left[former.ref] = former
+            shape = _shape(former.size_bytes, former.internal_date_ms)
+            for key in _keys(former.email_id, former.message_id) or [_key("shape", shape)]:
+                self._candidates.setdefault(key, {}).setdefault(shape, deque()).append(former)
+
+    def take(self, entry: IndexEntry) -> Former | None:
+        """The message that this one was; None when it is a new one."""
+        shape = _shape(entry.size_bytes, entry.internal_date_ms)
+        message_id = None if entry.envelope is None else entry.envelope.message_id
+        for key in (*_keys(entry.email_id, message_id), _key("shape", shape)):
+            former = self._pop(key, shape)
+            if former is not None:
+                del self._left[former.ref]
+                return former
+        return None
+
+    def _pop(self, key: int, shape: Shape) -> Former | None:
+        """The next candidate of this shape, else of any; each is looked at once, however many are alike."""
+        shapes = self._candidates.get(key, {})
+        while shapes:
+            chosen = shape if shape in shapes else next(iter(shapes))
+            former = shapes[chosen].popleft()
+            if not shapes[chosen]:
+                del shapes[chosen]
+            if former.ref in self._left:
+                return former
+        return None
+
+    def left(self) -> list[Former]:
+        """Those that were not found again."""
+        return list(self._left.values())
+
+
+def recognisable(former: Former) -> bool:
+    """Whether a message would have been found again wherever it stood: it is gone if it was not."""
+    return former.message_id is not None or former.email_id is not None
+
+
+def _keys(email_id: str | None, message_id: str | None) -> list[int]:
+    names = (("email", email_id), ("message", message_id))
+    return [_key(kind, value) for kind, value in names if value]
+
+
+def _shape(size_bytes: int | None, date_ms: int | None) -> Shape:
+    return size_bytes, None if date_ms is None else date_ms // 1000
+
+
+def _key(kind: str, value: object) -> int:
+    """64 bits in place of the text: there may be hundreds of thousands."""
+    return int.from_bytes(
+        hashlib.blake2b(f"{kind} {value!r}".encode("utf-8", "surrogateescape"), digest_size=8).digest(), "big"
+    )

@@ -1,0 +1,135 @@
+"""A mailbox whose UIDVALIDITY changed: its messages are found again, and only real differences become events."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import structlog
+
+from mailquay.backends.interface import FlagState, MailSession, OpenedMailbox
+from mailquay.model.mailbox import Mailbox, MailboxNumber
+from mailquay.model.message import IndexEntry
+from mailquay.services.former_messages import FormerMessages, recognisable
+from mailquay.services.index_changes import messages_gone
+from mailquay.services.ports import Clock
+from mailquay.services.sequences import sequence_set
+from mailquay.services.sync_context import SyncContext
+from mailquay.services.sync_events import updated_event
+from mailquay.storage.interface import Pending, Script
+from mailquay.storage.repositories.fencing import check_fence, fenced
+from mailquay.storage.repositories.replacements import Former, Predecessor
+from mailquay.storage.store import Store
+
+_log = structlog.get_logger(__name__)
+_BATCH = 500
+_CHANGES_PER_COMMIT = 1000
+_OLD_IDS_MS = 30 * 24 * 3600 * 1000
+
+
+class MailboxReplacement:
+    """Carries a mailbox over to its new number, in steps that each stand: after a crash the rest is carried over."""
+
+    def __init__(self, store: Store, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+
+    async def begin(self, context: SyncContext, mailbox: Mailbox) -> Mailbox:
+        """UIDs mean nothing any more (RFC 9051 §2.3.1.1): the mailbox gets a new number, the old one is kept aside."""
+        replace = self._store.replacements.replace(
+            mailbox.account, mailbox.number, mailbox.listing, self._clock.now_ms(), context.fence.epoch
+        )
+        [number] = await self._store.commit(fenced(context.fence, replace))
+        _log.warning("mailbox_replaced", account=context.account.id, path=mailbox.listing.path)
+        return dataclasses.replace(mailbox, number=number, cursor=None, uidvalidity=None)
+
+    async def carry_over(
+        self,
+        session: MailSession,
+        context: SyncContext,
+        mailbox: Mailbox,
+        opened: OpenedMailbox,
+        predecessors: Sequence[Predecessor],
+    ) -> list[int]:
+        """Find the former messages among those of the open mailbox, and index them; returns the UIDs of new ones.
+
+        Flags that differ become messageUpdated, what is gone messageDeleted, under its former id.
+        """
+        formers = FormerMessages()
+        for predecessor in predecessors:
+            async for page in self._store.replacements.formers(predecessor.number):
+                formers.add(page)
+        indexed = {uid for uid, _, _ in await self._store.messages.flags(mailbox.number)}
+        uids = [uid for uid in await session.uids() if uid not in indexed and uid < (opened.uidnext or 2**32)]
+        unknown: list[IndexEntry] = []
+        for start in range(0, len(uids), _BATCH):
+            async for batch in session.fetch_envelopes(sequence_set(uids[start : start + _BATCH])):
+                unknown += await self._store_found(context, mailbox, batch, formers)
+        await self._tell_gone(context, mailbox, formers)
+        return await self._news(context, mailbox, predecessors, formers, unknown)
+
+    async def _store_found(
+        self, context: SyncContext, mailbox: Mailbox, batch: Sequence[IndexEntry], formers: FormerMessages
+    ) -> list[IndexEntry]:
+        """Index those that are known; returns the others, without what is of no use later."""
+        found: list[tuple[Former, IndexEntry]] = []
+        unknown: list[IndexEntry] = []
+        for entry in batch:
+            former = formers.take(entry)
+            if former is None:
+                unknown.append(dataclasses.replace(entry, envelope=None, structure=None))
+            else:
+                found.append((former, entry))
+        now_ms = self._clock.now_ms()
+        carry_over = self._store.replacements.carry_over(mailbox.number, found, now_ms + _OLD_IDS_MS)
+        put = self._store.messages.put(mailbox.number, [entry for _, entry in found])
+
+        def script(pending: Pending) -> Script[None]:
+            yield from check_fence(context.fence)
+            yield from put(pending)
+            yield from carry_over(pending)
+            for former, entry in found:
+                if sorted(former.flags) != sorted(entry.flags) and not context.silent:
+                    state = FlagState(entry.uid, entry.flags, entry.modseq, entry.labels)
+                    pending.append(updated_event(mailbox.account, mailbox, state, former.flags, now_ms))
+
+        if found:
+            await self._store.commit(script)
+        return unknown
+
+    async def _tell_gone(self, context: SyncContext, mailbox: Mailbox, formers: FormerMessages) -> None:
+        gone: dict[MailboxNumber, list[int]] = {}
+        for former in formers.left():
+            if recognisable(former):
+                gone.setdefault(former.ref.mailbox, []).append(former.ref.uid)
+        for number, uids in gone.items():
+            before = dataclasses.replace(mailbox, number=number)
+            for start in range(0, len(uids), _CHANGES_PER_COMMIT):
+                chunk = uids[start : start + _CHANGES_PER_COMMIT]
+                now_ms = self._clock.now_ms()
+                await self._store.commit(
+                    messages_gone(self._store, context.fence, before, chunk, now_ms, silent=context.silent)
+                )
+
+    async def _news(
+        self,
+        context: SyncContext,
+        mailbox: Mailbox,
+        predecessors: Sequence[Predecessor],
+        formers: FormerMessages,
+        unknown: Sequence[IndexEntry],
+    ) -> list[int]:
+        """Which of the unknown messages are news; the others are indexed without an event.
+
+        Where former messages could not be recognised (their envelopes had not been read yet), what is older than the
+        last sync may be one of them.
+        """
+        if all(recognisable(former) for former in formers.left()):
+            return [entry.uid for entry in unknown]
+        synced_at_ms = max((one.synced_at_ms or 0 for one in predecessors), default=0)
+        old = [entry for entry in unknown if (entry.internal_date_ms or 0) < synced_at_ms]
+        for start in range(0, len(old), _CHANGES_PER_COMMIT):
+            put = self._store.messages.put(mailbox.number, old[start : start + _CHANGES_PER_COMMIT])
+            await self._store.commit(fenced(context.fence, put))
+        indexed = {entry.uid for entry in old}
+        return [entry.uid for entry in unknown if entry.uid not in indexed]

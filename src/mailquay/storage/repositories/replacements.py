@@ -1,0 +1,134 @@
+"""Mailboxes whose UIDVALIDITY changed: what the former ones held, and where their messages are now."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from mailquay.model.account import AccountNumber
+from mailquay.model.mailbox import ListedMailbox, MailboxNumber
+from mailquay.model.message import IndexEntry, MessageRef, Uid
+from mailquay.storage.codec import from_json, to_json
+from mailquay.storage.interface import Database, Pending, Run, RunMany, Script, Unit
+
+_PAGE = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class Predecessor:
+    """A former mailbox at the same path, under another UIDVALIDITY, last synced at that time (None: never wholly)."""
+
+    number: MailboxNumber
+    uidvalidity: int | None
+    synced_at_ms: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Former:
+    """A message of a former mailbox by what identifies it; `message_id` None: it has none, or it was never read."""
+
+    ref: MessageRef
+    flags: tuple[str, ...]
+    internal_date_ms: int | None
+    size_bytes: int | None
+    email_id: str | None
+    message_id: str | None
+
+
+class _Identity(msgspec.Struct):
+    """The one field of a stored envelope that identifies its message."""
+
+    message_id: str | None = None
+
+
+class ReplacementRepository:
+    """Reads and units of work about mailboxes that were replaced."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def replace(
+        self, account: AccountNumber, number: MailboxNumber, listing: ListedMailbox, now_ms: int, epoch: int
+    ) -> Unit[MailboxNumber]:
+        """Retire a mailbox, and give the one that stands at its path now a number of its own.
+
+        What the former one held is kept until `close`; so is what was still to be carried over into it.
+        """
+
+        def script(_pending: Pending) -> Script[MailboxNumber]:
+            # Its path must be free before the successor has a number: until then it stands in for its own successor.
+            yield Run("mailbox_replace", (number, now_ms, number))
+            yield Run("mailbox_delete", (number,))
+            [(successor,)] = yield Run("mailbox_insert", (account, listing.path, to_json(listing), now_ms, epoch))
+            yield Run("mailbox_successor_changed", (number, successor))
+            return MailboxNumber(successor)
+
+        return script
+
+    async def predecessors(self, number: MailboxNumber) -> list[Predecessor]:
+        """The former mailboxes that are still to be carried over into this one, the last one first."""
+        rows = await self._database.fetch("mailbox_predecessors", number)
+        return [Predecessor(MailboxNumber(row[0]), row[1], row[2]) for row in rows]
+
+    async def successor(self, number: MailboxNumber) -> MailboxNumber | None:
+        """Into which mailbox a former one is being carried over; None when that is over, or never was."""
+        rows = await self._database.point("mailbox_successor", number)
+        return MailboxNumber(rows[0][0]) if rows else None
+
+    async def formers(self, number: MailboxNumber) -> AsyncIterator[list[Former]]:
+        """What a former mailbox still holds, in pages."""
+        last = 0
+        while rows := await self._database.fetch("message_identities", number, last, _PAGE):
+            page = []
+            for uid, flags, date_ms, size, email_id, envelope in rows:
+                known = None if envelope is None else from_json(envelope, _Identity).message_id
+                ref = MessageRef(number, Uid(uid))
+                page.append(Former(ref, tuple(flags.split()), date_ms, size, email_id, known or None))
+            yield page
+            last = rows[-1][0]
+
+    def carry_over(
+        self, mailbox: MailboxNumber, pairs: Sequence[tuple[Former, IndexEntry]], expires_ms: int
+    ) -> Unit[None]:
+        """These former messages are those of the mailbox: the old ids stand for the new ones until they expire."""
+
+        def script(_pending: Pending) -> Script[None]:
+            places = [(*_pair(former.ref), mailbox, entry.uid) for former, entry in pairs]
+            yield RunMany("message_alias_follow", places)
+            yield RunMany("message_alias_insert", [(*place, expires_ms) for place in places])
+            yield RunMany("message_forget", [_pair(former.ref) for former, _ in pairs])
+
+        return script
+
+    def close(self, number: MailboxNumber) -> Unit[None]:
+        """Nothing is left to be carried over into a mailbox; what its former ones still hold is dropped."""
+
+        def script(_pending: Pending) -> Script[None]:
+            yield Run("mailbox_drop_predecessors", (number,))
+            yield Run("mailbox_successor_changed", (number, None))
+
+        return script
+
+    async def place(self, ref: MessageRef) -> MessageRef | None:
+        """Where a message of a former mailbox is now."""
+        rows = await self._database.point("message_alias_get", ref.mailbox, ref.uid)
+        return MessageRef(MailboxNumber(rows[0][0]), Uid(rows[0][1])) if rows else None
+
+    async def carried_over(self, number: MailboxNumber) -> int:
+        """How many messages of a mailbox have an id of a former one."""
+        [(count,)] = await self._database.fetch("message_alias_count", number)
+        return int(count)
+
+    def expire(self, now_ms: int, limit: int) -> Unit[int]:
+        """Forget old ids whose time is over, some at a time; returns how many."""
+
+        def script(_pending: Pending) -> Script[int]:
+            return len((yield Run("message_alias_expire", (now_ms, limit))))
+
+        return script
+
+
+def _pair(ref: MessageRef) -> tuple[int, int]:
+    return ref.mailbox, ref.uid

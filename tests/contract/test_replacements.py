@@ -1,0 +1,89 @@
+"""Mailboxes that replace former ones: over both databases."""
+
+from __future__ import annotations
+
+import pytest
+
+from mailquay.errors import MessageNotFound, Unavailable
+from mailquay.model.account import AccountId, AccountNumber, AccountProfile
+from mailquay.model.mailbox import ListedMailbox, MailboxNumber
+from mailquay.model.message import Envelope, IndexEntry, MessageRef, Uid
+from mailquay.services.places import place_of
+from mailquay.storage.repositories.replacements import Former
+from mailquay.storage.store import Store
+
+WORK = ListedMailbox("Work", "/", frozenset())
+
+
+def _entry(uid: int) -> IndexEntry:
+    return IndexEntry(Uid(uid), ("\\Seen",), None, 1000 * uid, 10 * uid, Envelope(message_id=f"<{uid}>"))
+
+
+async def _mailbox(store: Store, *uids: int) -> tuple[AccountNumber, MailboxNumber]:
+    account = (await store.commit(store.accounts.upsert(AccountId("ann"), lambda _: AccountProfile(), 0))).account
+    number = await store.commit(store.mailboxes.add(account.number, WORK, 0, 1))
+    await store.commit(store.mailboxes.begin(number, 5))
+    await store.commit(store.messages.put(number, [_entry(uid) for uid in uids]))
+    return account.number, number
+
+
+async def _replace(store: Store, account: AccountNumber, number: MailboxNumber) -> MailboxNumber:
+    return await store.commit(store.replacements.replace(account, number, WORK, 7, 1))
+
+
+async def _formers(store: Store, number: MailboxNumber) -> list[Former]:
+    return [former async for page in store.replacements.formers(number) for former in page]
+
+
+async def test_a_replaced_mailbox_is_kept_until_it_is_carried_over(store: Store) -> None:
+    account, old = await _mailbox(store, 1, 2)
+    new = await _replace(store, account, old)
+    found = await store.mailboxes.by_path(account, "Work")
+    assert found is not None and (found.number, found.uidvalidity, found.cursor) == (new, None, None)
+    [before] = await store.replacements.predecessors(new)
+    assert (before.number, before.uidvalidity, before.synced_at_ms) == (old, 5, None)
+    formers = await _formers(store, old)
+    assert [(one.ref, one.flags, one.size_bytes, one.message_id) for one in formers] == [
+        (MessageRef(old, Uid(uid)), ("\\Seen",), 10 * uid, f"<{uid}>") for uid in (1, 2)
+    ]
+    with pytest.raises(Unavailable):
+        await place_of(store, account, MessageRef(old, Uid(1)))
+    await store.commit(store.replacements.carry_over(new, [(formers[0], _entry(9))], expires_ms=100))
+    assert (await place_of(store, account, MessageRef(old, Uid(1))))[1] == MessageRef(new, Uid(9))
+    assert [one.ref.uid for one in await _formers(store, old)] == [2]
+    await store.commit(store.replacements.close(new))
+    assert await store.replacements.predecessors(new) == [] and await _formers(store, old) == []
+    with pytest.raises(MessageNotFound):
+        await place_of(store, account, MessageRef(old, Uid(2)))
+    with pytest.raises(MessageNotFound):
+        await place_of(store, AccountNumber(account + 1), MessageRef(old, Uid(1)))
+
+
+async def test_what_was_not_carried_over_yet_goes_to_the_next_successor(store: Store) -> None:
+    account, first = await _mailbox(store, 1, 2)
+    second = await _replace(store, account, first)
+    [one, two] = await _formers(store, first)
+    await store.commit(store.replacements.carry_over(second, [(one, _entry(5))], expires_ms=100))
+    await store.commit(store.messages.put(second, [_entry(5)]))
+    third = await _replace(store, account, second)
+    assert [before.number for before in await store.replacements.predecessors(third)] == [second, first]
+    [five] = await _formers(store, second)
+    await store.commit(store.replacements.carry_over(third, [(five, _entry(6)), (two, _entry(7))], expires_ms=200))
+    places = {
+        ref: (await place_of(store, account, ref))[1]
+        for ref in (MessageRef(first, Uid(1)), MessageRef(second, Uid(5)), MessageRef(first, Uid(2)))
+    }
+    assert list(places.values()) == [MessageRef(third, Uid(6)), MessageRef(third, Uid(6)), MessageRef(third, Uid(7))]
+    assert await store.replacements.carried_over(third) == 2
+
+
+async def test_old_ids_expire(store: Store) -> None:
+    account, old = await _mailbox(store, 1, 2, 3)
+    new = await _replace(store, account, old)
+    pairs = [(former, _entry(former.ref.uid)) for former in await _formers(store, old)]
+    await store.commit(store.replacements.carry_over(new, pairs, expires_ms=100))
+    await store.commit(store.replacements.close(new))
+    assert await store.commit(store.replacements.expire(100, 2)) == 0
+    assert [await store.commit(store.replacements.expire(101, 2)) for _ in range(3)] == [2, 1, 0]
+    with pytest.raises(MessageNotFound):
+        await place_of(store, account, MessageRef(old, Uid(1)))

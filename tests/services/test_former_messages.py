@@ -1,0 +1,102 @@
+"""Messages are found again under new UIDs, each once, by what identifies them best."""
+
+from __future__ import annotations
+
+import time
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mailquay.model.mailbox import MailboxNumber
+from mailquay.model.message import Envelope, IndexEntry, MessageRef, Uid
+from mailquay.services.former_messages import FormerMessages, recognisable
+from mailquay.storage.repositories.replacements import Former
+
+
+def former(uid: int, message_id: str | None = None, size: int = 1, second: int = 1, email: str | None = None) -> Former:
+    """A former message."""
+    return Former(MessageRef(MailboxNumber(1), Uid(uid)), (), second * 1000, size, email, message_id)
+
+
+def entry(
+    uid: int, message_id: str | None = None, size: int = 1, second: int = 1, email: str | None = None
+) -> IndexEntry:
+    """A message as the server has it now."""
+    return IndexEntry(
+        uid=Uid(uid),
+        internal_date_ms=second * 1000 + 999,
+        size_bytes=size,
+        envelope=Envelope(message_id=message_id),
+        email_id=email,
+    )
+
+
+def found(formers: list[Former], *entries: IndexEntry) -> list[int | None]:
+    """The former UIDs of the entries."""
+    known = FormerMessages()
+    known.add(formers)
+    return [None if (one := known.take(item)) is None else one.ref.uid for item in entries]
+
+
+def test_a_message_id_is_enough() -> None:
+    assert found([former(1, "<a>"), former(2, "<b>")], entry(9, "<b>", 5, 5), entry(8, "<a>", 1, 7)) == [2, 1]
+
+
+def test_among_copies_size_and_date_decide() -> None:
+    copies = [former(1, "<a>", second=1), former(2, "<a>", second=2), former(3, "<a>", second=3)]
+    assert found(copies, entry(1, "<a>", second=3), entry(2, "<a>", second=2), entry(3, "<a>", second=9)) == [3, 2, 1]
+
+
+def test_without_message_ids_size_and_date_are_enough() -> None:
+    assert found([former(1, size=7), former(2, size=8)], entry(1, size=8), entry(2, "<x>", size=7)) == [2, 1]
+    assert found([former(1, size=7)], entry(1, size=7, second=2)) == [None]
+
+
+def test_size_and_date_say_nothing_against_a_message_id() -> None:
+    assert found([former(1, "<a>", size=7)], entry(1, "<b>", size=7)) == [None]
+
+
+def test_a_provider_id_comes_first_and_may_be_lost() -> None:
+    formers = [former(1, "<a>", email="e1"), former(2, "<a>", email="e2")]
+    assert found(formers, entry(1, "<a>", email="e2"), entry(2, "<a>")) == [2, 1]
+    assert found([former(1, "<a>", email="e1")], entry(1, "<a>", email="x1")) == [1]
+
+
+def test_what_was_not_found_is_left() -> None:
+    known = FormerMessages()
+    known.add([former(1, "<a>"), former(2), former(3, email="e")])
+    assert known.take(entry(5, "<a>")) is not None
+    assert [(one.ref.uid, recognisable(one)) for one in known.left()] == [(2, False), (3, True)]
+
+
+def test_many_that_are_alike_take_no_longer_each() -> None:
+    known = FormerMessages()
+    known.add([former(uid, "<same>", second=uid) for uid in range(1, 50_001)])
+    began = time.perf_counter()
+    assert all(known.take(entry(uid, "<same>", second=100_000)) for uid in range(1, 50_001))
+    assert time.perf_counter() - began < 5
+
+
+_some = st.builds(
+    former,
+    st.just(0),
+    st.sampled_from([None, "<a>", "<b>", "<c>"]),
+    st.integers(1, 3),
+    st.integers(1, 3),
+    st.sampled_from([None, "e", "f"]),
+)
+
+
+@given(st.lists(_some, max_size=12), st.randoms())
+def test_every_message_that_is_still_there_is_found_and_none_twice(formers: list[Former], random: object) -> None:
+    numbered = [
+        Former(MessageRef(MailboxNumber(1), Uid(uid)), (), one.internal_date_ms, one.size_bytes, None, one.message_id)
+        for uid, one in enumerate(formers, 1)
+    ]
+    entries = [
+        entry(100 - one.ref.uid, one.message_id, one.size_bytes or 0, (one.internal_date_ms or 0) // 1000)
+        for one in numbered
+    ]
+    random.shuffle(entries)  # type: ignore[attr-defined]
+    places = found(numbered, *entries)
+    assert sorted(place for place in places if place is not None) == [one.ref.uid for one in numbered]
