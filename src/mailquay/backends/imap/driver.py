@@ -144,6 +144,11 @@ class ImapConnection:
         """What ended the connection."""
         return self._pump.error
 
+    @property
+    def command_seconds(self) -> float:
+        """How long a command may take unless its caller says otherwise."""
+        return self._pump.options.command_seconds
+
     def info(self, name: str) -> object:
         """Facts about the stream: `peername`, `tls_version` and so on."""
         return self._pump.stream.info(name)

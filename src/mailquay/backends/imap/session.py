@@ -67,6 +67,7 @@ from mailquay.wire.imap.writer import StreamedMessage
 _BATCH: Final = 500
 _MAX_FOUND: Final = 5_000_000
 _MAX_HEADER_BYTES: Final = 1024 * 1024
+_SLOWEST_UPLOAD_BYTES_PER_SECOND: Final = 32 * 1024
 _STATUS_ITEMS: Final = (
     StatusItem.MESSAGES,
     StatusItem.UIDNEXT,
@@ -413,7 +414,8 @@ class ImapSession:
         if internal_date_ms is not None:
             date = datetime.fromtimestamp(internal_date_ms / 1000, UTC)
         command = Append(self._argument(path), StreamedMessage(size_bytes), frozenset(flags), date)
-        result = await self._connection.execute(command, body=body)
+        seconds = self._connection.command_seconds + size_bytes / _SLOWEST_UPLOAD_BYTES_PER_SECOND
+        result = await self._connection.execute(command, timeout_seconds=seconds, body=body)
         code = result.code(AppendUid)
         return Appended() if code is None else Appended(code.uidvalidity, code.uid)
 
