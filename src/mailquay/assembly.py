@@ -19,6 +19,7 @@ from mailquay.model.account import AccountNumber
 from mailquay.net.egress import EgressPolicy
 from mailquay.net.http import HttpClient
 from mailquay.runtime.account_runner import RunnerParts
+from mailquay.runtime.account_workers import AccountWorkers
 from mailquay.runtime.clock import SystemClock
 from mailquay.runtime.http_server import HttpServer, private_socket, public_socket
 from mailquay.runtime.keyed_worker import KeyedWorker
@@ -34,6 +35,7 @@ from mailquay.runtime.transports import Transports
 from mailquay.runtime.verifier import TransportVerifier
 from mailquay.services.accounts import AccountService
 from mailquay.services.delivery import DeliveryService
+from mailquay.services.filing import FilingService
 from mailquay.services.mailbox_listing import MailboxListing
 from mailquay.services.mailboxes import MailboxService
 from mailquay.services.message_editor import MessageService
@@ -108,8 +110,11 @@ class Core:
             ttl_seconds=config.lease_ttl_seconds,
             renew_seconds=config.lease_renew_seconds,
         )
-        self.outbox_worker = KeyedWorker("outbox", self._deliver, concurrency=_OUTBOX_CONCURRENCY)
-        self.webhook_worker = KeyedWorker("webhooks", self._post_webhooks, concurrency=_WEBHOOK_CONCURRENCY)
+        self.workers = AccountWorkers(
+            outbox=KeyedWorker("outbox", self._deliver, concurrency=_OUTBOX_CONCURRENCY),
+            filing=KeyedWorker("filing", self._file, concurrency=_OUTBOX_CONCURRENCY),
+            webhooks=KeyedWorker("webhooks", self._post_webhooks, concurrency=_WEBHOOK_CONCURRENCY),
+        )
         parts = RunnerParts(
             store=store,
             config=config,
@@ -121,7 +126,7 @@ class Core:
             journal=self.account_logs,
             on_fenced=lambda number: self.supervisor.fenced_off(number),
         )
-        self.supervisor = Supervisor(store, config, self.membership, parts, self.outbox_worker, self.webhook_worker)
+        self.supervisor = Supervisor(store, config, self.membership, parts, self.workers)
         self.access = OwnedMailAccess(self.supervisor)
         self.mailboxes = MailboxService(store, self.access)
         self.messages = MessageService(store, self.access, self.mailboxes, self.clock)
@@ -134,9 +139,17 @@ class Core:
             self.settings,
             self.transports,
             self.access,
-            self.mailboxes,
             self.clock,
             self.metrics,
+            self.account_logs,
+            backoff_seconds=config.submit_backoff_seconds,
+        )
+        self.filing = FilingService(
+            self.store,
+            self.settings,
+            self.access,
+            self.mailboxes,
+            self.clock,
             self.account_logs,
             backoff_seconds=config.submit_backoff_seconds,
         )
@@ -152,6 +165,9 @@ class Core:
 
     async def _deliver(self, number: int) -> float | None:
         return await self.delivery.deliver(AccountNumber(number))
+
+    async def _file(self, number: int) -> float | None:
+        return await self.filing.file(AccountNumber(number))
 
     async def _post_webhooks(self, number: int) -> float | None:
         return await self.webhooks.deliver(AccountNumber(number))
@@ -174,8 +190,7 @@ class Core:
         try:
             await self.membership.drain()
             await self.supervisor.stop()
-            await self.outbox_worker.close()
-            await self.webhook_worker.close()
+            await self.workers.close()
             await self.membership.leave()
         except StorageError as error:
             # The leases run out by themselves; the others need no word from us.

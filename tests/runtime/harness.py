@@ -16,6 +16,7 @@ from mailquay.config import Config
 from mailquay.model.account import Account, AccountId, AccountNumber, AccountProfile, ImapSettings
 from mailquay.model.event import EventName, LoggedEvent
 from mailquay.runtime.account_runner import RunnerParts
+from mailquay.runtime.account_workers import AccountWorkers
 from mailquay.runtime.keyed_worker import KeyedWorker
 from mailquay.runtime.mail_access import OwnedMailAccess
 from mailquay.runtime.node import Membership, NodeIdentity
@@ -159,16 +160,18 @@ async def running_node(
         journal=Journal(),
         on_fenced=on_fenced,
     )
-    outbox = KeyedWorker("outbox", _nothing, concurrency=10)
-    hooks = webhooks(store, service) if webhooks else KeyedWorker("webhooks", _nothing, concurrency=10)
-    supervisor = Supervisor(store, config, membership, parts, outbox, hooks)
+    workers = AccountWorkers(
+        outbox=KeyedWorker("outbox", _nothing, concurrency=10),
+        filing=KeyedWorker("filing", _nothing, concurrency=10),
+        webhooks=webhooks(store, service) if webhooks else KeyedWorker("webhooks", _nothing, concurrency=10),
+    )
+    supervisor = Supervisor(store, config, membership, parts, workers)
     try:
         await supervisor.start(await membership.join())
         yield TestNode(store, service, supervisor, membership, OwnedMailAccess(supervisor))
     finally:
         await supervisor.stop()
-        await outbox.close()
-        await hooks.close()
+        await workers.close()
         await membership.leave()
         identity.release()
         await store.close()

@@ -23,7 +23,6 @@ from mailquay.runtime.mail_access import OwnedMailAccess
 from mailquay.runtime.transports import Transports
 from mailquay.services import delivery
 from mailquay.services.delivery import DeliveryService
-from mailquay.services.mailboxes import MailboxService
 from mailquay.services.settings import SettingsService
 from mailquay.storage.store import Store, open_store
 from tests.runtime.harness import Journal
@@ -105,7 +104,6 @@ async def world(tmp_path: Path, smtp_sink: SmtpSink, monkeypatch: pytest.MonkeyP
         settings,
         transports,
         access,
-        MailboxService(store, access),
         SystemClock(),
         _Counts(),
         Journal(),

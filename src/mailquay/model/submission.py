@@ -13,13 +13,15 @@ class Phase(Enum):
     """How far a submission got. Only DATA leaves doubt: the message may have been accepted without our knowing.
 
     A row found in DATA after a crash, or whose reply never came after the end of the message, becomes UNCERTAIN and is
-    never sent again by itself.
+    never sent again by itself. FILING: the server took it, and its copy, or the flags of the message that it answers,
+    are still to be stored in the account; SENT: nothing is left to do.
     """
 
     QUEUED = "queued"
     DATA = "data"
     UNCERTAIN = "uncertain"
     FAILED = "failed"
+    FILING = "filing"
     SENT = "sent"
 
 
@@ -90,3 +92,16 @@ class Submission:
     attempts: int
     size_bytes: int
     progress: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Filing:
+    """What is left to do for a submission that was sent. `copy`: its body is kept, to be filed among the sent mail.
+
+    `attempts_made` counts what was begun: with the first one nothing of it can be in the mailbox yet, afterwards nobody
+    knows without looking.
+    """
+
+    submission: Submission
+    attempts_made: int
+    copy: bool

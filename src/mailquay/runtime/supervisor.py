@@ -14,14 +14,12 @@ from mailquay.errors import NotOperational, StorageError
 from mailquay.model.account import Account, AccountNumber, AccountProfile
 from mailquay.model.node import Fence, Lease, Node
 from mailquay.runtime.account_runner import AccountRunner, RunnerParts
-from mailquay.runtime.keyed_worker import KeyedWorker
+from mailquay.runtime.account_workers import AccountWorkers
 from mailquay.runtime.node import Membership
 from mailquay.storage.interface import (
     ACCOUNT_CHANGED,
     ANYTHING_CHANGED,
-    EVENTS_APPENDED,
     LEASES_CHANGED,
-    OUTBOX_CHANGED,
     Signal,
 )
 from mailquay.storage.store import Store
@@ -49,15 +47,13 @@ class Supervisor:
         config: Config,
         membership: Membership,
         parts: RunnerParts,
-        outbox: KeyedWorker,
-        webhooks: KeyedWorker,
+        workers: AccountWorkers,
     ) -> None:
         self._store = store
         self._config = config
         self._membership = membership
         self._parts = parts
-        self._outbox = outbox
-        self._webhooks = webhooks
+        self._workers = workers
         self._owned: dict[int, _Owned] = {}
         self._changed: set[int] = set()
         self._paused: set[int] = set()
@@ -167,11 +163,8 @@ class Supervisor:
 
     def _on_signals(self, signals: frozenset[Signal]) -> None:
         for signal in signals:
-            if signal.kind == OUTBOX_CHANGED:
-                self._nudge(self._outbox, signal.account)
-            elif signal.kind == EVENTS_APPENDED:
-                self._nudge(self._webhooks, signal.account)
-            elif signal.kind == ACCOUNT_CHANGED:
+            self._workers.heed(signal)
+            if signal.kind == ACCOUNT_CHANGED:
                 self._changed.add(signal.account)
                 self._wake.set()
             elif signal.kind == LEASES_CHANGED:
@@ -182,13 +175,6 @@ class Supervisor:
     def _time_to_look(self) -> None:
         self._look, self._look_due = None, True
         self._wake.set()
-
-    @staticmethod
-    def _nudge(worker: KeyedWorker, account: int) -> None:
-        if account:
-            worker.nudge(account)
-        else:
-            worker.nudge_all()
 
     # -- planning ----------------------------------------------------------------------------------
 
@@ -220,9 +206,9 @@ class Supervisor:
         With two processes on one file this happens several times a second, and there may be thousands of accounts.
         """
         for number in await self._store.outbox.waiting_accounts():
-            self._outbox.nudge(number)
+            self._workers.outbox.nudge(number)
         for number in await self._store.events.webhook_backlog():
-            self._webhooks.nudge(number)
+            self._workers.webhooks.nudge(number)
         revisions = await self._store.accounts.revisions()
         for number, owned in self._owned.items():
             if owned.runner is None or revisions.get(number) != owned.runner.account.revision:
@@ -263,10 +249,10 @@ class Supervisor:
         """The last event of a deleted account is still to be delivered, although nobody owns the account any more."""
         orphans = {number for number in await self._store.events.webhook_orphans() if self._is_ours(number, live)}
         for number in self._orphans - orphans:
-            await self._webhooks.remove(number)
+            await self._workers.webhooks.remove(number)
         self._orphans = orphans
         for number in orphans:
-            self._webhooks.add(number)
+            self._workers.webhooks.add(number)
 
     def _is_ours(self, account: int, live: list[Node]) -> bool:
         return preferred_node(account, [node.id for node in live]) == self._membership.id
@@ -285,8 +271,7 @@ class Supervisor:
             await self._stop_serving(number)
         elif number not in self._paused:
             await self._refresh_runner(owned, account)
-        self._outbox.nudge(number)
-        self._webhooks.nudge(number)
+        self._workers.nudge(number)
 
     async def _each(self, numbers: Iterable[int], work: Callable[[int], Awaitable[None]]) -> set[int]:
         """Do something for many accounts, some at a time; returns those for which it failed."""
@@ -336,8 +321,7 @@ class Supervisor:
         if lease.account not in self._paused:
             owned.runner = AccountRunner(self._parts, account, lease)
             owned.runner.start()
-        self._outbox.add(lease.account)
-        self._webhooks.add(lease.account)
+        self._workers.add(lease.account)
 
     async def _end(self, number: int) -> None:
         """Give an account back; a message that is on its way out has a while to get there."""
@@ -345,7 +329,7 @@ class Supervisor:
         if owned is None:
             return
         owned.leaving = True
-        await self._outbox.remove(number, grace_seconds=self._config.drain_timeout_seconds)
+        await self._workers.finish(number, self._config.drain_timeout_seconds)
         await self._stop_serving(number)
         await self._store.commit(self._store.nodes.release(owned.lease))
 
@@ -357,8 +341,7 @@ class Supervisor:
         owned.leaving = True
         await asyncio.gather(
             owned.runner.stop() if owned.runner is not None else asyncio.sleep(0),
-            self._outbox.remove(number),
-            self._webhooks.remove(number),
+            self._workers.remove(number),
         )
         if self._owned.get(number) is owned:
             del self._owned[number]
@@ -372,13 +355,10 @@ class Supervisor:
         _log.warning("account_fenced_off", number=number)
         owned = self._owned.pop(number, None)
         if owned is not None:
-            task = asyncio.create_task(self._drop(number))
+            task = asyncio.create_task(self._workers.remove(number))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
             self._wake.set()
-
-    async def _drop(self, number: int) -> None:
-        await asyncio.gather(self._outbox.remove(number), self._webhooks.remove(number))
 
     async def _give_up_everything(self) -> None:
         """Our time ran out before we could renew: others may own all of it now. Stop, then join anew."""

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import random
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
 import structlog
 
-from mailquay.backends.interface import FlagChange, Receipt, Submitter
+from mailquay.backends.interface import Receipt, Submitter
 from mailquay.errors import (
     BackendError,
     Fenced,
@@ -21,15 +21,14 @@ from mailquay.errors import (
     SubmissionUncertain,
     Unavailable,
 )
-from mailquay.mime.raw import RawMessage
 from mailquay.model.account import Account, AccountNumber
 from mailquay.model.event import EventName, NewEvent
 from mailquay.model.node import Fence
 from mailquay.model.submission import Phase, Submission
-from mailquay.services.identifiers import parse_message_id
-from mailquay.services.mailboxes import MailboxService
+from mailquay.services.filing import wants_copy, wants_flags
 from mailquay.services.ports import Clock, Counter, Journal, MailAccess
 from mailquay.services.settings import SettingsService
+from mailquay.services.stored_body import whole, wire_body
 from mailquay.services.submission_events import delivery_error, failure, sent, smtp_status
 from mailquay.storage.interface import Unit, run_together
 from mailquay.storage.store import Store
@@ -37,9 +36,6 @@ from mailquay.storage.store import Store
 _log = structlog.get_logger(__name__)
 _BATCH = 20
 _LONGEST_PAUSE_MS = 3600 * 1000
-_HEADER_END = b"\r\n\r\n"
-_OWN_COPY_HOSTS = ("gmail.com", "googlemail.com", "outlook.com", "office365.com")
-_SESSION_SECONDS = 30.0
 _OUTCOME_PAUSES_SECONDS = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 60.0, 60.0)
 _BROKE = "something went wrong on our side; the log holds the details"
 
@@ -53,7 +49,6 @@ class DeliveryService:
         settings: SettingsService,
         submitter: Submitter,
         access: MailAccess,
-        mailboxes: MailboxService,
         clock: Clock,
         counter: Counter,
         journal: Journal,
@@ -64,7 +59,6 @@ class DeliveryService:
         self._settings = settings
         self._submitter = submitter
         self._access = access
-        self._mailboxes = mailboxes
         self._clock = clock
         self._counter = counter
         self._journal = journal
@@ -115,7 +109,7 @@ class DeliveryService:
 
         log = _log.bind(account=account.id, queue_id=submission.queue_id)
         try:
-            stored = _whole(self._store.outbox.body(submission.queue_id), submission.size_bytes)
+            stored = whole(self._store.outbox.body(submission.queue_id), submission.size_bytes)
             receipt = await self._submitter.submit(account, submission, stage.watch(wire_body(stored)), before_data)
         except _Withdrawn:
             log.info("submission_withdrawn")
@@ -160,25 +154,35 @@ class DeliveryService:
     async def _sent(self, account: Account, submission: Submission, fence: Fence, receipt: Receipt) -> None:
         now_ms = self._clock.now_ms()
         self._counter.count("submit:success")
-        copy = await self._read_copy(account, submission)
         events = [NewEvent(account.number, EventName.MESSAGE_SENT, now_ms, *sent(submission, receipt))]
         status = self._store.accounts.update_smtp_status(account.number, smtp_status(now_ms, receipt.response))
-        settle: Unit[Any]
-        if await self._settings.get("queueKeep"):
-            progress = {"status": "submitted", "response": receipt.response, "messageId": submission.message_id}
-            kept = dataclasses.replace(
-                submission,
-                phase=Phase.SENT,
-                next_attempt_ms=None,
-                attempts_made=submission.attempts_made + 1,
-                progress=progress,
-            )
-            settle = self._store.outbox.record(kept, fence, events, keep_body=False, settled_ms=now_ms)
-        else:
-            settle = self._store.outbox.settle_and_remove(submission, fence, events)
+        settle = await self._settle(account, submission, fence, receipt, events)
         await self._store_outcome(run_together(settle, status))
-        await self._file_copy(account, submission, copy)
-        await self._flag_reference(account, submission)
+
+    async def _settle(
+        self, account: Account, submission: Submission, fence: Fence, receipt: Receipt, events: Sequence[NewEvent]
+    ) -> Unit[None]:
+        """The row goes, or is kept as sent; where something is to be filed, that is decided when it has been."""
+        now_ms = self._clock.now_ms()
+        copy = wants_copy(account, submission)
+        filing = copy or wants_flags(account, submission)
+        if not filing and not await self._settings.get("queueKeep"):
+            return self._store.outbox.settle_and_remove(submission, fence, events)
+        kept = dataclasses.replace(
+            submission,
+            phase=Phase.FILING if filing else Phase.SENT,
+            next_attempt_ms=None,
+            attempts_made=submission.attempts_made + 1,
+            progress={"status": "submitted", "response": receipt.response, "messageId": submission.message_id},
+        )
+        return self._store.outbox.record(
+            kept,
+            fence,
+            events,
+            keep_body=copy,
+            settled_ms=None if filing else now_ms,
+            filing_due_ms=now_ms if filing else None,
+        )
 
     async def _uncertain(self, submission: Submission, fence: Fence, error: SubmissionUncertain) -> None:
         """Nobody knows whether it was sent: it stays as it is, for people to see."""
@@ -232,59 +236,6 @@ class DeliveryService:
         pause = self._backoff_seconds * 1000 * 2.0 ** min(attempts_made - 1, 20)
         return int(min(pause, _LONGEST_PAUSE_MS) * random.uniform(0.8, 1.2))  # noqa: S311  (spreading load)
 
-    # -- afterwards ------------------------------------------------------------------------------
-
-    async def _read_copy(self, account: Account, submission: Submission) -> bytes | None:
-        """The copy for the sent mailbox; that it cannot be read is no reason to forget that the message was sent."""
-        try:
-            return await self._copy_for_sent(account, submission)
-        except StorageError as error:
-            _log.warning("sent_copy_not_filed", account=account.id, queue_id=submission.queue_id, error=error.message)
-            return None
-
-    async def _copy_for_sent(self, account: Account, submission: Submission) -> bytes | None:
-        """The message as it is to be filed, read before it is dropped; None when no copy is wanted."""
-        wanted = submission.options.copy
-        if wanted is None:
-            wanted = account.profile.copy is not False
-            host = (account.profile.smtp.host or "").lower() if account.profile.smtp else ""
-            if any(host == name or host.endswith(f".{name}") for name in _OWN_COPY_HOSTS):
-                wanted = False
-        if not wanted or not account.profile.has_imap:
-            return None
-        return b"".join([chunk async for chunk in self._store.outbox.body(submission.queue_id)])
-
-    async def _file_copy(self, account: Account, submission: Submission, copy: bytes | None) -> None:
-        """APPEND to the sent mailbox; the message is out already, so a failure is logged and no more."""
-        if copy is None:
-            return
-        try:
-            path = submission.options.sent_mail_path or "\\Sent"
-            mailbox = await self._mailboxes.find(account, path)
-            async with self._access.session(account, timeout_seconds=_SESSION_SECONDS) as session:
-                await session.append(mailbox.listing.path, _chunks(copy), len(copy), flags=["\\Seen"])
-            self._access.nudge(account.number, [mailbox.listing.path])
-        except MailquayError as error:
-            _log.warning("sent_copy_not_filed", account=account.id, queue_id=submission.queue_id, error=error.message)
-
-    async def _flag_reference(self, account: Account, submission: Submission) -> None:
-        """\\Answered (and $Forwarded) on the message that was answered; a failure is logged and no more."""
-        reference = submission.options.reference
-        if reference is None:
-            return
-        try:
-            ref = parse_message_id(reference.message_id)
-            mailbox = await self._store.mailboxes.get(ref.mailbox)
-            if mailbox is None or mailbox.account != account.number:
-                return
-            path = mailbox.listing.path
-            async with self._access.session(account, path=path, timeout_seconds=_SESSION_SECONDS) as session:
-                await session.open_mailbox(path, writable=True)
-                await session.store_flags(str(ref.uid), FlagChange.ADD, reference.flags)
-            self._access.nudge(account.number, [path])
-        except MailquayError as error:
-            _log.warning("reference_not_flagged", account=account.id, queue_id=submission.queue_id, error=error.message)
-
 
 class _Withdrawn(Exception):
     """The submission was deleted while its recipients were being announced."""
@@ -303,16 +254,6 @@ class _Stage:
         self.complete = True
 
 
-async def _whole(body: AsyncIterator[bytes], size_bytes: int) -> AsyncIterator[bytes]:
-    """The stored body; raises StorageError instead of ending before its size (its account was deleted meanwhile)."""
-    left = size_bytes
-    async for chunk in body:
-        left -= len(chunk)
-        yield chunk
-    if left:
-        raise StorageError("the stored message is not complete")
-
-
 def is_permanent(error: MailquayError) -> bool:
     """Whether no further attempt makes sense."""
     if isinstance(error, SubmissionRejected):
@@ -325,30 +266,3 @@ def _error_progress(error: MailquayError) -> Mapping[str, Any]:
     if isinstance(error, SubmissionRejected) and error.reply_code is not None:
         shown["statusCode"] = error.reply_code
     return {"status": "error", "error": shown, "networkRouting": None}
-
-
-async def wire_body(body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """The stored message as it goes out: without Bcc, which recipients must never see (RFC 5322 §3.6.3)."""
-    head, in_header = b"", True
-    async for chunk in body:
-        if not in_header:
-            yield chunk
-            continue
-        head += chunk
-        end = head.find(_HEADER_END)
-        if end >= 0:
-            in_header = False
-            yield _without_bcc(head[: end + 2]) + head[end + 2 :]
-    if in_header and head:
-        yield _without_bcc(head)
-
-
-def _without_bcc(header: bytes) -> bytes:
-    message = RawMessage.read(header)
-    message.remove("Bcc", "Resent-Bcc")
-    return b"".join(segment for _, segment in message.fields)
-
-
-async def _chunks(data: bytes) -> AsyncIterator[bytes]:
-    for start in range(0, len(data), 64 * 1024):
-        yield data[start : start + 64 * 1024]

@@ -34,7 +34,7 @@ class OutboxService:
     async def get(self, queue_id: str) -> dict[str, Any] | None:
         """One submission; None when there is none."""
         submission = await self._store.outbox.get(queue_id)
-        if submission is None or submission.phase is Phase.SENT:
+        if submission is None or submission.phase in (Phase.FILING, Phase.SENT):
             return None
         names = await self._account_ids([submission])
         return _entry(submission, names[submission.account])

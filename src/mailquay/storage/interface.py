@@ -51,6 +51,7 @@ class Signal:
 
 ACCOUNT_CHANGED = "account"
 OUTBOX_CHANGED = "outbox"
+FILING_DUE = "filing"
 EVENTS_APPENDED = "events"
 LEASES_CHANGED = "leases"
 SETTINGS_CHANGED = "settings"

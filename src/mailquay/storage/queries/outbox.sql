@@ -1,7 +1,7 @@
 -- name: outbox_insert
 INSERT INTO outbox (queue_id, account_number, message_id, meta, phase, created_ms, scheduled_ms, next_attempt_ms,
-    attempts_made, attempts, size_bytes, progress, body, blob)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 0, $9, $10, $11, $12, $13);
+    attempts_made, attempts, size_bytes, progress, body, blob, filing_attempts)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 0, $9, $10, $11, $12, $13, 0);
 
 -- name: outbox_by_id
 SELECT queue_id, account_number, message_id, meta, phase, created_ms, scheduled_ms, next_attempt_ms, attempts_made,
@@ -28,11 +28,24 @@ SELECT min(next_attempt_ms) FROM outbox WHERE account_number = $1 AND next_attem
 SELECT DISTINCT account_number FROM outbox WHERE next_attempt_ms IS NOT NULL;
 
 -- name: outbox_update
-UPDATE outbox SET phase = $2, next_attempt_ms = $3, attempts_made = $4, progress = $5, settled_ms = $6
+UPDATE outbox SET phase = $2, next_attempt_ms = $3, attempts_made = $4, progress = $5, settled_ms = $6,
+    filing_due_ms = $7
 WHERE queue_id = $1;
 
 -- name: outbox_drop_body
 UPDATE outbox SET body = NULL, blob = NULL WHERE queue_id = $1;
+
+-- name: outbox_filing_due
+SELECT queue_id, account_number, message_id, meta, phase, created_ms, scheduled_ms, next_attempt_ms, attempts_made,
+    attempts, size_bytes, progress, filing_attempts, body IS NOT NULL OR blob IS NOT NULL FROM outbox
+WHERE account_number = $1 AND filing_due_ms <= $2 ORDER BY filing_due_ms, queue_id LIMIT 1;
+
+-- name: outbox_filing_next
+SELECT min(filing_due_ms) FROM outbox WHERE account_number = $1 AND filing_due_ms IS NOT NULL;
+
+-- name: outbox_filing_begin
+UPDATE outbox SET filing_due_ms = $2, filing_attempts = filing_attempts + 1 WHERE queue_id = $1 AND phase = 'filing'
+RETURNING filing_attempts;
 
 -- name: outbox_data_to_uncertain
 UPDATE outbox SET phase = 'uncertain', next_attempt_ms = NULL WHERE account_number = $1 AND phase = 'data'
@@ -44,13 +57,13 @@ DELETE FROM outbox WHERE queue_id = $1;
 -- name: outbox_page
 SELECT queue_id, account_number, message_id, meta, phase, created_ms, scheduled_ms, next_attempt_ms, attempts_made,
     attempts, size_bytes, progress FROM outbox
-WHERE phase <> 'sent'
+WHERE phase NOT IN ('sent', 'filing')
 ORDER BY CASE WHEN phase IN ('failed', 'uncertain') THEN 3 WHEN phase = 'data' THEN 2 WHEN next_attempt_ms > $3 THEN 0
     ELSE 1 END, next_attempt_ms DESC, queue_id DESC
 LIMIT $1 OFFSET $2;
 
 -- name: outbox_count
-SELECT count(*) FROM outbox WHERE phase <> 'sent';
+SELECT count(*) FROM outbox WHERE phase NOT IN ('sent', 'filing');
 
 -- name: outbox_states
 SELECT CASE WHEN phase = 'data' THEN 'active' WHEN phase = 'queued' AND next_attempt_ms > $1 THEN 'delayed'

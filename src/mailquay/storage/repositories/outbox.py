@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,9 +11,19 @@ from typing import Any
 from mailquay.model.account import AccountNumber
 from mailquay.model.event import NewEvent
 from mailquay.model.node import Fence
-from mailquay.model.submission import Phase, Submission, SubmissionEnvelope, SubmissionOptions
+from mailquay.model.submission import Filing, Phase, Submission, SubmissionEnvelope, SubmissionOptions
 from mailquay.storage.codec import from_json, mapping, to_json, to_json_bytes
-from mailquay.storage.interface import OUTBOX_CHANGED, Database, Pending, Row, Run, RunMany, Script, Unit
+from mailquay.storage.interface import (
+    FILING_DUE,
+    OUTBOX_CHANGED,
+    Database,
+    Pending,
+    Row,
+    Run,
+    RunMany,
+    Script,
+    Unit,
+)
 from mailquay.storage.repositories.fencing import check_fence
 from mailquay.storage.secrets import Vault
 
@@ -61,8 +72,21 @@ class OutboxRepository:
         """The accounts that have something to send, now or later."""
         return [int(number) for (number,) in await self._database.fetch("outbox_waiting_accounts")]
 
+    async def filing_due(self, account: int, now_ms: int) -> Filing | None:
+        """The oldest of what an account has to file now."""
+        rows = await self._database.point("outbox_filing_due", account, now_ms)
+        if not rows:
+            return None
+        *columns, attempts_made, has_body = rows[0]
+        return Filing(self._submission(columns), attempts_made, bool(has_body))
+
+    async def next_filing_ms(self, account: int) -> int | None:
+        """When an account has to file next; None when it has nothing to file."""
+        [(due_ms,)] = await self._database.point("outbox_filing_next", account)
+        return None if due_ms is None else int(due_ms)
+
     async def count_by_state(self, now_ms: int) -> dict[str, int]:
-        """How many submissions are active, delayed, waiting, failed, uncertain, sent."""
+        """How many submissions are active, delayed, waiting, failed, uncertain, filing, sent."""
         return {state: int(count) for state, count in await self._database.fetch("outbox_states", now_ms)}
 
     async def idempotent_response(self, account: int, key: str, now_ms: int) -> Mapping[str, Any] | None:
@@ -138,17 +162,8 @@ class OutboxRepository:
             rows = yield Run("outbox_lock", (submission.queue_id,))
             if not rows or rows[0][1] != Phase.QUEUED.value:
                 return False
-            yield Run(
-                "outbox_update",
-                (
-                    submission.queue_id,
-                    Phase.DATA.value,
-                    None,
-                    submission.attempts_made,
-                    to_json(progress),
-                    None,
-                ),
-            )
+            begun = dataclasses.replace(submission, phase=Phase.DATA, next_attempt_ms=None, progress=progress)
+            yield _update(begun, None, None)
             return True
 
         return script
@@ -161,11 +176,13 @@ class OutboxRepository:
         *,
         keep_body: bool,
         settled_ms: int | None,
+        filing_due_ms: int | None = None,
     ) -> Unit[None]:
         """Store the outcome of an attempt (the fields of `submission`) with its events, in one transaction.
 
-        `keep_body` False drops the body. Nothing happens when the outcome is stored already, so that a commit whose
-        answer was lost can be repeated. Raises Fenced when the caller is not the owner any more.
+        `keep_body` False drops the body; `filing_due_ms` goes with the phase FILING. Nothing happens when the outcome
+        is stored already, so that a commit whose answer was lost can be repeated. Raises Fenced when the caller is not
+        the owner any more.
         """
 
         def script(pending: Pending) -> Script[None]:
@@ -173,19 +190,11 @@ class OutboxRepository:
             rows = yield Run("outbox_lock", (submission.queue_id,))
             if not rows or rows[0][2] >= submission.attempts_made:
                 return
-            yield Run(
-                "outbox_update",
-                (
-                    submission.queue_id,
-                    submission.phase.value,
-                    submission.next_attempt_ms,
-                    submission.attempts_made,
-                    to_json(submission.progress),
-                    settled_ms,
-                ),
-            )
+            yield _update(submission, settled_ms, filing_due_ms)
             if not keep_body:
                 yield from self._drop_body(submission.queue_id)
+            if filing_due_ms is not None:
+                pending.signal(FILING_DUE, submission.account)
             for event in events:
                 pending.append(event)
 
@@ -205,12 +214,43 @@ class OutboxRepository:
 
         return script
 
+    def begin_filing(self, submission: Submission, fence: Fence, retry_ms: int) -> Unit[bool]:
+        """Count an attempt to file before it begins, and note when to try again should nothing more be heard of it.
+
+        False when there is nothing to file any more. Raises Fenced when the caller is not the owner any more.
+        """
+
+        def script(_pending: Pending) -> Script[bool]:
+            yield from check_fence(fence)
+            return bool((yield Run("outbox_filing_begin", (submission.queue_id, retry_ms))))
+
+        return script
+
+    def end_filing(self, submission: Submission, fence: Fence, *, settled_ms: int | None) -> Unit[None]:
+        """Everything is filed, or given up: drop the body, and the row too unless it is to be kept as settled.
+
+        Raises Fenced when the caller is not the owner any more.
+        """
+
+        def script(_pending: Pending) -> Script[None]:
+            yield from check_fence(fence)
+            rows = yield Run("outbox_lock", (submission.queue_id,))
+            if not rows or rows[0][1] != Phase.FILING.value:
+                return
+            yield from self._drop_body(submission.queue_id)
+            if settled_ms is None:
+                yield Run("outbox_delete", (submission.queue_id,))
+            else:
+                yield _update(dataclasses.replace(submission, phase=Phase.SENT), settled_ms, None)
+
+        return script
+
     def delete(self, queue_id: str) -> Unit[bool]:
-        """Remove a submission; False when there is none, or when it is being sent at this moment."""
+        """Remove a submission; False when there is none, or when it is being sent or filed."""
 
         def script(_pending: Pending) -> Script[bool]:
             rows = yield Run("outbox_lock", (queue_id,))
-            if not rows or rows[0][1] == Phase.DATA.value:
+            if not rows or rows[0][1] in (Phase.DATA.value, Phase.FILING.value):
                 return False
             yield from self._drop_body(queue_id)
             yield Run("outbox_delete", (queue_id,))
@@ -299,6 +339,21 @@ class OutboxRepository:
             size_bytes=size,
             progress=mapping(progress),
         )
+
+
+def _update(submission: Submission, settled_ms: int | None, filing_due_ms: int | None) -> Run:
+    return Run(
+        "outbox_update",
+        (
+            submission.queue_id,
+            submission.phase.value,
+            submission.next_attempt_ms,
+            submission.attempts_made,
+            to_json(submission.progress),
+            settled_ms,
+            filing_due_ms,
+        ),
+    )
 
 
 @dataclass(frozen=True, slots=True)

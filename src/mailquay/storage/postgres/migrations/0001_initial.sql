@@ -198,9 +198,12 @@ CREATE TABLE outbox (
     progress TEXT NOT NULL,
     body BYTEA,
     blob BIGINT,
-    settled_ms BIGINT
+    settled_ms BIGINT,
+    filing_due_ms BIGINT,
+    filing_attempts BIGINT NOT NULL
 );
 CREATE INDEX outbox_due ON outbox (account_number, next_attempt_ms) WHERE next_attempt_ms IS NOT NULL;
+CREATE INDEX outbox_filing ON outbox (account_number, filing_due_ms) WHERE filing_due_ms IS NOT NULL;
 CREATE INDEX outbox_settled ON outbox (settled_ms) WHERE settled_ms IS NOT NULL;
 
 CREATE TABLE blobs (

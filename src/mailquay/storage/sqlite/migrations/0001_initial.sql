@@ -198,9 +198,12 @@ CREATE TABLE outbox (
     progress TEXT NOT NULL,
     body BLOB,
     blob INTEGER,
-    settled_ms INTEGER
+    settled_ms INTEGER,
+    filing_due_ms INTEGER,
+    filing_attempts INTEGER NOT NULL
 ) STRICT;
 CREATE INDEX outbox_due ON outbox (account_number, next_attempt_ms) WHERE next_attempt_ms IS NOT NULL;
+CREATE INDEX outbox_filing ON outbox (account_number, filing_due_ms) WHERE filing_due_ms IS NOT NULL;
 CREATE INDEX outbox_settled ON outbox (settled_ms) WHERE settled_ms IS NOT NULL;
 
 CREATE TABLE blobs (
