@@ -18,6 +18,7 @@ from mailquay.model.node import Fence
 from mailquay.model.submission import Filing, ReferenceUpdate, Submission
 from mailquay.services.identifiers import parse_message_id
 from mailquay.services.mailboxes import MailboxService
+from mailquay.services.places import place_of
 from mailquay.services.ports import Clock, Journal, MailAccess
 from mailquay.services.settings import SettingsService
 from mailquay.services.stored_body import whole
@@ -155,13 +156,12 @@ class FilingService:
     ) -> None:
         """\\Answered (and $Forwarded) on the message that was answered; when it cannot be had, the copy still can."""
         try:
-            ref = parse_message_id(reference.message_id)
-            mailbox = await self._store.mailboxes.get(ref.mailbox)
-            if mailbox is None or mailbox.account != account.number:
-                return
+            mailbox, ref = await place_of(self._store, account.number, parse_message_id(reference.message_id))
             path = mailbox.listing.path
             async with self._access.session(account, path=path, timeout_seconds=_SESSION_SECONDS) as session:
-                await session.open_mailbox(path, writable=True)
+                opened = await session.open_mailbox(path, writable=True)
+                if mailbox.uidvalidity not in (None, opened.uidvalidity or 0):
+                    raise Unavailable("the server has replaced the mailbox, which is read anew")
                 await session.store_flags(str(ref.uid), FlagChange.ADD, reference.flags)
             changed.append(path)
         except MailquayError as error:
