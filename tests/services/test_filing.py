@@ -167,7 +167,7 @@ async def test_a_mail_server_that_is_away_is_waited_for(ann: _Filing, world: San
     await ann.node.supervisor.pause(ann.account.number)
     await ann.sent()
     assert await ann.run() is not None
-    await ann.node.supervisor.resume(ann.account.number)
+    ann.node.supervisor.resume(ann.account.number, after_seconds=0)
     await ann.until_filed()
     assert len(_copies(world)) == 1
 

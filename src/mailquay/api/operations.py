@@ -10,7 +10,7 @@ import msgspec
 from mailquay.api.http import Answer
 from mailquay.api.openapi import build_openapi
 from mailquay.api.operation import Call, Operation
-from mailquay.api.routes import accounts, messages, site, submit, system, tokens
+from mailquay.api.routes import accounts, documentation, messages, site, submit, system, tokens
 
 OPERATIONS: tuple[Operation, ...] = (
     *accounts.OPERATIONS,
@@ -19,6 +19,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *tokens.OPERATIONS,
     *system.OPERATIONS,
     *site.OPERATIONS,
+    *documentation.OPERATIONS,
 )
 
 

@@ -43,14 +43,15 @@ def page_headers(*, inline_styles: bool = False) -> dict[str, str]:
     }
 
 
-def page(title: str, content: str, *, status: int = 200) -> Answer:
-    """A small HTML page; `content` is HTML already."""
+def page(title: str, content: str, *, status: int = 200, wide: bool = False) -> Answer:
+    """A small HTML page; `content` is HTML already. `wide`: for text with tables and code."""
+    main = '<main class="text">' if wide else "<main>"
     text = (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>{escape(title)}</title>"
         '<link rel="icon" href="/static/favicon.svg"><link rel="stylesheet" href="/static/page.css"></head>'
-        f"<body><main>{content}</main></body></html>"
+        f"<body>{main}{content}</main></body></html>"
     )
     return Answer(text.encode(), HTML, status, page_headers())
 
@@ -63,7 +64,8 @@ async def _home(call: Call) -> Answer:
     content = (
         f'<h1>Mailquay</h1><p>Version {escape(__version__)} is <strong class="{"good" if healthy else "bad"}">'
         f"{'running' if healthy else 'in trouble'}</strong>.</p><h2>Accounts by state</h2>{accounts}"
-        '<h2>Where next</h2><ul><li><a href="/reference">API reference</a></li>'
+        '<h2>Where next</h2><ul><li><a href="/docs">Documentation</a></li>'
+        '<li><a href="/reference">API reference</a></li>'
         '<li><a href="/swagger.json">OpenAPI description</a></li><li><a href="/health">Health</a></li></ul>'
     )
     return page("Mailquay", content)

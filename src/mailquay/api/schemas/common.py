@@ -20,6 +20,7 @@ PATH_PARAMETERS: dict[str, TypeAdapter[Any]] = {
     "queueId": TypeAdapter(Annotated[str, StringConstraints(max_length=100)]),
     "queue": TypeAdapter(QueueName),
     "token": TypeAdapter(_ID64),
+    "page": TypeAdapter(Annotated[str, StringConstraints(max_length=100)]),
     "asset": TypeAdapter(Annotated[str, StringConstraints(max_length=100)]),
 }
 """The bounds of every name that stands in braces in a path."""
