@@ -96,9 +96,9 @@ class Core:
         self.clock = SystemClock()
         self.settings = SettingsService(store)
         self.stats = StatsService(store, self.settings, self.clock)
-        self.metrics = Metrics(store, self.stats, self.clock)
-        self.account_logs = AccountLogs(store, self.settings, self.clock)
         self.transports = Transports(config, self.settings)
+        self.metrics = Metrics(store, self.stats, self.clock, self.transports.imap_traffic)
+        self.account_logs = AccountLogs(store, self.settings, self.clock)
         self.http = HttpClient(
             policy=EgressPolicy.parse(config.webhook_egress_policy), user_agent=f"Mailquay/{__version__}"
         )

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from typing import Any
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from mailquay.errors import StorageError
 from mailquay.model.setting_catalogue import SETTINGS
@@ -138,16 +141,28 @@ async def test_statistics(world: World) -> None:
     assert (await world.call("GET", "/v1/stats?seconds=604801")).status == 400
 
 
-async def test_metrics(world: World) -> None:
+async def test_metrics(world: World, golden: Callable[[str, str], None]) -> None:
     await world.register()
-    world.metrics.count("webhooks:fail")
+    world.metrics.webhook("messageNew", success=False, milliseconds=250.0)
+    world.metrics.webhook("messageNew", success=True, milliseconds=70_000.5)
+    world.traffic.responses[("NO", "OVERQUOTA")] += 2
+    world.traffic.sent_bytes, world.traffic.received_bytes = 12, 34
     await world.call("GET", "/v1/account/ann")
     await world.call("PROPFIND", "/v1/account/ann")
     text = (await world.call("GET", "/metrics")).body.decode()
     lines = text.splitlines()
     assert 'api_call{method="GET",statusCode="200",route="/v1/account/{account}"} 1' in lines
     assert 'api_call{method="OTHER",statusCode="405",route="(no route)"} 1' in lines
-    assert 'webhooks{status="fail"} 1' in lines
+    assert 'webhooks{status="fail",event="messageNew"} 1' in lines
+    assert lines_of(lines, "webhook_req_b")[:2] == ['webhook_req_bucket{le="100"} 0', 'webhook_req_bucket{le="250"} 1']
+    assert lines_of(lines, "webhook_req_")[-4:] == [
+        'webhook_req_bucket{le="60000"} 1',
+        'webhook_req_bucket{le="+Inf"} 2',
+        "webhook_req_sum 70250.500",
+        "webhook_req_count 2",
+    ]
+    assert 'imap_responses{response="NO",code="OVERQUOTA"} 2' in lines
+    assert "imap_bytes_sent 12" in lines and "imap_bytes_received 34" in lines
     assert 'events{event="accountAdded"} 1' in lines
     assert 'imap_connections{status="init"} 1' in lines
     assert 'queue_size{queue="notify",state="waiting"} 1' in lines
@@ -155,6 +170,17 @@ async def test_metrics(world: World) -> None:
     assert "process_resident_memory_bytes" in text
     assert "ann" not in text
     assert (await world.call("GET", "/metrics", token=None)).status == 401
+    ours = [line for line in lines if not re.match(r"#|process_|python_", line)]
+    shapes = {re.sub(r'="[^"]*"', "", line.rsplit(" ", 1)[0]) for line in ours}
+    kinds = [line for line in lines if re.match(r"# TYPE (?!process_|python_)", line)]
+    golden("metrics.txt", "\n".join([*kinds, *sorted(shapes)]) + "\n")
+    parsed = {family.name for family in text_string_to_metric_families(text)}
+    assert {"api_call", "webhook_req", "imap_responses", "imap_bytes_sent", "imap_bytes_received"} <= parsed
+
+
+def lines_of(lines: list[str], start: str) -> list[str]:
+    """The lines that begin so."""
+    return [line for line in lines if line.startswith(start)]
 
 
 async def test_the_licence_is_always_active(world: World) -> None:

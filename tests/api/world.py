@@ -16,6 +16,7 @@ from yarl import URL
 
 from mailquay.api.app import Api, build_app
 from mailquay.api.ports import ApiServices
+from mailquay.backends.imap.traffic import Traffic
 from mailquay.config import Config
 from mailquay.errors import MessageNotFound, NotOperational
 from mailquay.model.account import Account, AccountNumber, ImapSettings, SmtpSettings
@@ -296,7 +297,8 @@ class World:
         self.settings = SettingsService(store)
         self.tokens = TokenService(store, self.clock, log_entries=1000, log_age_seconds=7 * 86400)
         self.stats = StatsService(store, self.settings, self.clock)
-        self.metrics = Metrics(store, self.stats, self.clock)
+        self.traffic = Traffic()
+        self.metrics = Metrics(store, self.stats, self.clock, self.traffic)
         self.logs = AccountLogs(store, self.settings, self.clock)
         self.accounts = AccountService(
             store,

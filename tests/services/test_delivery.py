@@ -35,6 +35,10 @@ class _Counts(dict[str, int]):
     def count(self, key: str, amount: int = 1) -> None:
         self[key] = self.get(key, 0) + amount
 
+    def webhook(self, event: str, *, success: bool, milliseconds: float) -> None:
+        assert event and milliseconds >= 0
+        self.count(f"webhooks:{'success' if success else 'fail'}")
+
 
 class _Silent:
     def write(self, _account: Account, _entry: Mapping[str, object]) -> None:

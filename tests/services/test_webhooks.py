@@ -34,6 +34,10 @@ class _Counts(dict[str, int]):
     def count(self, key: str, amount: int = 1) -> None:
         self[key] = self.get(key, 0) + amount
 
+    def webhook(self, event: str, *, success: bool, milliseconds: float) -> None:
+        assert event and milliseconds >= 0
+        self.count(f"webhooks:{'success' if success else 'fail'}")
+
 
 class _Unowned:
     def fence_or_none(self, _account: int) -> Fence | None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from bisect import bisect_left
 from collections import Counter as Tally
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import accumulate
 
 import structlog
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector, generate_latest
 
+from mailquay.backends.imap.traffic import Traffic
 from mailquay.errors import StorageError
 from mailquay.model.account import AccountState
 from mailquay.services.ports import Clock
@@ -19,6 +22,7 @@ from mailquay.version import __version__
 _log = structlog.get_logger(__name__)
 _FLUSH_SECONDS = 5.0
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"})
+_WEBHOOK_BUCKETS_MS = (100, 250, 500, 750, 1000, 2500, 5000, 7500, 10_000, 60_000)
 _QUEUE_OF = {"webhooks": "notify", "submit": "submit"}
 _OUTCOMES = {"success": "completed", "fail": "failed"}
 _JOB_STATES = ("active", "delayed", "paused", "waiting")
@@ -26,10 +30,39 @@ _JOB_STATES = ("active", "delayed", "paused", "waiting")
 Labels = tuple[tuple[str, str], ...]
 
 
-class Metrics:
-    """The services' Counter and the API's Meter. `start` begins to write minute counters, `close` writes the last."""
+class Histogram:
+    """How many values fell into each bucket, and their sum."""
 
-    def __init__(self, store: Store, stats: StatsService, clock: Clock) -> None:
+    def __init__(self, bounds: Sequence[int]) -> None:
+        self._bounds = bounds
+        self._counts = [0] * (len(bounds) + 1)
+        self._sum = 0.0
+
+    def observe(self, value: float) -> None:
+        """Add a value."""
+        self._counts[bisect_left(self._bounds, value)] += 1
+        self._sum += value
+
+    def lines(self, name: str, meaning: str) -> Iterable[str]:
+        """The histogram as Prometheus reads it: each bucket holds what the smaller ones hold."""
+        yield f"# HELP {name} {meaning}"
+        yield f"# TYPE {name} histogram"
+        for bound, total in zip((*map(str, self._bounds), "+Inf"), accumulate(self._counts), strict=True):
+            yield f'{name}_bucket{{le="{bound}"}} {total}'
+        yield f"{name}_sum {self._sum:.3f}"
+        yield f"{name}_count {sum(self._counts)}"
+
+
+class Metrics:
+    """The services' Counter and the API's Meter. `start` begins to write minute counters, `close` writes the last.
+
+    `traffic` is counted by the IMAP connections of this node.
+    """
+
+    def __init__(self, store: Store, stats: StatsService, clock: Clock, traffic: Traffic | None = None) -> None:
+        self._traffic = traffic or Traffic()
+        self._webhooks: Tally[tuple[str, str]] = Tally()
+        self._webhook_times = Histogram(_WEBHOOK_BUCKETS_MS)
         self._store = store
         self._stats = stats
         self._clock = clock
@@ -64,6 +97,13 @@ class Metrics:
         self._minutes[(self._clock.now_ms() // 60_000, key)] += amount
         self._counted[key] += amount
 
+    def webhook(self, event: str, *, success: bool, milliseconds: float) -> None:
+        """See services.ports.Counter."""
+        outcome = "success" if success else "fail"
+        self.count(f"webhooks:{outcome}")
+        self._webhooks[(event, outcome)] += 1
+        self._webhook_times.observe(milliseconds)
+
     def request(self, method: str, route: str, status: int) -> None:
         """Count an answered API request; what strangers invent as methods is one of them."""
         self._requests[(method if method in _METHODS else "OTHER", status, route)] += 1
@@ -95,8 +135,12 @@ class Metrics:
         lines = [
             *_metric("api_call", "counter", "Answered HTTP requests.", self._request_samples()),
             *_metric("webhooks", "counter", "Webhook deliveries.", self._webhook_samples()),
+            *self._webhook_times.lines("webhook_req", "Milliseconds that an attempt to post a webhook took."),
             *_metric("events", "counter", "Events on all nodes since this one started.", await self._event_samples()),
             *_metric("queues_processed", "counter", "Finished jobs.", self._finished_samples()),
+            *_metric("imap_responses", "counter", "Tagged responses of IMAP servers.", self._response_samples()),
+            *_metric("imap_bytes_sent", "counter", "Bytes to IMAP servers.", {(): self._traffic.sent_bytes}),
+            *_metric("imap_bytes_received", "counter", "Bytes from IMAP servers.", {(): self._traffic.received_bytes}),
             *_metric("imap_connections", "gauge", "Accounts in each state.", await self._state_samples()),
             *_metric("queue_size", "gauge", "Jobs of each queue.", await self._queue_samples()),
             *_metric("license_days_remaining", "gauge", "The licence has no end: -1.", {(): -1}),
@@ -111,7 +155,11 @@ class Metrics:
         }
 
     def _webhook_samples(self) -> dict[Labels, int]:
-        return {(("status", status),): self._counted[f"webhooks:{status}"] for status in _OUTCOMES}
+        return {(("status", outcome), ("event", event)): n for (event, outcome), n in self._webhooks.items()}
+
+    def _response_samples(self) -> dict[Labels, int]:
+        responses = self._traffic.responses.items()
+        return {(("response", status), ("code", code)): count for (status, code), count in responses}
 
     async def _event_samples(self) -> dict[Labels, int]:
         """Counted by the transactions that log them. Old minutes expire there, so our beginning moves on in time."""

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from urllib.parse import urlsplit
 
 from mailquay.backends.imap.backend import ImapBackend, ImapOptions
+from mailquay.backends.imap.traffic import Traffic
 from mailquay.backends.interface import Receipt
 from mailquay.backends.smtp.pool import SmtpPool
 from mailquay.backends.smtp.server import SmtpServer, SmtpTimeouts
@@ -30,9 +31,13 @@ _CLIENT_ID_KEYS = (
 
 
 class Transports:
-    """Makes IMAP backends, and is the Submitter of services. Settings are read as of their last refresh."""
+    """Makes IMAP backends, and is the Submitter of services. Settings are read as of their last refresh.
+
+    `imap_traffic` counts what goes over every IMAP connection that is made here.
+    """
 
     def __init__(self, config: Config, settings: SettingsService) -> None:
+        self.imap_traffic = Traffic()
         self._config = config
         self._settings = settings
         self._pool = SmtpPool(max_messages=config.smtp_pool_messages, idle_seconds=config.smtp_pool_idle_seconds)
@@ -60,6 +65,7 @@ class Transports:
             poll_seconds=min(_LONGEST_POLL_SECONDS, self._config.imap_sweep_interval_seconds),
             client_id=self._client_id(),
             verify_certificates=not self._settings.current("ignoreMailCertErrors"),
+            traffic=self.imap_traffic,
         )
         return ImapBackend(settings, options, ProxySettings.from_url(proxy) if proxy else None)
 

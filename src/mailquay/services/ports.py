@@ -55,7 +55,11 @@ class Counter(Protocol):
     """Counts what happened, for statistics and metrics."""
 
     def count(self, key: str, amount: int = 1) -> None:
-        """Add to the counter of a key such as "webhooks:success"."""
+        """Add to the counter of a key such as "submit:success"."""
+        ...
+
+    def webhook(self, event: str, *, success: bool, milliseconds: float) -> None:
+        """Count one attempt to post an event, and how long it took, whatever came of it."""
         ...
 
 

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import hmac
 import random
+import time
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -154,6 +155,7 @@ class WebhookService:
     async def _post(self, target: _Target, event: LoggedEvent, attempts_made: int) -> _Failure | None:
         """One attempt; None when the receiver took it."""
         body = msgspec.json.encode(await self._payload(event))
+        began = time.perf_counter()
         try:
             url, headers = await self._request(target, event, attempts_made, body)
             response = await self._http.request(
@@ -164,17 +166,21 @@ class WebhookService:
             failure = _Failure(error.message, error.code, None, permanent)
         else:
             if 200 <= response.status < 300:
+                self._count(event, began, success=True)
                 self._succeeded(target.url, event)
                 return None
             redirect = 300 <= response.status < 400
             code = "EREDIRECTNOTFOLLOWED" if redirect else "EHTTPSTATUS"
             failure = _Failure(f"the receiver answered {response.status}", code, response.status, redirect)
-        self._counter.count("webhooks:fail")
+        self._count(event, began, success=False)
         _log.warning("webhook_failed", account=event.account_id, event_name=event.name.value, error=failure.message)
         return failure
 
+    def _count(self, event: LoggedEvent, began: float, *, success: bool) -> None:
+        milliseconds = (time.perf_counter() - began) * 1000
+        self._counter.webhook(event.name.value, success=success, milliseconds=milliseconds)
+
     def _succeeded(self, url: str, event: LoggedEvent) -> None:
-        self._counter.count("webhooks:success")
         self._last_success_ms[url] = self._clock.now_ms()
         self._last_success_ms.move_to_end(url)
         if len(self._last_success_ms) > _REMEMBERED_TARGETS:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from mailquay.backends.imap.driver import ImapConnection, TlsUpgrade
 from mailquay.backends.imap.pump import DriverOptions
 from mailquay.backends.imap.session import ImapSession
+from mailquay.backends.imap.traffic import Traffic
 from mailquay.backends.imap.watch import ImapWatch
 from mailquay.errors import InvalidRequest, Unsupported
 from mailquay.model.account import ImapSettings
@@ -23,7 +24,10 @@ IMAP_PORT = 143
 
 @dataclass(frozen=True, slots=True)
 class ImapOptions:
-    """What every connection of a node shares. `client_id` is what ID says of us (RFC 2971 §3.3)."""
+    """What every connection of a node shares. `client_id` is what ID says of us (RFC 2971 §3.3).
+
+    `traffic` counts what goes over them.
+    """
 
     connect_seconds: float
     command_seconds: float
@@ -31,6 +35,7 @@ class ImapOptions:
     poll_seconds: float
     client_id: Mapping[str, str]
     verify_certificates: bool = True
+    traffic: Traffic = field(default_factory=Traffic)
 
 
 class ImapBackend:
@@ -97,7 +102,7 @@ class ImapBackend:
         )
         context: ssl.SSLContext | None = client_context(tls) if upgrade else None
         upgrade_with = TlsUpgrade(context, tls.servername or self._host) if context is not None else None
-        return await ImapConnection.open(stream, options=options, tls=upgrade_with)
+        return await ImapConnection.open(stream, options=options, tls=upgrade_with, traffic=self._options.traffic)
 
     def _wants_starttls(self, connection: ImapConnection) -> bool:
         return connection.has_capability("STARTTLS") and self._settings.tls.get("disabled") is not True

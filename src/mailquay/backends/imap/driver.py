@@ -19,6 +19,7 @@ from mailquay.backends.imap.pump import DriverOptions, Pump
 from mailquay.backends.imap.refusal import closed_by_server, refusal
 from mailquay.backends.imap.result import CommandResult
 from mailquay.backends.imap.slot import CommandSlot, SlotEvent, StreamingEvent
+from mailquay.backends.imap.traffic import Traffic
 from mailquay.errors import MailquayError, RemoteProtocolError, Unavailable, Unsupported
 from mailquay.net.stream import Stream
 from mailquay.wire.imap.client_state import State
@@ -64,12 +65,13 @@ class ImapConnection:
         options: DriverOptions = DEFAULT_OPTIONS,
         tls: TlsUpgrade | None = None,
         on_unsolicited: Callable[[UntaggedResponse], None] | None = None,
+        traffic: Traffic | None = None,
     ) -> ImapConnection:
-        """Read the greeting, start TLS if `tls` is given, and learn the capabilities.
+        """Read the greeting, start TLS if `tls` is given, and learn the capabilities; `traffic` counts what is said.
 
         Raises Unsupported when TLS is wanted and the server does not offer it. The stream is closed on any error.
         """
-        pump = Pump(stream, options, on_unsolicited)
+        pump = Pump(stream, options, on_unsolicited, traffic or Traffic())
         try:
             async with asyncio.timeout(options.greeting_seconds):
                 greeting = await _greet(pump)

@@ -10,6 +10,7 @@ from typing import Final
 from mailquay.backends.imap.channel import Channel
 from mailquay.backends.imap.refusal import farewell
 from mailquay.backends.imap.slot import CommandSlot, SlotEvent
+from mailquay.backends.imap.traffic import Traffic
 from mailquay.errors import LocalProtocolError, MailquayError, Unavailable
 from mailquay.net.stream import Stream
 from mailquay.wire.buffer import NEED_DATA
@@ -56,7 +57,11 @@ class Pump:
     """The reader task of one connection, its output, and the commands in flight."""
 
     def __init__(
-        self, stream: Stream, options: DriverOptions, on_unsolicited: Callable[[UntaggedResponse], None] | None
+        self,
+        stream: Stream,
+        options: DriverOptions,
+        on_unsolicited: Callable[[UntaggedResponse], None] | None,
+        traffic: Traffic,
     ) -> None:
         self.client = ImapClient(options.limits)
         self.stream = stream
@@ -65,6 +70,7 @@ class Pump:
         self.news: Channel[UntaggedResponse] | None = None
         """Where unclaimed responses go while an IDLE listens."""
         self._on_unsolicited = on_unsolicited
+        self._traffic = traffic
         self._slots: dict[str, CommandSlot] = {}
         self._literal_slot: CommandSlot | None = None
         self._bodies: dict[StreamedMessage, AsyncIterable[bytes]] = {}
@@ -85,9 +91,12 @@ class Pump:
             data = await self.stream.read(_READ_BYTES, self.options.greeting_seconds)
             if not data:
                 raise farewell(self._bye)
+            self._traffic.received_bytes += len(data)
             self.client.receive_data(data)
         if isinstance(event, UntaggedStatus) and event.status is Status.BYE:
             self._bye = event
+        elif isinstance(event, TaggedResponse):
+            self._traffic.ended(event)
         return event
 
     # Sending
@@ -146,6 +155,7 @@ class Pump:
     async def _write_bytes(self, data: bytes) -> None:
         for start in range(0, len(data), _WRITE_BYTES):
             await self.stream.write(data[start : start + _WRITE_BYTES], self.options.write_seconds)
+        self._traffic.sent_bytes += len(data)
 
     async def _write_body(self, message: StreamedMessage) -> None:
         left = message.size_bytes
@@ -183,6 +193,7 @@ class Pump:
                 data = await self.stream.read(_READ_BYTES, self.options.silence_seconds)
                 if not data:
                     raise farewell(self._bye)
+                self._traffic.received_bytes += len(data)
                 self.client.receive_data(data)
                 while (event := self.client.next_event()) is not NEED_DATA:
                     if isinstance(event, FetchResponse) and self._collect(event):
@@ -208,6 +219,7 @@ class Pump:
     async def _dispatch(self, event: ClientEvent) -> None:
         match event:
             case TaggedResponse():
+                self._traffic.ended(event)
                 slot = self._slots.pop(event.tag)
                 self._settled.set()
                 await slot.finish(event)
