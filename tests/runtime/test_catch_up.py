@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -127,3 +128,36 @@ async def test_a_mailbox_pauses_from_its_third_failure_on() -> None:
     refusals.succeeded("a")
     assert not refusals.skips("a")
     assert refusals.due() == []
+
+
+@pytest.mark.server
+async def test_subconnections_bring_news_of_their_mailboxes_at_once(
+    dovecot: Dovecot, mail_user: MailUser, tmp_path: Path
+) -> None:
+    """With sweeps an hour apart nothing but a watch of its own can tell of mail in Archive and in Sent."""
+    config = Config(imap_sweep_interval_seconds=3600, reconnect_backoff_seconds=0.05)
+    async with running_node(f"sqlite:///{tmp_path}/m.db", tmp_path, config=config) as node:
+        wanted = ("Archive", "\\Sent", "No such mailbox", "INBOX")
+        account = await node.register("ann", profile_for(dovecot, mail_user, subconnections=wanted))
+        await node.wait_for(EventName.ACCOUNT_INITIALIZED, account=account)
+        for path, subject in (("Archive", "a"), ("Sent", "b"), ("Archive", "c")):
+            await dovecot.deliver(mail_user.login, _mail(subject))
+            query = ("mailbox", "INBOX", "header", "message-id", f"<{subject}@example.test>")
+            await dovecot.doveadm("move", "-u", mail_user.login, path, *query)
+            await node.wait_for(EventName.MESSAGE_NEW, account=account, path=path, count=2 if subject == "c" else 1)
+            await dovecot.doveadm("kick", mail_user.login)
+
+
+@pytest.mark.server
+async def test_an_account_that_names_a_resync_delay_is_looked_at_as_often(
+    dovecot: Dovecot, mail_user: MailUser, tmp_path: Path
+) -> None:
+    config = Config(imap_sweep_interval_seconds=3600, reconnect_backoff_seconds=0.05)
+    profile = profile_for(dovecot, mail_user)
+    assert profile.imap is not None
+    profile = dataclasses.replace(profile, imap=dataclasses.replace(profile.imap, resync_delay_seconds=1))
+    async with running_node(f"sqlite:///{tmp_path}/m.db", tmp_path, config=config) as node:
+        account = await node.register("ann", profile)
+        await node.wait_for(EventName.ACCOUNT_INITIALIZED, account=account)
+        await dovecot.doveadm("mailbox", "create", "-u", mail_user.login, "Fresh")
+        await node.wait_for(EventName.MAILBOX_NEW, account=account, path="Fresh")

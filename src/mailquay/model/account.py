@@ -33,6 +33,10 @@ class AccountState(Enum):
         return self in (AccountState.CONNECTED, AccountState.CONNECTING, AccountState.SYNCING)
 
 
+USUAL_RESYNC_SECONDS = 900
+"""What `resyncDelay` says when an account says nothing; mailboxes are then looked at as often as the node is set to."""
+
+
 @dataclass(frozen=True, slots=True)
 class ServerSettings:
     """How to reach one mail server. `secure` is TLS from the first byte; without it STARTTLS is used where offered."""
@@ -53,7 +57,7 @@ class ImapSettings(ServerSettings):
 
     disabled: bool = False
     disable_imap4rev2: bool = False
-    resync_delay_seconds: int = 900
+    resync_delay_seconds: int = USUAL_RESYNC_SECONDS
     sent_mail_path: str | None = None
     drafts_mail_path: str | None = None
     junk_mail_path: str | None = None

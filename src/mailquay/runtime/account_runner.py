@@ -26,6 +26,7 @@ from mailquay.runtime.backoff import Backoff
 from mailquay.runtime.catch_up import CatchUp
 from mailquay.runtime.refusals import Refusals
 from mailquay.runtime.session_pool import SessionPool
+from mailquay.runtime.subconnections import Subconnections, chosen_paths
 from mailquay.services import account_status
 from mailquay.services.mailbox_listing import MailboxListing
 from mailquay.services.ports import Clock, Journal
@@ -67,6 +68,7 @@ class AccountRunner:
         self._sync_pool: SessionPool | None = None
         self._catch_up: CatchUp | None = None
         self._watching = False
+        self._subconnections: Subconnections | None = None
         self._stopping = False
         self._refusals = Refusals()
         self._connected_at: float | None = None
@@ -108,7 +110,8 @@ class AccountRunner:
     def connections(self) -> int:
         """How many connections to the server are open."""
         pools = (self._commands, self._sync_pool)
-        return sum(pool.connections for pool in pools if pool is not None) + int(self._watching)
+        watches = int(self._watching) + (self._subconnections.connections if self._subconnections is not None else 0)
+        return sum(pool.connections for pool in pools if pool is not None) + watches
 
     @property
     def ended(self) -> bool:
@@ -195,9 +198,9 @@ class AccountRunner:
             user = self._account.profile.imap.user if self._account.profile.imap else None
             now_ms = parts.clock.now_ms()
             await self._change(account_status.logged_in(self._account.number, self._status, user or "", now_ms))
-            await self._synced(watch)
+            await self._synced(watch, backend)
 
-    async def _synced(self, watch: MailWatch) -> None:
+    async def _synced(self, watch: MailWatch, backend: MailBackend) -> None:
         assert self._sync_pool is not None
         catch_up = CatchUp(
             self._parts.store,
@@ -223,10 +226,20 @@ class AccountRunner:
                 tasks.create_task(catch_up.work())
                 tasks.create_task(catch_up.sweep())
                 tasks.create_task(catch_up.fill_envelopes())
+                if self._account.profile.subconnections:
+                    tasks.create_task(self._watch_more(backend, catch_up, watch.path))
                 tasks.create_task(self._until_retry())
         finally:
             self._catch_up = None
             catch_up.abandon(account_status.not_operational(self._status.state))
+
+    async def _watch_more(self, backend: MailBackend, catch_up: CatchUp, watched: str) -> None:
+        config = self._parts.config
+        mailboxes = await self._parts.store.mailboxes.of_account(self._account.number)
+        paths = chosen_paths(self._account.profile.subconnections, mailboxes, watched=watched)
+        backoff = (config.reconnect_backoff_seconds, config.reconnect_backoff_limit_seconds)
+        self._subconnections = Subconnections(backend, self._parts.connecting, catch_up, backoff)
+        await self._subconnections.watch(paths, self._account.id)
 
     async def _follow_watch(self, watch: MailWatch, catch_up: CatchUp) -> None:
         while True:

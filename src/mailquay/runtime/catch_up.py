@@ -20,7 +20,7 @@ from mailquay.errors import (
     StorageError,
     Unavailable,
 )
-from mailquay.model.account import Account
+from mailquay.model.account import USUAL_RESYNC_SECONDS, Account
 from mailquay.model.mailbox import Mailbox
 from mailquay.model.node import Fence
 from mailquay.runtime.refusals import Refusals
@@ -160,12 +160,11 @@ class CatchUp:
 
     async def sweep(self) -> None:
         """Look at the mailboxes that are not watched, at intervals."""
-        interval = self._config.imap_sweep_interval_seconds
         # The first sweep comes at a random time, so that accounts that connected together do not sweep together.
-        pause = interval * random.uniform(0.2, 1.0)  # noqa: S311
+        pause = self._sweep_seconds() * random.uniform(0.2, 1.0)  # noqa: S311
         while True:
             asked = await self._pause_before_sweep(pause)
-            pause = interval
+            pause = self._sweep_seconds()
             async with self._pool.borrow(
                 timeout_seconds=self._config.imap_connect_timeout_seconds, patient=True
             ) as session:
@@ -183,6 +182,13 @@ class CatchUp:
             watched = await self._store.mailboxes.by_path(self._account.number, self._watched)
             if asked or (watched is not None and self._scan_due(watched)):
                 self.nudge([self._watched], scan_flags=True)
+
+    def _sweep_seconds(self) -> float:
+        """The account's own interval where it names one, else that of the configuration."""
+        imap = self._account.profile.imap
+        if imap is None or imap.resync_delay_seconds == USUAL_RESYNC_SECONDS:
+            return self._config.imap_sweep_interval_seconds
+        return float(imap.resync_delay_seconds)
 
     async def _pause_before_sweep(self, seconds: float) -> bool:
         """Wait until the next sweep is due; True when somebody asked for it before."""
