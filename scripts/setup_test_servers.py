@@ -60,6 +60,7 @@ NEEDS = (
     Need("postgresql", ("/usr/lib/postgresql/*/bin/initdb",), ("postgresql",), ("postgresql.service",)),
     Need("swaks", ("swaks",), ("swaks", "libnet-ssleay-perl", "libio-socket-ssl-perl", "libauthen-sasl-perl")),
     Need("chromium", ("chromium",), ("chromium",)),
+    Need("curl", ("curl",), ("curl",)),
     Need("saslpasswd2", ("saslpasswd2",), ("sasl2-bin", "libsasl2-modules"), ("saslauthd.service",)),
 )
 

@@ -35,9 +35,9 @@ def config() -> Config:
 
 @pytest.mark.parametrize("piece", ["a.", "a://", 'LOGIN "', "LOGIN ", "AUTH ", "bearer ", '"pass": \'', 'pass":"\\'])
 def test_hostile_log_lines_take_linear_time(piece: str) -> None:
-    began = time.perf_counter()
+    began = time.process_time()
     redact_text(piece * (400_000 // len(piece)))
-    assert time.perf_counter() - began < _LIMIT_SECONDS
+    assert time.process_time() - began < _LIMIT_SECONDS
 
 
 @pytest.mark.parametrize("scheme", ["http", "socks5", "postgresql+asyncpg", "x-" * 40 + "y"])
@@ -64,10 +64,10 @@ def test_only_values_count_not_what_texts_hold() -> None:
     text = ',[{\\"' * MAX_VALUES
     assert decode_json(msgspec.json.encode({"text": text})) == {"text": text}
     for hostile in (b'"' + b'\\"' * 500_000 + b"," * 2 * MAX_VALUES, b'"\\' * 500_000 + b"," * 2 * MAX_VALUES + b"\\"):
-        began = time.perf_counter()
+        began = time.process_time()
         with pytest.raises(HttpError):
             decode_json(hostile)
-        assert time.perf_counter() - began < _LIMIT_SECONDS
+        assert time.process_time() - began < _LIMIT_SECONDS
 
 
 async def test_a_client_that_does_not_read_holds_nothing_for_long(

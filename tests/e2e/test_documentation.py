@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.server import Server
+from tests.servers.availability import require_server
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 _SCRIPT = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -36,6 +37,7 @@ async def server(tmp_path: Path) -> AsyncIterator[Server]:
 
 
 async def test_every_example_works(server: Server, pages: list[str], tmp_path: Path) -> None:
+    require_server("curl")
     assert {"accounts", "reading", "sending", "webhooks", "tokens", "operating"} <= set(pages)
     for page in pages:
         text = f"{_PRELUDE}API={server.base_url}\nAUTH='Authorization: Bearer {server.token}'\n"

@@ -153,6 +153,6 @@ def test_never_fails(text: str) -> None:
     "piece", ["(", "<", '"', "a<", "a@b,", "=?a?q?", "\\", "a:", "[", "<x,", "a@ ", "=?a?q?x,?= ", "(a", '"\\']
 )
 def test_linear_time(piece: str) -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     assert len(parse_addresses(piece * (500_000 // len(piece)))) <= MAX_ADDRESSES
-    assert time.perf_counter() - started < 5
+    assert time.process_time() - started < 5

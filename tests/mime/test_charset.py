@@ -62,6 +62,6 @@ def test_never_fails(data: bytes, label: str) -> None:
 
 @pytest.mark.parametrize("label", [None, "utf-8", "iso-2022-jp", "gb2312", "utf-7", "hz", "unknown"])
 def test_linear_time_on_garbage(label: str | None) -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     decode(bytes(range(256)) * 8000, label)
-    assert time.perf_counter() - started < 3
+    assert time.process_time() - started < 3

@@ -61,11 +61,11 @@ def read_everything(source: bytes) -> Part:
 @pytest.mark.parametrize("path", own_files() + foreign_files(), ids=lambda path: "/".join(path.parts[-3:]))
 def test_every_message_can_be_read(path: Path) -> None:
     source = path.read_bytes()
-    started = time.perf_counter()
+    started = time.process_time()
     read_everything(source)
     read_everything(source.replace(b"\r\n", b"\n"))
     read_everything(source.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n"))
-    assert time.perf_counter() - started < 10
+    assert time.process_time() - started < 10
 
 
 def summary(root: Part) -> list[str]:

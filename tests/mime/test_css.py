@@ -95,6 +95,6 @@ def test_inline_styles(sheet: str, body: str, result: str) -> None:
 )
 def test_hostile_sheets(sheet: str) -> None:
     document = LexborHTMLParser("<body>" + "<div>" * 150 + "<p>x</p>" * 100)
-    started = time.perf_counter()
+    started = time.process_time()
     inline_styles(document, sheet, 250)
-    assert time.perf_counter() - started < 10
+    assert time.process_time() - started < 10

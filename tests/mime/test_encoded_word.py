@@ -57,6 +57,6 @@ def test_never_fails(text: str) -> None:
 
 @pytest.mark.parametrize("piece", ["=?a?q?", "=?a?q?x?=", "=?", "?=", "=?a?b?!", "=?a?q?=?= "])
 def test_linear_time(piece: str) -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     decode_words(piece * (1_000_000 // len(piece)))
-    assert time.perf_counter() - started < 5
+    assert time.process_time() - started < 5

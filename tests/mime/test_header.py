@@ -87,10 +87,10 @@ def test_lines_stay_short(words: list[str]) -> None:
 
 
 def test_limits() -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     assert len(parse_header(b"A: b\r\n" * 200_000)) == MAX_FIELDS
     assert len(parse_header(b"A: b\r\n" + b" x\r\n" * 300_000)) == 1
     assert parse_header(b"A:" + b"\r" * 1_000_000).text("a") == ""
-    assert time.perf_counter() - started < 3
+    assert time.process_time() - started < 3
     with pytest.raises(InvalidRequest, match="longer"):
         encode_unstructured("X", "y" * 200_000)

@@ -56,8 +56,8 @@ def test_growth_is_limited() -> None:
 
 
 def test_linear_time() -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     for piece in ("<img ", '<img src="data:', "cid:", "<img src='data:;;;;,"):
         extract(piece * 50_000)
         embed_images(piece * 50_000, {})
-    assert time.perf_counter() - started < 5
+    assert time.process_time() - started < 5

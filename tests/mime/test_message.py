@@ -215,10 +215,10 @@ START = b"Content-Type: multipart/mixed; boundary=x\n\n"
     ids=range(12),
 )
 def test_hostile_messages_take_linear_time(source: bytes) -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     parts = list(parse_message(source).walk())
     assert len(parts) <= MAX_PARTS
-    assert time.perf_counter() - started < 10
+    assert time.process_time() - started < 10
 
 
 pieces = st.sampled_from(

@@ -51,6 +51,6 @@ def test_never_fails(text: str) -> None:
 
 @pytest.mark.parametrize("piece", ["; ", ";x", "x=", 'x="', "x*0=y;", '="', "(", " ", "\\", "x*=a'"])
 def test_linear_time(piece: str) -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     parse_parameterized("a/b;" + piece * (1_000_000 // len(piece)))
-    assert time.perf_counter() - started < 2
+    assert time.process_time() - started < 2

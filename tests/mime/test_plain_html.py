@@ -54,7 +54,7 @@ def test_links(text: str, markup: str) -> None:
 
 @pytest.mark.parametrize("piece", ["a.", "a-", "a@", "http://", "1.", ">", "> ", "-", "(", "a@b.", "x.com "])
 def test_linear_time(piece: str) -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     plain_to_html(piece * (500_000 // len(piece)))
     plain_to_html("\n".join([piece * 300] * 300))
-    assert time.perf_counter() - started < 8
+    assert time.process_time() - started < 8

@@ -94,9 +94,9 @@ HOSTILE = [
 
 @pytest.mark.parametrize("markup", HOSTILE, ids=range(len(HOSTILE)))
 def test_hostile_markup_takes_linear_time(markup: str) -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     html_to_text(markup)
-    assert time.perf_counter() - started < 8
+    assert time.process_time() - started < 8
 
 
 def test_small_markup_is_left_alone() -> None:

@@ -71,10 +71,10 @@ def test_pieces_make_no_difference(data: bytes, encoding: str, size: int) -> Non
 @pytest.mark.parametrize("piece", [b"=", b"=A", b" ", b"a" * 50, b"\n", b"=\n", b"\t \r"])
 def test_linear_time(encoding: str, piece: bytes) -> None:
     data = piece * (5_000_000 // len(piece))
-    started = time.perf_counter()
+    started = time.process_time()
     decode_transfer(data, encoding)
     decoder = decoder_for(encoding)
     for start in range(0, len(data), 65536):
         decoder.feed(data[start : start + 65536])
     decoder.finish()
-    assert time.perf_counter() - started < 8
+    assert time.process_time() - started < 8

@@ -143,6 +143,6 @@ MORE = [
 
 @pytest.mark.parametrize("markup", HOSTILE + MORE, ids=range(len(HOSTILE + MORE)))
 def test_hostile_markup_takes_bounded_time(markup: str) -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     safe(markup)
-    assert time.perf_counter() - started < 15
+    assert time.process_time() - started < 15

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,8 @@ def _why_not(name: str) -> str | None:
             return "postfix starts only as root"
     if name == "postgres" and _postgres_missing():
         return "postgresql is not installed"
+    if name == "curl" and shutil.which("curl") is None:
+        return "curl is not installed"
     if name == "cyrus" and not (CYRUS_TREE / "usr/lib/cyrus/bin/master").exists():
         return "cyrus-imapd is not unpacked in .cache/cyrus"
     return None

@@ -41,16 +41,19 @@ class Cyrus:
         self.users = {f"user{number}@{DOMAIN}": f"secret-{number}" for number in range(user_count)}
         self._unused = itertools.islice(self.users.items(), user_count)
         self._process: ServerProcess | None = None
+        # As root it runs as another user, for whom a checkout under /root is out of reach.
+        self._tree = self.directory / "tree"
+        shutil.copytree(CYRUS_TREE / "usr", self._tree / "usr", symlinks=True)
 
     def start(self) -> Self:
         """Start it and wait until IMAP answers; raises ServerDidNotStart with its output."""
         configuration = self.directory / "imapd.conf"
         if not configuration.exists():
             self._write_configuration(configuration)
-        libraries = next((CYRUS_TREE / "usr/lib").glob("*-linux-gnu"))
+        libraries = next((self._tree / "usr/lib").glob("*-linux-gnu"))
         self._process = ServerProcess(
             [
-                *(CYRUS_TREE / "usr/lib/cyrus/bin/master", "-D", "-C", configuration),
+                *(self._tree / "usr/lib/cyrus/bin/master", "-D", "-C", configuration),
                 *("-M", self.directory / "cyrus.conf", "-p", self.directory / "pid"),
             ],
             directory=self.directory,
@@ -101,7 +104,7 @@ class Cyrus:
             options = ["-p", "-c", "-f", str(passwords), "-u", DOMAIN]
             run([saslpasswd, *options, name], cwd=self.directory, as_server=False, text=f"{password}\n")
         configuration.write_text("".join(f"{name}: {value}\n" for name, value in self._settings().items()))
-        binaries = CYRUS_TREE / "usr/lib/cyrus/bin"
+        binaries = self._tree / "usr/lib/cyrus/bin"
         (self.directory / "cyrus.conf").write_text(
             f'START {{\n  recover cmd="{binaries}/ctl_cyrusdb -C {configuration} -r"\n}}\n'
             "SERVICES {\n"

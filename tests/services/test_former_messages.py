@@ -72,9 +72,9 @@ def test_what_was_not_found_is_left() -> None:
 def test_many_that_are_alike_take_no_longer_each() -> None:
     known = FormerMessages()
     known.add([former(uid, "<same>", second=uid) for uid in range(1, 50_001)])
-    began = time.perf_counter()
+    began = time.process_time()
     assert all(known.take(entry(uid, "<same>", second=100_000)) for uid in range(1, 50_001))
-    assert time.perf_counter() - began < 5
+    assert time.process_time() - began < 5
 
 
 _some = st.builds(
