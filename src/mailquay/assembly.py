@@ -29,6 +29,7 @@ from mailquay.runtime.metrics import Metrics
 from mailquay.runtime.node import Membership, NodeIdentity
 from mailquay.runtime.owners import LeaseDirectory
 from mailquay.runtime.processes import is_child
+from mailquay.runtime.purge import keep_purged
 from mailquay.runtime.retention import keep_tidy
 from mailquay.runtime.supervisor import Supervisor
 from mailquay.runtime.transports import Transports
@@ -248,6 +249,10 @@ class Node:
             await core.start()
             tidy = asyncio.create_task(keep_tidy(store, core.settings, config, core.clock), name="retention")
             stack.callback(tidy.cancel)
+            purge = asyncio.create_task(
+                keep_purged(store, interval_seconds=config.retention_interval_seconds), name="purge"
+            )
+            stack.callback(purge.cancel)
             server = HttpServer(app, [*public, private], drain_seconds=config.drain_timeout_seconds)
             await server.start()
             stack.push_async_callback(server.stop)

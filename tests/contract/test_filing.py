@@ -11,6 +11,7 @@ from mailquay.model.account import Account
 from mailquay.model.event import EventName
 from mailquay.model.node import Fence
 from mailquay.model.submission import Filing, Phase, Submission
+from mailquay.runtime.purge import purge_everything
 from mailquay.storage.interface import FILING_DUE, Signal
 from mailquay.storage.repositories.outbox import CHUNK_BYTES
 from mailquay.storage.store import Store
@@ -96,5 +97,6 @@ async def test_what_is_to_be_filed_goes_with_its_account(store: Store) -> None:
     account = await _register(store)
     await _sent(store, account, await _own(store, account))
     await store.commit(store.accounts.delete(account.id, NOW))
+    await purge_everything(store)
     assert await store.outbox.next_filing_ms(account.number) is None
     assert await store.database.fetch("blob_chunk", 1, 0) == []

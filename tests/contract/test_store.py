@@ -292,8 +292,8 @@ async def test_flags_of_messages_far_apart_are_compared_without_what_lies_betwee
 
 async def test_message_digests_are_new_once(store: Store) -> None:
     account = await _register(store)
-    assert await store.commit(store.messages.recognise(account.number, [1, -2, 1])) == [True, True, False]
-    await store.commit(store.messages.remember(account.number, [-2, 3]))
+    assert await store.commit(store.messages.recognise(account.number, [1, -2, 1], NOW)) == [True, True, False]
+    await store.commit(store.messages.remember(account.number, [-2, 3], NOW))
     assert await store.messages.is_known(account.number, 3)
 
 
@@ -339,7 +339,7 @@ async def test_deleting_an_account_removes_all_but_its_events(store: Store) -> N
     assert await store.commit(store.accounts.delete(account.id, NOW)) is not None
     assert await store.commit(store.accounts.delete(account.id, NOW)) is None
     assert await store.accounts.get("ann") is None
-    assert await store.messages.get(number, 1) is None
+    assert await store.mailboxes.get(number) is None
     assert await store.outbox.get("q1") is None
     events = await store.events.after(0, 10)
     assert [(event.name, event.account_id) for event in events] == [

@@ -230,9 +230,8 @@ class CatchUp:
             async for batch in session.fetch_envelopes(sequence_set(uids)):
                 digests = [self._sync.digest(entry) for entry in batch]
                 put = self._store.messages.put(mailbox.number, batch)
-                await self._store.commit(
-                    fenced(self._fence, put, self._store.messages.remember(self._account.number, digests))
-                )
+                remember = self._store.messages.remember(self._account.number, digests, self._clock.now_ms())
+                await self._store.commit(fenced(self._fence, put, remember))
         return min(uids)
 
     # -- one mailbox -----------------------------------------------------------------------------

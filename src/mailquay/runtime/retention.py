@@ -1,4 +1,4 @@
-"""What is kept only for a time: settled events and submissions, idempotency keys, old message ids, expired tokens."""
+"""What is kept only for a time: settled events and submissions, idempotency keys, expired tokens, old ids and traces."""
 
 from __future__ import annotations
 
@@ -10,18 +10,27 @@ from mailquay.config import Config
 from mailquay.errors import StorageError
 from mailquay.services.ports import Clock
 from mailquay.services.settings import SettingsService
+from mailquay.storage.repositories.upkeep import FIRST_PLACE, KnownPlace
 from mailquay.storage.store import Store
 
 _log = structlog.get_logger(__name__)
 _STEP = 1000
+_DAY_MS = 24 * 3600 * 1000
+_KNOWN_MS = 730 * _DAY_MS
+"""How long a message is recognised when it turns up in another mailbox (`seemsLikeNew`)."""
+_KNOWN_STEP = 20_000
+_RETIRED_MS = 30 * _DAY_MS
+_DEAD_NODE_MS = 30 * _DAY_MS
 
 
 async def keep_tidy(store: Store, settings: SettingsService, config: Config, clock: Clock) -> None:
     """Drop what is over, at intervals, until cancelled. Several nodes may do it at once."""
+    place = FIRST_PLACE
     while True:
         await asyncio.sleep(config.retention_interval_seconds)
         try:
             await _tidy(store, settings, config, clock.now_ms())
+            place = await forget_traces(store, clock.now_ms(), place)
         except StorageError as error:
             _log.error("retention_failed", error=str(error))
 
@@ -41,3 +50,21 @@ async def _tidy(store: Store, settings: SettingsService, config: Config, now_ms:
     await store.commit(store.tokens.delete_expired(now_ms))
     if dropped:
         _log.info("outbox_tidied", dropped=dropped)
+
+
+async def forget_traces(store: Store, now_ms: int, place: KnownPlace) -> KnownPlace:
+    """Forget removed mailboxes, dead nodes, audit logs of tokens that are gone, and some of the known messages.
+
+    The known messages are walked through from `place`, a part at each call; returns where to go on.
+    """
+    upkeep = store.upkeep
+    await store.commit(upkeep.forget_retired(now_ms - _RETIRED_MS))
+    await store.commit(upkeep.forget_nodes(_DEAD_NODE_MS))
+    while token_ids := await upkeep.orphaned_token_logs():
+        for token_id in token_ids:
+            while await store.commit(upkeep.purge_token_log(token_id)):
+                continue
+    forgotten, following = await upkeep.forget_known(place, now_ms - _KNOWN_MS, _KNOWN_STEP)
+    if forgotten:
+        _log.info("known_messages_forgotten", count=forgotten)
+    return following

@@ -255,8 +255,8 @@ class MailboxSync:
                 synced_at_ms=self._clock.now_ms(),
             )
         put = self._store.messages.put(mailbox.number, entries)
-        recognise = self._store.messages.recognise(context.account.number, digests)
         now_ms = self._clock.now_ms()
+        recognise = self._store.messages.recognise(context.account.number, digests, now_ms)
 
         def script(pending: Pending) -> Script[None]:
             yield from check_fence(context.fence)

@@ -20,6 +20,7 @@ from mailquay.storage.repositories.outbox import OutboxRepository
 from mailquay.storage.repositories.replacements import ReplacementRepository
 from mailquay.storage.repositories.settings import SettingRepository
 from mailquay.storage.repositories.tokens import TokenRepository
+from mailquay.storage.repositories.upkeep import UpkeepRepository
 from mailquay.storage.secrets import (
     Key,
     Vault,
@@ -51,6 +52,7 @@ class Store:
         self.tokens = TokenRepository(database)
         self.nodes = NodeRepository(database)
         self.keys = KeyRepository(database)
+        self.upkeep = UpkeepRepository(database)
 
     async def commit(self, unit: Unit[T]) -> T:
         """See Database.commit."""

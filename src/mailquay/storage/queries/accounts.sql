@@ -1,6 +1,6 @@
 -- name: account_insert
-INSERT INTO accounts (id, name, email, state, profile, private, status, revision, created_ms)
-VALUES ($1, $2, $3, $4, $5, $6, $7, 1, $8) ON CONFLICT (id) DO NOTHING RETURNING number;
+INSERT INTO accounts (id, name, email, state, profile, private, status, revision, known_set, created_ms)
+VALUES ($1, $2, $3, $4, $5, $6, $7, 1, $8, $9) ON CONFLICT (id) DO NOTHING RETURNING number;
 
 -- name: account_update_profile
 UPDATE accounts SET name = $2, email = $3, profile = $4, private = $5, revision = revision + 1
@@ -48,44 +48,35 @@ SELECT state, count(*) FROM accounts GROUP BY state;
 -- name: account_delete
 DELETE FROM accounts WHERE number = $1;
 
--- name: account_delete_messages
-DELETE FROM messages WHERE mailbox_number IN (SELECT number FROM mailboxes WHERE account_number = $1);
+-- name: known_set_draw
+UPDATE positions SET value = value + 1 WHERE name = 'known_sets' RETURNING value;
+
+-- name: account_replace_known_set
+UPDATE accounts SET known_set = $2 WHERE number = $1;
+
+-- name: account_purge_messages
+INSERT INTO purges (kind, number) SELECT 'messages', number FROM mailboxes WHERE account_number = $1
+UNION ALL SELECT 'messages', number FROM retired_mailboxes WHERE account_number = $1 AND replaced_by IS NOT NULL
+ON CONFLICT (kind, number) DO NOTHING;
+
+-- name: account_purge_known
+INSERT INTO purges (kind, number) SELECT 'known', known_set FROM accounts WHERE number = $1
+ON CONFLICT (kind, number) DO NOTHING;
 
 -- name: account_delete_mailboxes
 DELETE FROM mailboxes WHERE account_number = $1;
 
+-- name: account_end_replacements
+UPDATE retired_mailboxes SET replaced_by = NULL WHERE account_number = $1 AND replaced_by IS NOT NULL;
+
 -- name: account_delete_retired_mailboxes
 DELETE FROM retired_mailboxes WHERE account_number = $1;
-
--- name: account_delete_known_messages
-DELETE FROM known_messages WHERE account_number = $1;
 
 -- name: account_delete_counters
 DELETE FROM event_counters WHERE account_number = $1;
 
--- name: account_delete_parked
-DELETE FROM parked_deliveries WHERE account_number = $1;
-
--- name: account_delete_outbox_chunks
-DELETE FROM blob_chunks WHERE blob_id IN (SELECT blob FROM outbox WHERE account_number = $1 AND blob IS NOT NULL);
-
--- name: account_delete_outbox_blobs
-DELETE FROM blobs WHERE id IN (SELECT blob FROM outbox WHERE account_number = $1 AND blob IS NOT NULL);
-
--- name: account_delete_outbox
-DELETE FROM outbox WHERE account_number = $1;
-
--- name: account_delete_idempotency
-DELETE FROM idempotency WHERE account_number = $1;
-
--- name: account_delete_token_log
-DELETE FROM token_log WHERE token_id IN (SELECT id FROM tokens WHERE account = $1);
-
 -- name: account_delete_tokens
 DELETE FROM tokens WHERE account = $1;
-
--- name: account_delete_log
-DELETE FROM account_log WHERE account_number = $1;
 
 -- name: account_log_insert
 INSERT INTO account_log (account_number, time_ms, entry) VALUES ($1, $2, $3);

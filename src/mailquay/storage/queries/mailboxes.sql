@@ -63,14 +63,12 @@ SELECT number, uidvalidity, synced_at_ms FROM retired_mailboxes WHERE replaced_b
 -- name: mailbox_successor
 SELECT replaced_by FROM retired_mailboxes WHERE number = $1 AND replaced_by IS NOT NULL;
 
--- name: mailbox_drop_predecessors
-DELETE FROM messages WHERE mailbox_number IN (SELECT number FROM retired_mailboxes WHERE replaced_by = $1);
+-- name: mailbox_purge_predecessors
+INSERT INTO purges (kind, number) SELECT 'messages', number FROM retired_mailboxes WHERE replaced_by = $1
+ON CONFLICT (kind, number) DO NOTHING;
 
 -- name: mailbox_begin
 UPDATE mailboxes SET uidvalidity = $2 WHERE number = $1;
 
 -- name: mailbox_delete
 DELETE FROM mailboxes WHERE number = $1;
-
--- name: mailbox_delete_messages
-DELETE FROM messages WHERE mailbox_number = $1;

@@ -48,15 +48,17 @@ SELECT count(*) FROM messages WHERE mailbox_number = $1;
 SELECT count(*) FROM messages WHERE mailbox_number = $1 AND (' ' || flags || ' ') NOT LIKE '% \\Seen %' ESCAPE '\';
 
 -- name: known_message_insert
-INSERT INTO known_messages (account_number, digest) VALUES ($1, $2)
-ON CONFLICT (account_number, digest) DO NOTHING RETURNING digest;
+INSERT INTO known_messages (set_number, digest, seen_day)
+SELECT known_set, CAST($2 AS BIGINT), CAST($3 AS BIGINT) FROM accounts WHERE number = $1
+ON CONFLICT (set_number, digest) DO NOTHING RETURNING digest;
 
 -- name: known_message_record
-INSERT INTO known_messages (account_number, digest) VALUES ($1, $2)
-ON CONFLICT (account_number, digest) DO NOTHING;
+INSERT INTO known_messages (set_number, digest, seen_day)
+SELECT known_set, CAST($2 AS BIGINT), CAST($3 AS BIGINT) FROM accounts WHERE number = $1
+ON CONFLICT (set_number, digest) DO NOTHING;
 
 -- name: known_message_get
-SELECT 1 FROM known_messages WHERE account_number = $1 AND digest = $2;
+SELECT 1 FROM known_messages WHERE set_number = (SELECT known_set FROM accounts WHERE number = $1) AND digest = $2;
 
 -- name: message_identities
 SELECT uid, flags, internal_date_ms, size_bytes, email_id, envelope

@@ -5,13 +5,16 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 0, $9, $10, $11, $12, $13, 0);
 
 -- name: outbox_by_id
 SELECT queue_id, account_number, message_id, meta, phase, created_ms, scheduled_ms, next_attempt_ms, attempts_made,
-    attempts, size_bytes, progress FROM outbox WHERE queue_id = $1;
+    attempts, size_bytes, progress FROM outbox
+WHERE queue_id = $1 AND EXISTS (SELECT 1 FROM accounts WHERE number = outbox.account_number);
 
 -- name: outbox_lock sqlite
-SELECT queue_id, phase, attempts_made, attempts FROM outbox WHERE queue_id = $1;
+SELECT queue_id, phase, attempts_made, attempts FROM outbox
+WHERE queue_id = $1 AND EXISTS (SELECT 1 FROM accounts WHERE number = outbox.account_number);
 
 -- name: outbox_lock postgres
-SELECT queue_id, phase, attempts_made, attempts FROM outbox WHERE queue_id = $1 FOR UPDATE;
+SELECT queue_id, phase, attempts_made, attempts FROM outbox
+WHERE queue_id = $1 AND EXISTS (SELECT 1 FROM accounts WHERE number = outbox.account_number) FOR UPDATE;
 
 -- name: outbox_body
 SELECT body, blob FROM outbox WHERE queue_id = $1;
@@ -57,17 +60,19 @@ DELETE FROM outbox WHERE queue_id = $1;
 -- name: outbox_page
 SELECT queue_id, account_number, message_id, meta, phase, created_ms, scheduled_ms, next_attempt_ms, attempts_made,
     attempts, size_bytes, progress FROM outbox
-WHERE phase NOT IN ('sent', 'filing')
+WHERE phase NOT IN ('sent', 'filing') AND EXISTS (SELECT 1 FROM accounts WHERE number = outbox.account_number)
 ORDER BY CASE WHEN phase IN ('failed', 'uncertain') THEN 3 WHEN phase = 'data' THEN 2 WHEN next_attempt_ms > $3 THEN 0
     ELSE 1 END, next_attempt_ms DESC, queue_id DESC
 LIMIT $1 OFFSET $2;
 
 -- name: outbox_count
-SELECT count(*) FROM outbox WHERE phase NOT IN ('sent', 'filing');
+SELECT count(*) FROM outbox
+WHERE phase NOT IN ('sent', 'filing') AND EXISTS (SELECT 1 FROM accounts WHERE number = outbox.account_number);
 
 -- name: outbox_states
 SELECT CASE WHEN phase = 'data' THEN 'active' WHEN phase = 'queued' AND next_attempt_ms > $1 THEN 'delayed'
-    WHEN phase = 'queued' THEN 'waiting' ELSE phase END AS state, count(*) FROM outbox GROUP BY 1;
+    WHEN phase = 'queued' THEN 'waiting' ELSE phase END AS state, count(*) FROM outbox
+WHERE EXISTS (SELECT 1 FROM accounts WHERE number = outbox.account_number) GROUP BY 1;
 
 -- name: outbox_expired
 SELECT queue_id, blob FROM outbox WHERE settled_ms IS NOT NULL AND settled_ms < $1 ORDER BY settled_ms LIMIT $2;

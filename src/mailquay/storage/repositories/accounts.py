@@ -24,6 +24,7 @@ from mailquay.storage.codec import from_json, to_json, to_json_bytes
 from mailquay.storage.interface import (
     ACCOUNT_CHANGED,
     LEASES_CHANGED,
+    PURGE_DUE,
     Database,
     Pending,
     Row,
@@ -33,21 +34,8 @@ from mailquay.storage.interface import (
     Unit,
 )
 from mailquay.storage.repositories.fencing import check_fence
+from mailquay.storage.repositories.upkeep import OF_ACCOUNT, detach
 from mailquay.storage.secrets import Vault
-
-_DELETIONS = (
-    "account_delete_messages",
-    "account_delete_mailboxes",
-    "account_delete_retired_mailboxes",
-    "account_delete_known_messages",
-    "account_delete_counters",
-    "account_delete_parked",
-    "account_delete_outbox_chunks",
-    "account_delete_outbox_blobs",
-    "account_delete_outbox",
-    "account_delete_idempotency",
-    "account_delete_log",
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,9 +122,10 @@ class AccountRepository:
             state = AccountState.INIT if profile.has_imap else AccountState.UNSET
             status = AccountStatus(state=state)
             public, private = self._split(account_id, profile)
+            [(known_set,)] = yield Run("known_set_draw")
+            identity = (account_id, profile.name, profile.email)
             rows = yield Run(
-                "account_insert",
-                (account_id, profile.name, profile.email, state.value, public, private, to_json(status), now_ms),
+                "account_insert", (*identity, state.value, public, private, to_json(status), known_set, now_ms)
             )
             if not rows:
                 raise InvalidRequest(f"account {account_id} was registered at the same time; try again")
@@ -164,16 +153,19 @@ class AccountRepository:
     def delete(self, account_id: AccountId, now_ms: int) -> Unit[Account | None]:
         """Remove an account with everything it owns, except its events; accountDeleted is the last of them.
 
-        Its outstanding webhooks are dropped: the webhook cursor is moved up to that last event by its reader.
+        What may be many rows is purged afterwards, in steps, but cannot be found any more. Its outstanding webhooks are
+        dropped: the webhook cursor is moved up to that last event by its reader.
         """
 
         def script(pending: Pending) -> Script[Account | None]:
             existing = yield from self._lock(account_id)
             if existing is None:
                 return None
-            for name in _DELETIONS:
-                yield Run(name, (existing.number,))
-            yield Run("account_delete_token_log", (account_id,))
+            yield from self._detach_index(existing.number, pending)
+            for kind in OF_ACCOUNT:
+                yield from detach(kind, existing.number, pending)
+            yield Run("account_delete_retired_mailboxes", (existing.number,))
+            yield Run("account_delete_counters", (existing.number,))
             yield Run("account_delete_tokens", (account_id,))
             yield Run("lease_delete", (existing.number,))
             yield Run("account_delete", (existing.number,))
@@ -226,14 +218,18 @@ class AccountRepository:
         return script
 
     def forget_index(self, number: AccountNumber, account_id: AccountId, change: Change) -> Unit[None]:
-        """Flush: drop the index and what it knows, change the profile, and start as if never connected."""
+        """Flush: drop the index and what it knows, change the profile, and start as if never connected.
+
+        The rows of the old index are purged afterwards, in steps.
+        """
 
         def script(pending: Pending) -> Script[None]:
             existing = yield from self._lock(account_id)
             if existing is None:
                 return
-            for name in ("account_delete_messages", "account_delete_mailboxes", "account_delete_known_messages"):
-                yield Run(name, (number,))
+            yield from self._detach_index(number, pending)
+            [(known_set,)] = yield Run("known_set_draw")
+            yield Run("account_replace_known_set", (number, known_set))
             status = dataclasses.replace(existing.status, ever_connected=False, state=AccountState.PAUSED)
             yield Run("account_update_status", (number, status.state.value, to_json(status)))
             yield from self._store_profile(existing, change, pending)
@@ -258,6 +254,13 @@ class AccountRepository:
     def _lock(self, account_id: AccountId) -> Script[Account | None]:
         rows = yield Run("account_lock", (account_id,))
         return self._account(rows[0]) if rows else None
+
+    def _detach_index(self, number: AccountNumber, pending: Pending) -> Script[None]:
+        yield Run("account_purge_messages", (number,))
+        yield Run("account_end_replacements", (number,))
+        yield Run("account_purge_known", (number,))
+        yield Run("account_delete_mailboxes", (number,))
+        pending.signal(PURGE_DUE)
 
     def _store_profile(self, existing: Account, change: Change, pending: Pending) -> Script[Account]:
         profile = change(existing.profile)

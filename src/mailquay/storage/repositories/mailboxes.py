@@ -9,8 +9,10 @@ from mailquay.model.mailbox import ListedMailbox, Mailbox, MailboxCursor, Mailbo
 from mailquay.model.message import Envelope, IndexEntry, Structure, Uid
 from mailquay.storage.codec import from_json, to_json
 from mailquay.storage.interface import Database, Pending, Row, Run, RunMany, Script, Unit
+from mailquay.storage.repositories.upkeep import detach
 
 _NEAR = 64
+_DAY_MS = 24 * 3600 * 1000
 
 
 class MailboxRepository:
@@ -115,13 +117,13 @@ class MailboxRepository:
         return script
 
     def remove(self, number: MailboxNumber, now_ms: int) -> Unit[None]:
-        """Forget a mailbox and its index; its number is retired and never used again."""
+        """Forget a mailbox; its number is retired and never used again. Its index is purged afterwards, in steps."""
 
-        def script(_pending: Pending) -> Script[None]:
-            yield Run("mailbox_drop_predecessors", (number,))
+        def script(pending: Pending) -> Script[None]:
+            yield Run("mailbox_purge_predecessors", (number,))
             yield Run("mailbox_successor_changed", (number, None))
             yield Run("mailbox_retire", (number, now_ms))
-            yield Run("mailbox_delete_messages", (number,))
+            yield from detach("messages", number, pending)
             yield Run("mailbox_delete", (number,))
 
         return script
@@ -217,29 +219,21 @@ class MessageIndex:
 
         return script
 
-    def clear(self, mailbox: MailboxNumber) -> Unit[None]:
-        """Drop all entries of a mailbox."""
-
-        def script(_pending: Pending) -> Script[None]:
-            yield Run("mailbox_delete_messages", (mailbox,))
-
-        return script
-
-    def recognise(self, account: AccountNumber, digests: Sequence[int]) -> Unit[list[bool]]:
+    def recognise(self, account: AccountNumber, digests: Sequence[int], now_ms: int) -> Unit[list[bool]]:
         """Remember message digests (64-bit, signed) of an account; True where one was not known before."""
 
         def script(_pending: Pending) -> Script[list[bool]]:
             fresh: list[bool] = []
             for digest in digests:
-                rows = yield Run("known_message_insert", (account, digest))
+                rows = yield Run("known_message_insert", (account, digest, now_ms // _DAY_MS))
                 fresh.append(bool(rows))
             return fresh
 
         return script
 
-    def remember(self, account: AccountNumber, digests: Iterable[int]) -> Unit[None]:
+    def remember(self, account: AccountNumber, digests: Iterable[int], now_ms: int) -> Unit[None]:
         """Remember digests without asking about each: for existing mail of a first sync."""
-        rows = [(account, digest) for digest in digests]
+        rows = [(account, digest, now_ms // _DAY_MS) for digest in digests]
 
         def script(_pending: Pending) -> Script[None]:
             yield RunMany("known_message_record", rows)

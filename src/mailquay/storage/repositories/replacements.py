@@ -11,7 +11,7 @@ from mailquay.model.account import AccountNumber
 from mailquay.model.mailbox import ListedMailbox, MailboxNumber
 from mailquay.model.message import IndexEntry, MessageRef, Uid
 from mailquay.storage.codec import from_json, to_json
-from mailquay.storage.interface import Database, Pending, Run, RunMany, Script, Unit
+from mailquay.storage.interface import PURGE_DUE, Database, Pending, Run, RunMany, Script, Unit
 
 _PAGE = 2000
 
@@ -105,8 +105,9 @@ class ReplacementRepository:
     def close(self, number: MailboxNumber) -> Unit[None]:
         """Nothing is left to be carried over into a mailbox; what its former ones still hold is dropped."""
 
-        def script(_pending: Pending) -> Script[None]:
-            yield Run("mailbox_drop_predecessors", (number,))
+        def script(pending: Pending) -> Script[None]:
+            yield Run("mailbox_purge_predecessors", (number,))
+            pending.signal(PURGE_DUE)
             yield Run("mailbox_successor_changed", (number, None))
 
         return script

@@ -39,6 +39,7 @@ CREATE TABLE accounts (
     private BLOB NOT NULL,
     status TEXT NOT NULL,
     revision INTEGER NOT NULL,
+    known_set INTEGER NOT NULL,
     created_ms INTEGER NOT NULL
 ) STRICT;
 
@@ -131,10 +132,19 @@ CREATE TABLE messages (
     PRIMARY KEY (mailbox_number, uid)
 ) STRICT, WITHOUT ROWID;
 
+CREATE INDEX messages_without_envelope ON messages (mailbox_number, uid) WHERE envelope IS NULL AND error IS NULL;
+
 CREATE TABLE known_messages (
-    account_number INTEGER NOT NULL,
+    set_number INTEGER NOT NULL,
     digest INTEGER NOT NULL,
-    PRIMARY KEY (account_number, digest)
+    seen_day INTEGER NOT NULL,
+    PRIMARY KEY (set_number, digest)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE purges (
+    kind TEXT NOT NULL,
+    number INTEGER NOT NULL,
+    PRIMARY KEY (kind, number)
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE events (
@@ -202,7 +212,7 @@ CREATE TABLE outbox (
     filing_due_ms INTEGER,
     filing_attempts INTEGER NOT NULL
 ) STRICT;
-CREATE INDEX outbox_due ON outbox (account_number, next_attempt_ms) WHERE next_attempt_ms IS NOT NULL;
+CREATE INDEX outbox_due ON outbox (account_number, next_attempt_ms);
 CREATE INDEX outbox_filing ON outbox (account_number, filing_due_ms) WHERE filing_due_ms IS NOT NULL;
 CREATE INDEX outbox_settled ON outbox (settled_ms) WHERE settled_ms IS NOT NULL;
 
@@ -269,4 +279,4 @@ CREATE TABLE stats (
     PRIMARY KEY (minute, key)
 ) STRICT, WITHOUT ROWID;
 
-INSERT INTO positions (name, value) VALUES ('events', 0);
+INSERT INTO positions (name, value) VALUES ('events', 0), ('known_sets', 0);

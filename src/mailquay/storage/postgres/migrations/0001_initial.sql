@@ -39,6 +39,7 @@ CREATE TABLE accounts (
     private BYTEA NOT NULL,
     status TEXT NOT NULL,
     revision BIGINT NOT NULL,
+    known_set BIGINT NOT NULL,
     created_ms BIGINT NOT NULL
 );
 
@@ -131,10 +132,19 @@ CREATE TABLE messages (
     PRIMARY KEY (mailbox_number, uid)
 );
 
+CREATE INDEX messages_without_envelope ON messages (mailbox_number, uid) WHERE envelope IS NULL AND error IS NULL;
+
 CREATE TABLE known_messages (
-    account_number BIGINT NOT NULL,
+    set_number BIGINT NOT NULL,
     digest BIGINT NOT NULL,
-    PRIMARY KEY (account_number, digest)
+    seen_day BIGINT NOT NULL,
+    PRIMARY KEY (set_number, digest)
+);
+
+CREATE TABLE purges (
+    kind TEXT NOT NULL,
+    number BIGINT NOT NULL,
+    PRIMARY KEY (kind, number)
 );
 
 CREATE TABLE events (
@@ -202,7 +212,7 @@ CREATE TABLE outbox (
     filing_due_ms BIGINT,
     filing_attempts BIGINT NOT NULL
 );
-CREATE INDEX outbox_due ON outbox (account_number, next_attempt_ms) WHERE next_attempt_ms IS NOT NULL;
+CREATE INDEX outbox_due ON outbox (account_number, next_attempt_ms);
 CREATE INDEX outbox_filing ON outbox (account_number, filing_due_ms) WHERE filing_due_ms IS NOT NULL;
 CREATE INDEX outbox_settled ON outbox (settled_ms) WHERE settled_ms IS NOT NULL;
 
@@ -269,4 +279,4 @@ CREATE TABLE stats (
     PRIMARY KEY (minute, key)
 );
 
-INSERT INTO positions (name, value) VALUES ('events', 0);
+INSERT INTO positions (name, value) VALUES ('events', 0), ('known_sets', 0);

@@ -1,0 +1,57 @@
+-- name: purge_add
+INSERT INTO purges (kind, number) VALUES ($1, $2) ON CONFLICT (kind, number) DO NOTHING;
+
+-- name: purge_next sqlite
+SELECT kind, number FROM purges ORDER BY kind, number LIMIT 1;
+
+-- name: purge_next postgres
+SELECT kind, number FROM purges ORDER BY kind, number LIMIT 1 FOR UPDATE SKIP LOCKED;
+
+-- name: purge_done
+DELETE FROM purges WHERE kind = $1 AND number = $2;
+
+-- name: purge_messages
+DELETE FROM messages WHERE mailbox_number = $1 AND uid < coalesce(
+    (SELECT uid FROM messages WHERE mailbox_number = $1 ORDER BY uid LIMIT 1 OFFSET $2), 9223372036854775807
+) RETURNING 1;
+
+-- name: purge_known
+DELETE FROM known_messages WHERE set_number = $1 AND digest <= coalesce(
+    (SELECT digest FROM known_messages WHERE set_number = $1 ORDER BY digest LIMIT 1 OFFSET $2), 9223372036854775807
+) RETURNING 1;
+
+-- name: purge_idempotency
+DELETE FROM idempotency WHERE account_number = $1 AND digest IN (
+    SELECT digest FROM idempotency WHERE account_number = $1 ORDER BY digest LIMIT $2
+) RETURNING 1;
+
+-- name: purge_log
+DELETE FROM account_log WHERE n IN (SELECT n FROM account_log WHERE account_number = $1 ORDER BY n LIMIT $2) RETURNING 1;
+
+-- name: purge_parked
+DELETE FROM parked_deliveries WHERE position IN (
+    SELECT position FROM parked_deliveries WHERE account_number = $1 ORDER BY position LIMIT $2
+) RETURNING 1;
+
+-- name: purge_outbox_some
+SELECT queue_id, blob, size_bytes FROM outbox WHERE account_number = $1 LIMIT $2;
+
+-- name: known_messages_window
+SELECT set_number, digest FROM known_messages WHERE (set_number, digest) > ($1, $2)
+ORDER BY set_number, digest LIMIT 1 OFFSET $3;
+
+-- name: known_messages_expire
+DELETE FROM known_messages WHERE (set_number, digest) > ($1, $2) AND (set_number, digest) <= ($3, $4) AND seen_day < $5
+RETURNING 1;
+
+-- name: retired_mailboxes_expire
+DELETE FROM retired_mailboxes WHERE retired_ms < $1 AND replaced_by IS NULL;
+
+-- name: nodes_expire
+DELETE FROM nodes WHERE expires_ms < $1 AND NOT EXISTS (SELECT 1 FROM leases WHERE node_id = nodes.id);
+
+-- name: token_logs_orphaned
+SELECT DISTINCT token_id FROM token_log WHERE NOT EXISTS (SELECT 1 FROM tokens WHERE id = token_log.token_id) LIMIT 100;
+
+-- name: token_log_purge
+DELETE FROM token_log WHERE n IN (SELECT n FROM token_log WHERE token_id = $1 ORDER BY n LIMIT $2) RETURNING 1;

@@ -1,0 +1,131 @@
+"""What goes in small steps: rows of accounts and mailboxes that are gone, and what is too old to be of use.
+
+Removing an account, a mailbox or an index is one small transaction, after which nothing of it can be found any more.
+What it leaves behind may be millions of rows; they are noted in `purges` and deleted here, so many at a time that
+another writer never waits long, by whichever node gets to it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mailquay.storage.interface import PURGE_DUE, Database, Pending, Run, RunMany, Script, Unit
+
+PURGE_ROWS = 2000
+_PURGE_BYTES = 32 * 1024 * 1024
+"""How much of large bodies is deleted at a time; at least one is."""
+_DAY_MS = 24 * 3600 * 1000
+
+_PURGES = {
+    "messages": "purge_messages",
+    "known": "purge_known",
+    "idempotency": "purge_idempotency",
+    "log": "purge_log",
+    "parked": "purge_parked",
+}
+"""The statements that delete what is kept under a number: of a mailbox, of a set of digests, of an account."""
+
+OF_ACCOUNT = ("outbox", "idempotency", "log", "parked")
+"""What an account leaves behind under its own number."""
+
+
+def detach(kind: str, number: int, pending: Pending) -> Script[None]:
+    """Note, in the transaction that makes something vanish, that its rows are to be deleted."""
+    yield Run("purge_add", (kind, number))
+    pending.signal(PURGE_DUE)
+
+
+@dataclass(frozen=True, slots=True)
+class KnownPlace:
+    """A place among the digests of known messages, in the order of their key."""
+
+    set_number: int
+    digest: int
+
+
+FIRST_PLACE = KnownPlace(0, 0)
+
+
+class UpkeepRepository:
+    """Units of work that delete what nobody can find or needs any more."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def purge_some(self, rows: int = PURGE_ROWS) -> Unit[bool]:
+        """Delete about so many rows of what was removed; False when nothing is left, or others are at what is left."""
+
+        def script(_pending: Pending) -> Script[bool]:
+            found = yield Run("purge_next")
+            if not found:
+                return False
+            kind, number = found[0]
+            if kind == "outbox":
+                more = yield from _purge_outbox(number, rows)
+            else:
+                more = bool((yield Run(_PURGES[kind], (number, rows))))
+            if not more:
+                yield Run("purge_done", (kind, number))
+            return True
+
+        return script
+
+    async def forget_known(self, after: KnownPlace, seen_before_ms: int, rows: int) -> tuple[int, KnownPlace]:
+        """Forget the known messages among the next `rows` that were first seen before a time.
+
+        Returns how many those were, and where to go on; FIRST_PLACE when the end was reached. There is no index by age,
+        which would be as large as the table: a walk along the key finds them in time.
+        """
+        found = await self._database.fetch("known_messages_window", after.set_number, after.digest, rows - 1)
+        last = KnownPlace(*found[0]) if found else None
+        end = last or KnownPlace(2**63 - 1, 2**63 - 1)
+        key = (after.set_number, after.digest, end.set_number, end.digest, seen_before_ms // _DAY_MS)
+
+        def script(_pending: Pending) -> Script[int]:
+            return len((yield Run("known_messages_expire", key)))
+
+        return await self._database.commit(script), last or FIRST_PLACE
+
+    def forget_retired(self, retired_before_ms: int) -> Unit[None]:
+        """Forget mailboxes that were removed before a time; nobody asks for their ids any more."""
+
+        def script(_pending: Pending) -> Script[None]:
+            yield Run("retired_mailboxes_expire", (retired_before_ms,))
+
+        return script
+
+    def forget_nodes(self, silent_ms: int) -> Unit[None]:
+        """Forget nodes that have been dead for so long and own nothing. The time is the database's own."""
+
+        def script(_pending: Pending) -> Script[None]:
+            [(now_ms,)] = yield Run("clock_ms")
+            yield Run("nodes_expire", (now_ms - silent_ms,))
+
+        return script
+
+    async def orphaned_token_logs(self) -> list[str]:
+        """Some tokens that are gone and whose audit logs are still there."""
+        return [token_id for (token_id,) in await self._database.fetch("token_logs_orphaned")]
+
+    def purge_token_log(self, token_id: str, rows: int = PURGE_ROWS) -> Unit[bool]:
+        """Delete so many lines of an audit log; False when none was left."""
+
+        def script(_pending: Pending) -> Script[bool]:
+            return bool((yield Run("token_log_purge", (token_id, rows))))
+
+        return script
+
+
+def _purge_outbox(account: int, rows: int) -> Script[bool]:
+    chosen: list[tuple[str, int | None]] = []
+    size_bytes = 0
+    for queue_id, blob, size in (yield Run("purge_outbox_some", (account, rows))):
+        chosen.append((queue_id, blob))
+        size_bytes += 0 if blob is None else size
+        if size_bytes >= _PURGE_BYTES:
+            break
+    blobs = [(blob,) for _, blob in chosen if blob is not None]
+    for name in ("blob_delete_chunks", "blob_delete"):
+        yield RunMany(name, blobs)
+    yield RunMany("outbox_delete", [(queue_id,) for queue_id, _ in chosen])
+    return bool(chosen)
