@@ -30,6 +30,7 @@ from mailquay.runtime.node import Membership, NodeIdentity
 from mailquay.runtime.owners import LeaseDirectory
 from mailquay.runtime.processes import is_child
 from mailquay.runtime.purge import keep_purged
+from mailquay.runtime.protocol_log import ProtocolLog
 from mailquay.runtime.retention import keep_tidy
 from mailquay.runtime.supervisor import Supervisor
 from mailquay.runtime.transports import Transports
@@ -97,9 +98,9 @@ class Core:
         self.clock = SystemClock()
         self.settings = SettingsService(store)
         self.stats = StatsService(store, self.settings, self.clock)
-        self.transports = Transports(config, self.settings)
-        self.metrics = Metrics(store, self.stats, self.clock, self.transports.imap_traffic)
         self.account_logs = AccountLogs(store, self.settings, self.clock)
+        self.transports = Transports(config, self.settings, ProtocolLog(self.account_logs))
+        self.metrics = Metrics(store, self.stats, self.clock, self.transports.imap_traffic)
         self.http = HttpClient(
             policy=EgressPolicy.parse(config.webhook_egress_policy), user_agent=f"Mailquay/{__version__}"
         )

@@ -161,3 +161,29 @@ async def test_request_ids_differ() -> None:
 
     scope = {"method": "GET", "path": "/", "raw_path": b"/", "query_string": b"", "headers": []}
     assert len({Request(scope, receive).id for _ in range(100)}) == 100
+
+
+async def test_protocol_lines_are_bounded_while_they_wait(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A first sync says a line for each message; what cannot be written in time is counted, not collected."""
+    monkeypatch.setattr("mailquay.runtime.logs._MAX_WAITING_LINES", 5)
+    await world.register("loud", logs=True)
+    account = await world.store.accounts.get("loud")
+    assert account is not None
+    for n in range(8):
+        world.logs.protocol(account, {"src": "s", "msg": f"* {n} EXISTS", "cid": "imap-1"})
+    lines = [json.loads(line) for line in await world.logs.read(account)]
+    assert [line["msg"] for line in lines] == [*(f"* {n} EXISTS" for n in range(5)), "3 lines left out"]
+    await world.settings.write({"logs": {"all": False, "maxLogLines": 2}})
+    await world.settings.refresh()
+    for n in range(8):
+        world.logs.protocol(account, {"src": "s", "msg": f"* {n} EXPUNGE", "cid": "imap-1"})
+    assert [json.loads(line)["msg"] for line in await world.logs.read(account)] == ["* 6 EXPUNGE", "* 7 EXPUNGE"]
+
+
+async def test_protocol_lines_are_left_as_they_were_said(world: World) -> None:
+    await world.register("loud", logs=True)
+    account = await world.store.accounts.get("loud")
+    assert account is not None
+    world.logs.protocol(account, {"src": "s", "msg": "250 AUTH PLAIN LOGIN", "cid": "smtp-1"})
+    [line] = [json.loads(line) for line in await world.logs.read(account)]
+    assert line == {"t": world.clock.ms, "src": "s", "msg": "250 AUTH PLAIN LOGIN", "cid": "smtp-1"}

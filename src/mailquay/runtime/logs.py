@@ -6,6 +6,7 @@ import asyncio
 import logging
 import re
 import sys
+from collections import Counter as Tally
 from collections import deque
 from collections.abc import Mapping, MutableMapping
 from typing import Any, TextIO
@@ -74,6 +75,7 @@ _SECRET_TEXTS = (
     (re.compile(r"\b(LOGIN (?:\"(?:[^\"\\]|\\.)*\"|\S+)) (?:\"(?:[^\"\\]|\\.)*\"|\S+)", re.IGNORECASE), rf"\1 {MASK}"),
 )
 _MAX_DEPTH = 6
+_MAX_WAITING_LINES = 20_000
 
 
 def redact_text(text: str) -> str:
@@ -151,7 +153,10 @@ def configure_logs(level: str, log_format: str, stream: TextIO | None = None) ->
 
 
 class AccountLogs:
-    """The protocol logs of accounts that have them switched on; written in batches, oldest lines dropped."""
+    """The protocol logs of accounts that have them switched on; written in batches, oldest lines dropped.
+
+    Of what waits to be written there is a limit too; beyond it lines are dropped and counted.
+    """
 
     def __init__(self, store: Store, settings: SettingsService, clock: Clock, *, flush_seconds: float = 1.0) -> None:
         self._store = store
@@ -159,6 +164,8 @@ class AccountLogs:
         self._clock = clock
         self._flush_seconds = flush_seconds
         self._waiting: dict[AccountNumber, deque[str]] = {}
+        self._waiting_lines = 0
+        self._dropped: Tally[AccountNumber] = Tally()
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -178,12 +185,24 @@ class AccountLogs:
 
     def write(self, account: Account, entry: Mapping[str, Any]) -> None:
         """Add a line, secrets taken out; nothing happens while the account's log is off."""
-        if not self.enabled(account):
-            return
-        lines = self._waiting.get(account.number)
+        if self.enabled(account):
+            self._add(account.number, redact(entry))
+
+    def protocol(self, account: Account, entry: Mapping[str, str]) -> None:
+        """Add a line of a transcript, from which every secret has been taken already: it is left as it was said."""
+        if self.enabled(account):
+            self._add(account.number, entry)
+
+    def _add(self, number: AccountNumber, entry: Mapping[str, Any]) -> None:
+        lines = self._waiting.get(number)
         if lines is None:
-            lines = self._waiting[account.number] = deque(maxlen=self._keep())
-        lines.append(msgspec.json.encode(redact({**entry, "t": self._clock.now_ms()})).decode())
+            lines = self._waiting[number] = deque(maxlen=self._keep())
+        if len(lines) < (lines.maxlen or 0):
+            if self._waiting_lines >= _MAX_WAITING_LINES:
+                self._dropped[number] += 1
+                return
+            self._waiting_lines += 1
+        lines.append(_to_json({"t": self._clock.now_ms(), **entry}))
 
     async def read(self, account: Account) -> list[str]:
         """The lines of an account, oldest first."""
@@ -192,7 +211,10 @@ class AccountLogs:
 
     async def flush(self) -> None:
         """Write what waits; what cannot be written now is dropped, as it only tells what happened."""
-        waiting, self._waiting = self._waiting, {}
+        for number, count in self._dropped.items():
+            self._waiting[number].append(_to_json({"t": self._clock.now_ms(), "msg": f"{count} lines left out"}))
+        self._dropped.clear()
+        waiting, self._waiting, self._waiting_lines = self._waiting, {}, 0
         now_ms, keep = self._clock.now_ms(), self._keep()
         units: list[Unit[None]] = [
             self._store.accounts.append_log(number, list(lines), now_ms, keep) for number, lines in waiting.items()

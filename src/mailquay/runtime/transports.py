@@ -17,7 +17,9 @@ from mailquay.errors import InvalidRequest
 from mailquay.model.account import Account, AccountProfile, ImapSettings, SmtpSettings
 from mailquay.model.submission import Submission
 from mailquay.net.proxy import ProxySettings
+from mailquay.net.tap import Tap
 from mailquay.net.tls import TlsSettings
+from mailquay.runtime.protocol_log import ProtocolLog
 from mailquay.services.settings import SettingsService
 from mailquay.version import __version__
 
@@ -33,10 +35,11 @@ _CLIENT_ID_KEYS = (
 class Transports:
     """Makes IMAP backends, and is the Submitter of services. Settings are read as of their last refresh.
 
-    `imap_traffic` counts what goes over every IMAP connection that is made here.
+    `imap_traffic` counts what goes over every IMAP connection that is made here, `log` reads along where it is on.
     """
 
-    def __init__(self, config: Config, settings: SettingsService) -> None:
+    def __init__(self, config: Config, settings: SettingsService, log: ProtocolLog | None = None) -> None:
+        self._log = log
         self.imap_traffic = Traffic()
         self._config = config
         self._settings = settings
@@ -53,9 +56,14 @@ class Transports:
         """
         if account.profile.imap is None:
             raise InvalidRequest("the account has no IMAP settings")
-        return self.imap_for(account.profile.imap, account.profile.proxy)
+        settings, log = account.profile.imap, self._log
+        return self.imap_for(
+            settings, account.profile.proxy, None if log is None else lambda: log.imap(account, settings)
+        )
 
-    def imap_for(self, settings: ImapSettings, proxy: str | None) -> ImapBackend:
+    def imap_for(
+        self, settings: ImapSettings, proxy: str | None, tap: Callable[[], Tap | None] | None = None
+    ) -> ImapBackend:
         """How to reach a server with settings that need not belong to an account."""
         proxy = proxy or self._common_proxy()
         options = ImapOptions(
@@ -67,7 +75,7 @@ class Transports:
             verify_certificates=not self._settings.current("ignoreMailCertErrors"),
             traffic=self.imap_traffic,
         )
-        return ImapBackend(settings, options, ProxySettings.from_url(proxy) if proxy else None)
+        return ImapBackend(settings, options, ProxySettings.from_url(proxy) if proxy else None, tap)
 
     def smtp_for(
         self, settings: SmtpSettings, profile: AccountProfile, *, proxy: str | None, local_address: str | None = None
@@ -100,7 +108,8 @@ class Transports:
         if profile.smtp is None:
             raise InvalidRequest("the account has no way to send mail", code="ENOAUTH")
         server = self.smtp_for(profile.smtp, profile, proxy=options.proxy, local_address=options.local_address)
-        submitter = SmtpSubmitter(self._pool, account.number, server)
+        tap = None if self._log is None else self._log.smtp(account, profile.smtp)
+        submitter = SmtpSubmitter(self._pool, account.number, server, tap)
         receipt = await submitter.submit(
             submission.envelope,
             body,

@@ -15,6 +15,8 @@ from mailquay.errors import InvalidRequest, Unsupported
 from mailquay.model.account import ImapSettings
 from mailquay.net.connect import connect
 from mailquay.net.proxy import ProxySettings
+from mailquay.net.stream import Stream
+from mailquay.net.tap import Tap, TappedStream
 from mailquay.net.tls import TlsSettings, client_context
 from mailquay.wire.sasl import Credentials
 
@@ -39,9 +41,15 @@ class ImapOptions:
 
 
 class ImapBackend:
-    """Opens sessions and watches for one account."""
+    """Opens sessions and watches for one account. `tap` is asked at each connection whether somebody reads along."""
 
-    def __init__(self, settings: ImapSettings, options: ImapOptions, proxy: ProxySettings | None = None) -> None:
+    def __init__(
+        self,
+        settings: ImapSettings,
+        options: ImapOptions,
+        proxy: ProxySettings | None = None,
+        tap: Callable[[], Tap | None] | None = None,
+    ) -> None:
         if not settings.host:
             raise InvalidRequest("the account names no IMAP host")
         self._settings = settings
@@ -49,6 +57,7 @@ class ImapBackend:
         self._port = settings.port or (IMAPS_PORT if settings.secure else IMAP_PORT)
         self._options = options
         self._proxy = proxy
+        self._tap = tap
 
     async def open_session(self, on_login: Callable[[], None] | None = None) -> ImapSession:
         """See MailBackend.open_session; `on_login` is called when the server is reached and logging in begins."""
@@ -90,13 +99,16 @@ class ImapBackend:
         return connection
 
     async def _connect(self, tls: TlsSettings, *, upgrade: bool) -> ImapConnection:
-        stream = await connect(
+        stream: Stream = await connect(
             self._host,
             self._port,
             tls=tls if self._settings.secure else None,
             timeout_seconds=self._options.connect_seconds,
             proxy=self._proxy,
         )
+        tap = self._tap() if self._tap is not None else None
+        if tap is not None:
+            stream = TappedStream(stream, tap)
         options = DriverOptions(
             greeting_seconds=self._options.connect_seconds, command_seconds=self._options.command_seconds
         )

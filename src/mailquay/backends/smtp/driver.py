@@ -11,6 +11,7 @@ from mailquay.backends.smtp.server import SmtpServer
 from mailquay.errors import MailquayError, RemoteProtocolError, SubmissionRejected, SubmissionUncertain, Unavailable
 from mailquay.net.connect import connect
 from mailquay.net.stream import Stream
+from mailquay.net.tap import Tap, TappedStream
 from mailquay.net.tls import client_context
 from mailquay.wire.buffer import NEED_DATA
 from mailquay.wire.sasl import SaslClient, choose_mechanism
@@ -46,8 +47,8 @@ class SmtpConnection:
         self._secure = server.secure
 
     @classmethod
-    async def open(cls, server: SmtpServer) -> SmtpConnection:
-        """Connect, with TLS at once where the server is `secure`; nothing is said yet."""
+    async def open(cls, server: SmtpServer, tap: Tap | None = None) -> SmtpConnection:
+        """Connect, with TLS at once where the server is `secure`; nothing is said yet. `tap` reads along."""
         if not server.host:
             raise failed("No submission server is configured", "ENOSERVER")
         try:
@@ -61,7 +62,7 @@ class SmtpConnection:
             )
         except MailquayError as error:
             raise translated(error, Command.GREETING) from error
-        return cls(server, stream)
+        return cls(server, stream if tap is None else TappedStream(stream, tap))
 
     @property
     def extensions(self) -> Extensions:

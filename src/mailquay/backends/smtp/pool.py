@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Hashable
+from collections.abc import AsyncIterator, Callable, Hashable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from mailquay.backends.smtp.driver import SmtpConnection
 from mailquay.backends.smtp.server import SmtpServer
+from mailquay.net.tap import Tap
 
 
 @dataclass(slots=True, eq=False)
@@ -43,18 +44,21 @@ class SmtpPool:
         return sum(slot.connection is not None and slot.users == 0 for slot in self._slots.values())
 
     @asynccontextmanager
-    async def connection(self, account: Hashable, server: SmtpServer) -> AsyncIterator[SmtpConnection]:
+    async def connection(
+        self, account: Hashable, server: SmtpServer, tap: Callable[[], Tap] | None = None
+    ) -> AsyncIterator[SmtpConnection]:
         """A connection that is logged in, for one message; after the block it is kept if nothing speaks against it.
 
-        Waits while another message of the account is on it. Raises SubmissionRejected when none can be made.
+        `tap` makes one for somebody who reads along; such connections are kept apart from the others. Waits while
+        another message of the account is on it. Raises SubmissionRejected when none can be made.
         """
-        key = (account, server)
+        key = (account, server, tap is not None)
         slot = self._slots.setdefault(key, _Slot())
         slot.users += 1
         try:
             async with slot.lock:
                 self._stop_expiry(slot)
-                connection = await self._take(slot, server)
+                connection = await self._take(slot, server, tap)
                 try:
                     slot.messages += 1
                     yield connection
@@ -76,14 +80,14 @@ class SmtpPool:
         while self._closing:
             await asyncio.gather(*self._closing, return_exceptions=True)
 
-    async def _take(self, slot: _Slot, server: SmtpServer) -> SmtpConnection:
+    async def _take(self, slot: _Slot, server: SmtpServer, tap: Callable[[], Tap] | None) -> SmtpConnection:
         kept = slot.connection
         if kept is not None:
             if slot.messages < self._max_messages and await kept.reset():
                 return kept
             slot.connection = None
             await kept.close()
-        connection = await SmtpConnection.open(server)
+        connection = await SmtpConnection.open(server, tap() if tap is not None else None)
         try:
             await connection.greet()
             await connection.start_tls()

@@ -11,6 +11,7 @@ from mailquay.backends.smtp.pool import SmtpPool
 from mailquay.backends.smtp.server import SmtpServer
 from mailquay.errors import LocalProtocolError
 from mailquay.model.submission import DsnRequest, SubmissionEnvelope
+from mailquay.net.tap import Tap
 from mailquay.wire.smtp.client import Command
 from mailquay.wire.smtp.path import forward_path, needs_smtputf8, reverse_path
 
@@ -51,9 +52,12 @@ class DeliveryReceipt:
 
 
 class SmtpSubmitter:
-    """Submission to one server for one account, over connections of a shared pool."""
+    """Submission to one server for one account, over connections of a shared pool; `tap`: see `SmtpPool`."""
 
-    def __init__(self, pool: SmtpPool, account: Hashable, server: SmtpServer) -> None:
+    def __init__(
+        self, pool: SmtpPool, account: Hashable, server: SmtpServer, tap: Callable[[], Tap] | None = None
+    ) -> None:
+        self._tap = tap
         self._pool = pool
         self._account = account
         self._server = server
@@ -83,7 +87,7 @@ class SmtpSubmitter:
             size_bytes = len(body)
             eight_bit = not body.isascii() if eight_bit is None else eight_bit
             body = _pieces(body)
-        async with self._pool.connection(self._account, self._server) as connection:
+        async with self._pool.connection(self._account, self._server, self._tap) as connection:
             smtputf8 = _needs_smtputf8(connection, envelope, utf8_header)
             _check_size(connection, size_bytes)
             replies = await connection.mail(
