@@ -18,6 +18,7 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 from mailquay.errors import StorageError
 from mailquay.model.account import Account, AccountNumber
 from mailquay.services.masks import MASK
+from mailquay.services.periodic import do_every
 from mailquay.services.ports import Clock
 from mailquay.services.settings import SettingsService
 from mailquay.storage.interface import Unit, run_together
@@ -170,7 +171,7 @@ class AccountLogs:
 
     def start(self) -> None:
         """Begin to write lines to the store."""
-        self._task = asyncio.create_task(self._flush_for_ever(), name="account-logs")
+        self._task = asyncio.create_task(do_every(self._flush_seconds, "account logs", self.flush), name="account-logs")
 
     async def close(self) -> None:
         """Write what is left, and stop."""
@@ -228,8 +229,3 @@ class AccountLogs:
 
     def _keep(self) -> int:
         return int(self._settings.current("logs").get("maxLogLines", 10_000))
-
-    async def _flush_for_ever(self) -> None:
-        while True:
-            await asyncio.sleep(self._flush_seconds)
-            await self.flush()

@@ -14,13 +14,13 @@ from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector,
 from mailquay.backends.imap.traffic import Traffic
 from mailquay.errors import StorageError
 from mailquay.model.account import AccountState
+from mailquay.services.periodic import do_every
 from mailquay.services.ports import Clock
 from mailquay.services.stats import STATS_KEPT_SECONDS, StatsService
 from mailquay.storage.store import Store
 from mailquay.version import __version__
 
 _log = structlog.get_logger(__name__)
-_FLUSH_SECONDS = 5.0
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"})
 _WEBHOOK_BUCKETS_MS = (100, 250, 500, 750, 1000, 2500, 5000, 7500, 10_000, 60_000)
 _QUEUE_OF = {"webhooks": "notify", "submit": "submit"}
@@ -59,7 +59,16 @@ class Metrics:
     `traffic` is counted by the IMAP connections of this node.
     """
 
-    def __init__(self, store: Store, stats: StatsService, clock: Clock, traffic: Traffic | None = None) -> None:
+    def __init__(
+        self,
+        store: Store,
+        stats: StatsService,
+        clock: Clock,
+        traffic: Traffic | None = None,
+        *,
+        flush_seconds: float = 5.0,
+    ) -> None:
+        self._flush_seconds = flush_seconds
         self._traffic = traffic or Traffic()
         self._webhooks: Tally[tuple[str, str]] = Tally()
         self._webhook_times = Histogram(_WEBHOOK_BUCKETS_MS)
@@ -81,7 +90,7 @@ class Metrics:
 
     def start(self) -> None:
         """Begin to write what is counted to the store."""
-        self._task = asyncio.create_task(self._flush_for_ever(), name="metrics")
+        self._task = asyncio.create_task(do_every(self._flush_seconds, "counters", self.flush), name="metrics")
 
     async def close(self) -> None:
         """Write what is left, and stop."""
@@ -122,11 +131,6 @@ class Metrics:
         except StorageError as error:
             _log.warning("counters_not_stored", error=str(error))
             self._minutes.update(counts)
-
-    async def _flush_for_ever(self) -> None:
-        while True:
-            await asyncio.sleep(_FLUSH_SECONDS)
-            await self.flush()
 
     # -- showing ---------------------------------------------------------------------------------
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import structlog
 
 from mailquay.config import Config
-from mailquay.errors import StorageError
+from mailquay.services.periodic import do_every
 from mailquay.services.ports import Clock
 from mailquay.services.settings import SettingsService
 from mailquay.storage.repositories.upkeep import FIRST_PLACE, KnownPlace
@@ -33,6 +31,11 @@ async def keep_tidy(store: Store, settings: SettingsService, config: Config, clo
             place = await forget_traces(store, clock.now_ms(), place)
         except StorageError as error:
             _log.error("retention_failed", error=str(error))
+
+    async def tidy() -> None:
+        await _tidy(store, settings, config, clock.now_ms())
+
+    await do_every(config.retention_interval_seconds, "retention", tidy)
 
 
 async def _tidy(store: Store, settings: SettingsService, config: Config, now_ms: int) -> None:

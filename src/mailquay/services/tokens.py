@@ -17,6 +17,7 @@ import structlog
 
 from mailquay.errors import InvalidRequest, NotFound, StorageError
 from mailquay.model.token import SCOPES, AuditEntry, Permissions, Restrictions, Token, TokenUse
+from mailquay.services.periodic import do_every
 from mailquay.services.ports import Clock
 from mailquay.services.token_export import export_record, import_record
 from mailquay.storage.interface import ACCOUNT_CHANGED, ANYTHING_CHANGED, Signal, Unit, run_together
@@ -83,7 +84,7 @@ class TokenService:
 
     def start(self) -> None:
         """Begin to write uses and audit entries to the store."""
-        self._task = asyncio.create_task(self._flush_for_ever(), name="token-use")
+        self._task = asyncio.create_task(do_every(self._flush_seconds, "token use", self.flush), name="token-use")
 
     async def close(self) -> None:
         """Write what is left, and stop."""
@@ -274,11 +275,6 @@ class TokenService:
             for token_id, entries in audits.items():
                 entries.extend(self._audits.get(token_id, ()))
                 self._audits[token_id] = entries
-
-    async def _flush_for_ever(self) -> None:
-        while True:
-            await asyncio.sleep(self._flush_seconds)
-            await self.flush()
 
 
 def id_of(value: str) -> str | None:
