@@ -111,19 +111,9 @@ async def test_next_address_is_tried_when_the_first_refuses(monkeypatch: pytest.
                 entry = (socket.AF_INET, socket.SOCK_STREAM, 6, "")
                 return [(*entry, ("127.0.0.1", closed)), (*entry, ("127.0.0.1", port))]
 
-            class Resolving:
-                """The running loop, with an answer of ours to getaddrinfo: a name server cannot be assumed."""
-
-                def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-                    self._loop = loop
-
-                def __getattr__(self, name: str) -> object:
-                    return two_addresses if name == "getaddrinfo" else getattr(self._loop, name)
-
-            loop = Resolving(asyncio.get_running_loop())
-            monkeypatch.setattr("mailquay.net.connect.asyncio.get_running_loop", lambda: loop)
+            # A name server cannot be assumed.
+            monkeypatch.setattr("mailquay.net.connect.look_up", two_addresses)
             stream = await connect("two.example", port, tls=None, timeout_seconds=LIMIT)
-            monkeypatch.undo()
             assert await stream.read(100, LIMIT) == b"hi\r\n"
             await stream.aclose()
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from itertools import chain, zip_longest
 
 from mailquay.errors import InvalidRequest, RemoteProtocolError, Unavailable
+from mailquay.net.lookup import look_up
 from mailquay.net.names import ascii_host, parse_address
 from mailquay.net.proxy import ProxySettings, open_tunnel
 from mailquay.net.stream import Stream, TransportStream
@@ -99,14 +100,14 @@ async def resolve(host: str, port: int) -> list[Address]:
     Raises Unavailable: ENOTFOUND when the name does not exist, EDNS when the resolver could not say.
     """
     try:
-        found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        found = await look_up(host, port)
     except socket.gaierror as error:
         if error.errno in (socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)):
             raise Unavailable(f"The host name {host} does not exist in the DNS", code="ENOTFOUND") from error
         raise Unavailable(f"The host name {host} could not be resolved right now", code="EDNS") from error
     except UnicodeError as error:
         raise InvalidRequest(f"{host[:80]!r} is not a host name") from error
-    return [Address(family, sockaddr) for family, _, _, _, sockaddr in found]  # type: ignore[arg-type]
+    return [Address(family, sockaddr) for family, _, _, _, sockaddr in found]
 
 
 def interleave(addresses: list[Address]) -> list[Address]:

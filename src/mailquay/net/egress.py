@@ -12,13 +12,14 @@ from enum import Enum
 
 from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.connector import AddrInfoType
-from aiohttp.resolver import ThreadedResolver
 
 from mailquay.errors import EgressBlocked
+from mailquay.net.lookup import look_up
 from mailquay.net.names import parse_address
 
 _Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+_NUMERIC = socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
 
 
 class EgressPolicy(Enum):
@@ -113,20 +114,22 @@ class PolicyResolver(AbstractResolver):
 
     def __init__(self, policy: EgressPolicy) -> None:
         self._policy = policy
-        self._resolver = ThreadedResolver()
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[ResolveResult]:
         """Resolve `host`; raises EgressBlocked, or OSError when it does not resolve."""
-        results = await self._resolver.resolve(host, port, family)
-        for result in results:
-            check_address(self._policy, result["host"])
+        results: list[ResolveResult] = []
+        for found, _, protocol, _, sockaddr in await look_up(host, port, family=family, flags=socket.AI_ADDRCONFIG):
+            check_address(self._policy, sockaddr[0])
+            address = ResolveResult(
+                hostname=host, host=sockaddr[0], port=sockaddr[1], family=found, proto=protocol, flags=_NUMERIC
+            )
+            results.append(address)
         return results
 
     async def close(self) -> None:
         """Nothing is held open."""
-        await self._resolver.close()
 
 
 def open_socket(policy: EgressPolicy, address_info: AddrInfoType) -> socket.socket:
