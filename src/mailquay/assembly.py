@@ -328,6 +328,6 @@ class Node:
         if world is not None and base_url:
             from mailquay.sandbox.greeting import curl_lines
 
-            token = first_token or await tokens.issue(description="sandbox", scopes=("*",))
+            token = first_token or await tokens.replace("sandbox")
             print(curl_lines(base_url, token, world.accounts), flush=True)
         _log.info("ready", url=base_url, version=__version__, node=core.membership.id)

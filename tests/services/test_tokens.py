@@ -273,3 +273,12 @@ def test_texts_that_are_refused(text: str) -> None:
 def test_stored_permissions_without_any_axis_allow_nothing() -> None:
     empty = import_record(b64u(msgspec.msgpack.encode({"id": _ID, "permissions": {}})))
     assert empty.permissions == Permissions((), None)
+
+
+async def test_replacing_removes_only_what_was_made_for_the_same_purpose(tokens: TokenService) -> None:
+    others = [await tokens.issue(description="made for the sandbox", scopes=("api",)), await tokens.replace("demo")]
+    first = await tokens.replace("sandbox")
+    second = await tokens.replace("sandbox")
+    assert await tokens.verify(first) is None
+    assert all([await tokens.verify(value) for value in (*others, second)])
+    assert len(await tokens.all()) == 3

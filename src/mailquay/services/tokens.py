@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import json
 import re
 import secrets
 from collections import OrderedDict, deque
@@ -202,6 +203,18 @@ class TokenService:
         if unknown:
             raise InvalidRequest(f"{unknown[0]!r} is not a scope; these are: {', '.join(SCOPES)}")
         return (await self.create(NewToken(description, account=account, scopes=scopes))).value
+
+    async def replace(self, purpose: str) -> str:
+        """Make a token that may do everything, in place of those made for the same purpose before; its value.
+
+        Values are not kept, so that one which has to be shown again has to be made again.
+        """
+        mark = json.dumps({"purpose": purpose})
+        former = [token.id for token in await self.all() if token.metadata == mark]
+        issued = await self.create(NewToken(f"made for the {purpose}", scopes=("*",), metadata=mark))
+        for token_id in former:
+            await self._remove(token_id)
+        return issued.value
 
     async def ensure_first_token(self) -> str | None:
         """Make a token that may do everything if there is none at all, and return its value to be shown once."""
