@@ -157,7 +157,8 @@ async def test_a_statement_that_fails_is_a_storage_error_and_harms_no_neighbour(
 async def test_a_write_of_a_former_owner_is_fenced_off(store: Store) -> None:
     account = await _register(store)
     old = await _own(store, account, "n1")
-    await store.commit(store.nodes.unregister("n1", 0))
+    [node] = await store.nodes.all()
+    await store.commit(store.nodes.unregister("n1", node.started_ms))
     new = await _own(store, account, "n2")
     assert new.epoch > old.epoch
     with pytest.raises(Fenced):
@@ -191,6 +192,28 @@ async def test_only_a_live_node_renews_under_its_own_start_time(store: Store) ->
     started, _ = await store.commit(store.nodes.register("n1", "unix:x", ["sync"], 9000))
     assert await store.commit(store.nodes.renew("n1", started, 9000))
     assert not await store.commit(store.nodes.renew("n1", started - 1, 9000))
+
+
+async def test_no_two_starts_share_their_time(store: Store) -> None:
+    """Also within a millisecond: the time is what tells two processes of one id from each other."""
+    starts = [await store.commit(store.nodes.register("n1", "unix:x", ["sync"], 9000)) for _ in range(20)]
+    times = [started for started, _ in starts]
+    assert sorted(set(times)) == times
+    assert await store.commit(store.nodes.renew("n1", times[-1], 9000))
+
+
+async def test_a_process_whose_id_was_taken_stops_without_harm_to_the_other(store: Store) -> None:
+    account = await _register(store)
+    fence = await _own(store, account)
+    [node] = await store.nodes.all()
+    await store.commit(store.nodes.drain("n1", node.started_ms - 1))
+    await store.commit(store.nodes.unregister("n1", node.started_ms - 1))
+    assert [(one.id, one.draining) for one in await store.nodes.all()] == [("n1", False)]
+    assert [(lease.account, lease.epoch) for lease in await store.nodes.leases_of("n1")] == [
+        (account.number, fence.epoch)
+    ]
+    await store.commit(store.nodes.drain("n1", node.started_ms))
+    assert [one.draining for one in await store.nodes.all()] == [True]
 
 
 async def test_an_idempotency_key_gives_the_first_response_again(store: Store) -> None:

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from mailquay.config import Config
 from mailquay.errors import Fenced, NotOperational, StorageError
 from mailquay.model.account import Account, AccountNumber, AccountProfile
-from mailquay.runtime.node import NodeIdentity
+from mailquay.runtime.node import Membership, NodeIdentity
 from mailquay.runtime.owners import LeaseDirectory
 from mailquay.runtime.supervisor import preferred_node
 from mailquay.storage.interface import append_events
 from mailquay.storage.repositories.fencing import fenced
+from mailquay.storage.store import open_store
 from tests.runtime.harness import TestNode, running_node
 
 _QUICK = Config(lease_ttl_seconds=1.0, lease_renew_seconds=0.2)
@@ -107,6 +111,55 @@ async def test_a_deleted_account_is_let_go(tmp_path: Path) -> None:
         await _until(lambda: _owned(node) == [account.number], [node])
         await node.store.commit(node.store.accounts.delete(account.id, 0))
         await _until(lambda: _owned(node) == [], [node])
+
+
+async def test_a_copied_data_directory_does_not_make_two_nodes_fight(tmp_path: Path) -> None:
+    """The one whose id is taken goes on under a new one, and keeps that: both serve their share."""
+    url, folder, copy = f"sqlite:///{tmp_path}/m.db", tmp_path / "a", tmp_path / "b"
+    folder.mkdir()
+    async with running_node(url, folder, config=_QUICK) as first:
+        numbers = sorted(account.number for account in await _accounts(first, 12))
+        await _until(lambda: _owned(first) == numbers, [first])
+        shared = first.membership.id
+        shutil.copytree(folder, copy)
+        with capture_logs() as lines:
+            async with running_node(url, copy, config=_QUICK) as second:
+                both = [first, second]
+                await _until(lambda: first.membership.id != shared and first.membership.alive, both)
+                await _until(lambda: _owned(*both) == numbers and all(_owned(node) for node in both), both)
+                assert second.membership.id == shared and second.membership.alive
+        [taken] = [line for line in lines if line["event"] == "node_id_taken"]
+        assert (taken["node"], taken["drawn"]) == (shared, first.membership.id)
+        drawn = first.membership.id
+        await _until(lambda: _owned(first) == numbers, [first])
+    identity = NodeIdentity.claim(folder)
+    assert identity.id == drawn
+    identity.release()
+
+
+async def test_a_node_without_accounts_makes_way_as_well(tmp_path: Path) -> None:
+    store = await open_store(f"sqlite:///{tmp_path}/m.db", key_file=tmp_path / "key")
+    identities = [NodeIdentity.claim(tmp_path / "a")]
+    shutil.copytree(tmp_path / "a", tmp_path / "b")
+    identities.append(NodeIdentity.claim(tmp_path / "b"))
+    options: dict[str, Any] = {"roles": ("api",), "ttl_seconds": 1.0, "renew_seconds": 0.01}
+    first, second = (Membership(store, identity, address="unix:x", **options) for identity in identities)
+    assert first.id == second.id
+    registered = asyncio.Event()
+    stop = store.database.subscribe(lambda _signals: registered.set())
+    await first.join()
+    await second.join()
+    async with asyncio.timeout(10):
+        while first.id == second.id or not first.alive:
+            registered.clear()
+            await registered.wait()
+    stop()
+    assert second.alive and {node.id for node in await store.nodes.all()} == {first.id, second.id}
+    for member, identity in zip((first, second), identities, strict=True):
+        await member.leave()
+        identity.release()
+    assert await store.nodes.all() == []
+    await store.close()
 
 
 def test_two_processes_of_one_folder_are_two_nodes(tmp_path: Path) -> None:

@@ -43,14 +43,19 @@ class NodeIdentity:
                 lock.close()
                 continue
             lock.seek(0)
-            node_id = lock.read().strip()
-            if not node_id:
-                node_id = uuid.uuid4().hex
-                lock.write(node_id + "\n")
-                lock.flush()
-                os.fsync(lock.fileno())
-            return cls(node_id, lock)
+            identity = cls(lock.read().strip(), lock)
+            if not identity.id:
+                identity.draw()
+            return identity
         raise StorageError(f"{_MAX_NODES_PER_DIRECTORY} processes use {folder} already")
+
+    def draw(self) -> None:
+        """Be another node from now on, also after a restart."""
+        self.id = uuid.uuid4().hex
+        self._lock.truncate(0)
+        self._lock.write(self.id + "\n")
+        self._lock.flush()
+        os.fsync(self._lock.fileno())
 
     def release(self) -> None:
         """Let another process be this node."""
@@ -93,13 +98,17 @@ class Membership:
 
     async def join(self) -> list[Lease]:
         """Register; returns the leases that this node id still has, with raised epochs."""
+        leases = await self._register()
+        self._task = asyncio.create_task(self._renew_for_ever(), name="membership")
+        return leases
+
+    async def _register(self) -> list[Lease]:
         began = asyncio.get_running_loop().time()
         ttl_ms = int(self._ttl_seconds * 1000)
         self._started_ms, leases = await self._store.commit(
             self._store.nodes.register(self.id, self._address, self._roles, ttl_ms)
         )
         self._alive_until = began + self._ttl_seconds
-        self._task = asyncio.create_task(self._renew(), name="membership")
         return leases
 
     async def rejoin(self) -> list[Lease]:
@@ -113,7 +122,7 @@ class Membership:
 
     async def drain(self) -> None:
         """Tell the others that we are about to leave."""
-        await self._store.commit(self._store.nodes.drain(self.id))
+        await self._store.commit(self._store.nodes.drain(self.id, self._started_ms))
 
     async def leave(self) -> None:
         """Unregister, releasing every lease."""
@@ -122,24 +131,41 @@ class Membership:
             await asyncio.wait([self._task])
         await self._store.commit(self._store.nodes.unregister(self.id, self._started_ms))
 
-    async def _renew(self) -> None:
-        loop = asyncio.get_running_loop()
-        ttl_ms = int(self._ttl_seconds * 1000)
+    async def _renew_for_ever(self) -> None:
         while True:
             await asyncio.sleep(self._renew_seconds)
-            began = loop.time()
             try:
-                renewed = await asyncio.wait_for(
-                    self._store.commit(self._store.nodes.renew(self.id, self._started_ms, ttl_ms)), self._ttl_seconds
-                )
-            except (StorageError, TimeoutError) as error:
-                _log.error("node_not_renewed", error=str(error))
-                renewed = True  # unknown: the time that is left decides
-            else:
-                if renewed:
-                    self._alive_until = began + self._ttl_seconds
-            if not renewed:
-                _log.error("node_id_taken", node=self.id)
-                self._alive_until = 0.0
+                await asyncio.wait_for(self._renew(), self._ttl_seconds)
+            except Exception as error:
+                # Unknown whether it was renewed: the time that is left decides. Without this task nobody would notice.
+                _log.error("node_not_renewed", error=str(error) or type(error).__name__)
             if not self.alive:
                 self.lost.set()
+
+    async def _renew(self) -> None:
+        began = asyncio.get_running_loop().time()
+        ttl_ms = int(self._ttl_seconds * 1000)
+        if await self._store.commit(self._store.nodes.renew(self.id, self._started_ms, ttl_ms)):
+            self._alive_until = began + self._ttl_seconds
+            return
+        self._alive_until = 0.0
+        if any(node.id == self.id for node in await self._store.nodes.all()):
+            self._yield_id()
+        if "sync" not in self._roles:
+            # Whoever owns accounts joins anew when all of them are given up; nobody else has to wait for that.
+            await self._register()
+
+    def _yield_id(self) -> None:
+        """Two processes with one id would take it from each other for ever; the one that learns of it makes way.
+
+        A file lock keeps processes on one data directory apart, so this one is a copy, or lies where locks do not work.
+        That it is one cannot be told by the machine: a container has another name and address at each start.
+        """
+        former = self.id
+        self._identity.draw()
+        _log.error(
+            "node_id_taken",
+            node=former,
+            drawn=self.id,
+            hint="another process uses a copy of this data directory; this node goes on under a new id",
+        )

@@ -7,16 +7,19 @@ SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint;
 -- name: node_put
 INSERT INTO nodes (id, address, roles, draining, started_ms, expires_ms) VALUES ($1, $2, $3, 0, $4, $5)
 ON CONFLICT (id) DO UPDATE SET address = excluded.address, roles = excluded.roles, draining = 0,
-    started_ms = excluded.started_ms, expires_ms = excluded.expires_ms;
+    started_ms = CASE WHEN excluded.started_ms > nodes.started_ms THEN excluded.started_ms
+        ELSE nodes.started_ms + 1 END,
+    expires_ms = excluded.expires_ms
+RETURNING started_ms;
 
 -- name: node_renew
 UPDATE nodes SET expires_ms = $2 WHERE id = $1 AND started_ms = $3 RETURNING id;
 
 -- name: node_drain
-UPDATE nodes SET draining = 1 WHERE id = $1;
+UPDATE nodes SET draining = 1 WHERE id = $1 AND started_ms = $2;
 
 -- name: node_delete
-DELETE FROM nodes WHERE id = $1 AND started_ms = $2;
+DELETE FROM nodes WHERE id = $1 AND started_ms = $2 RETURNING id;
 
 -- name: nodes_all
 SELECT id, address, roles, draining, started_ms, expires_ms FROM nodes ORDER BY id;

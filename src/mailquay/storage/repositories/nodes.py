@@ -43,19 +43,19 @@ class NodeRepository:
     def register(self, node_id: str, address: str, roles: Sequence[str], ttl_ms: int) -> Unit[tuple[int, list[Lease]]]:
         """Start a node: the holder of its id raises the epochs of what the id owned and goes on owning that at once.
 
-        Returns the start time, which every renewal must name, and the leases.
+        Returns the start time, which every renewal must name and no two starts share, and the leases.
         """
 
         def script(pending: Pending) -> Script[tuple[int, list[Lease]]]:
             [(now_ms,)] = yield Run("clock_ms")
-            yield Run("node_put", (node_id, address, " ".join(roles), now_ms, now_ms + ttl_ms))
+            [(started_ms,)] = yield Run("node_put", (node_id, address, " ".join(roles), now_ms, now_ms + ttl_ms))
             if "sync" in roles:
                 yield Run("leases_raise", (node_id,))
             else:
                 yield Run("leases_release_all", (node_id,))
             rows = yield Run("leases_of_node", (node_id,))
             pending.signal(LEASES_CHANGED)
-            return now_ms, [_lease(row) for row in rows]
+            return started_ms, [_lease(row) for row in rows]
 
         return script
 
@@ -69,21 +69,22 @@ class NodeRepository:
 
         return script
 
-    def drain(self, node_id: str) -> Unit[None]:
+    def drain(self, node_id: str, started_ms: int) -> Unit[None]:
         """The node is about to stop: it takes no new accounts, and others may plan without it."""
 
         def script(pending: Pending) -> Script[None]:
-            yield Run("node_drain", (node_id,))
+            yield Run("node_drain", (node_id, started_ms))
             pending.signal(LEASES_CHANGED)
 
         return script
 
     def unregister(self, node_id: str, started_ms: int) -> Unit[None]:
-        """Stop a node and release what it still owns."""
+        """Stop a node and release what it still owns; another process that has taken its id keeps all of it."""
 
         def script(pending: Pending) -> Script[None]:
-            yield Run("leases_release_all", (node_id,))
-            yield Run("node_delete", (node_id, started_ms))
+            rows = yield Run("node_delete", (node_id, started_ms))
+            if rows:
+                yield Run("leases_release_all", (node_id,))
             pending.signal(LEASES_CHANGED)
 
         return script
