@@ -203,7 +203,7 @@ class AccountLogs:
                 self._dropped[number] += 1
                 return
             self._waiting_lines += 1
-        lines.append(_to_json({"t": self._clock.now_ms(), **entry}))
+        lines.append(_to_json({**entry, "t": self._clock.now_ms()}))
 
     async def read(self, account: Account) -> list[str]:
         """The lines of an account, oldest first."""
@@ -213,7 +213,7 @@ class AccountLogs:
     async def flush(self) -> None:
         """Write what waits; what cannot be written now is dropped, as it only tells what happened."""
         for number, count in self._dropped.items():
-            self._waiting[number].append(_to_json({"t": self._clock.now_ms(), "msg": f"{count} lines left out"}))
+            self._waiting[number].append(_to_json({"msg": f"{count} lines left out", "t": self._clock.now_ms()}))
         self._dropped.clear()
         waiting, self._waiting, self._waiting_lines = self._waiting, {}, 0
         now_ms, keep = self._clock.now_ms(), self._keep()
