@@ -29,8 +29,8 @@ from mailquay.runtime.metrics import Metrics
 from mailquay.runtime.node import Membership, NodeIdentity
 from mailquay.runtime.owners import LeaseDirectory
 from mailquay.runtime.processes import is_child
-from mailquay.runtime.purge import keep_purged
 from mailquay.runtime.protocol_log import ProtocolLog
+from mailquay.runtime.purge import keep_purged
 from mailquay.runtime.retention import keep_tidy
 from mailquay.runtime.supervisor import Supervisor
 from mailquay.runtime.transports import Transports

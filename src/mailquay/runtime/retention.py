@@ -1,4 +1,4 @@
-"""What is kept only for a time: settled events and submissions, idempotency keys, expired tokens, old ids and traces."""
+"""What is kept only for a time: settled events and submissions, idempotency keys, expired tokens, old ids, traces."""
 
 from __future__ import annotations
 
@@ -24,16 +24,11 @@ _DEAD_NODE_MS = 30 * _DAY_MS
 async def keep_tidy(store: Store, settings: SettingsService, config: Config, clock: Clock) -> None:
     """Drop what is over, at intervals, until cancelled. Several nodes may do it at once."""
     place = FIRST_PLACE
-    while True:
-        await asyncio.sleep(config.retention_interval_seconds)
-        try:
-            await _tidy(store, settings, config, clock.now_ms())
-            place = await forget_traces(store, clock.now_ms(), place)
-        except StorageError as error:
-            _log.error("retention_failed", error=str(error))
 
     async def tidy() -> None:
+        nonlocal place
         await _tidy(store, settings, config, clock.now_ms())
+        place = await forget_traces(store, clock.now_ms(), place)
 
     await do_every(config.retention_interval_seconds, "retention", tidy)
 
