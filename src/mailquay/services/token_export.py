@@ -136,4 +136,4 @@ def _time(value: object) -> int | None:
         return int(value)
     else:
         raise ValueError("expires is no date")
-    return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
+    return round((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
