@@ -13,7 +13,10 @@ from mailquay.wire.imap import command_message as messages
 from mailquay.wire.imap import response as responses
 from mailquay.wire.imap import response_code as codes
 from mailquay.wire.imap import search
+from mailquay.wire.imap.append import Append, AppendMessage, MessageForm
 from mailquay.wire.imap.bodystructure import BodyMultipart, BodyPart, BodyStructure, Disposition
+from mailquay.wire.imap.command_search import Search, SearchReturn
+from mailquay.wire.imap.compress import Compress
 from mailquay.wire.imap.condstore import HighestModSeq, Modified, QresyncParameter, Vanished
 from mailquay.wire.imap.envelope import Address, Envelope
 from mailquay.wire.imap.esearch import EsearchResponse, SearchResponse
@@ -21,9 +24,17 @@ from mailquay.wire.imap.fetch import FetchResponse, SectionData
 from mailquay.wire.imap.flag import ANSWERED, DELETED, DRAFT, FLAGGED, SEEN
 from mailquay.wire.imap.identification import IdResponse
 from mailquay.wire.imap.idle import Idle
+from mailquay.wire.imap.in_progress import InProgress
 from mailquay.wire.imap.listing import ListKind, ListOptions, ListResponse, ListReturn, ListSelection
+from mailquay.wire.imap.message_limit import MessageLimit
 from mailquay.wire.imap.move import Move
 from mailquay.wire.imap.namespace import Namespace, NamespaceResponse
+from mailquay.wire.imap.notify import EventGroup, MailboxFilter, Notify, NotifyEvent
+from mailquay.wire.imap.partial import PartialRange, PartialResult
+from mailquay.wire.imap.quota import GetQuota, GetQuotaRoot, SetQuota
+from mailquay.wire.imap.quota_data import QuotaResource, QuotaResponse, QuotaRootResponse
+from mailquay.wire.imap.replace import Replace
+from mailquay.wire.imap.searchres import SavedResult
 from mailquay.wire.imap.section import FetchAttribute, FetchSection, Section, SectionKind, SectionText
 from mailquay.wire.imap.sequence_set import STAR, SeqSet, UidSet
 from mailquay.wire.imap.status import StatusItem, StatusResponse
@@ -61,7 +72,8 @@ _open_ranges = st.lists(st.tuples(uint32 | st.just(STAR), uint32 | st.just(STAR)
 uid_sets = _open_ranges.map(UidSet)
 seq_sets = _open_ranges.map(SeqSet)
 finite_uid_sets = _ranges.map(UidSet)
-message_sets = uid_sets | seq_sets
+saved_results = st.builds(SavedResult, st.booleans())
+message_sets = uid_sets | seq_sets | saved_results
 plain_ranges = _ranges.map(lambda pairs: tuple((min(pair), max(pair)) for pair in pairs))
 
 
@@ -74,6 +86,13 @@ def copyuids(draw: st.DrawFn) -> CopyUid:
     destination = tuple((start, start + size - 1) for size in reversed(sizes) for start in [draw(starts)])
     return CopyUid(draw(uint32), source, destination)
 
+
+partial_ranges = st.builds(
+    lambda first, length, from_newest: PartialRange(first, first + length, from_newest),
+    st.integers(1, 2**31),
+    st.integers(0, 2**31 - 1),
+    st.booleans(),
+)
 
 # Messages
 
@@ -165,9 +184,8 @@ section_data = (
 )
 labels = st.lists(mailbox_names | st.sampled_from(["\\Inbox", "\\Sent", "\\Important"]), max_size=3).map(tuple)
 fetch_responses = st.builds(
-    FetchResponse,
-    seq=uint32,
-    uid=st.none() | st.integers(1, 2**32 - 1),
+    lambda numbers, **items: FetchResponse(*numbers, **items),
+    numbers=st.tuples(uint32, st.none() | uint32) | st.tuples(st.just(0), uint32),
     flags=st.none() | flag_sets,
     modseq=st.none() | uint63,
     internal_date=st.none() | moments,
@@ -221,6 +239,7 @@ status_responses = st.builds(
     _counter,
     _counter,
     st.none() | object_ids,
+    _counter,
 )
 search_responses = st.builds(SearchResponse, st.lists(uint32, max_size=8).map(tuple), st.none() | uint63)
 
@@ -229,7 +248,15 @@ def _esearch(
     all_of: st.SearchStrategy[UidSet] | st.SearchStrategy[SeqSet], uid: bool
 ) -> st.SearchStrategy[EsearchResponse]:
     return st.builds(
-        EsearchResponse, st.none() | tags, st.just(uid), _positive, _positive, _counter, st.none() | all_of, _counter
+        EsearchResponse,
+        st.none() | tags,
+        st.just(uid),
+        _positive,
+        _positive,
+        _counter,
+        st.none() | all_of,
+        _counter,
+        st.none() | st.builds(PartialResult, partial_ranges, st.none() | all_of),
     )
 
 
@@ -258,6 +285,10 @@ response_codes: st.SearchStrategy[codes.ResponseCode] = (
     | st.builds(Modified, plain_ranges)
     | st.builds(AppendUid, uint32, plain_ranges)
     | copyuids()
+    | st.builds(codes.BadCharsetCode, st.lists(st.sampled_from(["US-ASCII", "UTF-8"])).map(tuple))
+    | st.builds(codes.BadEvent, st.lists(st.sampled_from(["MessageNew", "FlagChange"]), min_size=1).map(tuple))
+    | st.builds(InProgress, st.none() | tags, st.none() | uint32, st.none() | uint32)
+    | st.builds(MessageLimit, uint32, st.none() | uint32)
 )
 statuses = st.sampled_from([responses.Status.OK, responses.Status.NO, responses.Status.BAD])
 untagged_statuses = st.builds(
@@ -265,6 +296,8 @@ untagged_statuses = st.builds(
 )
 tagged_responses = st.builds(responses.TaggedResponse, tags, statuses, st.none() | response_codes, line_text)
 continuations = st.builds(responses.Continuation, line_text, st.none() | response_codes)
+quota_roots = st.sampled_from(["", "User quota", "#user/ann"]) | text.filter(lambda root: "\0" not in root)
+quota_resources = st.builds(QuotaResource, st.sampled_from(["STORAGE", "MESSAGE", "X-OWN"]), uint63, uint63)
 untagged_responses: st.SearchStrategy[responses.UntaggedResponse] = (
     untagged_statuses
     | st.builds(responses.CapabilityResponse, capability_names)
@@ -281,6 +314,8 @@ untagged_responses: st.SearchStrategy[responses.UntaggedResponse] = (
     | st.builds(Vanished, finite_uid_sets, st.booleans())
     | st.builds(NamespaceResponse, namespaces, namespaces, namespaces)
     | st.builds(IdResponse, id_parameters)
+    | st.builds(QuotaResponse, quota_roots, st.lists(quota_resources, max_size=3).map(tuple))
+    | st.builds(QuotaRootResponse, mailbox_names, st.lists(quota_roots, max_size=3).map(tuple))
 )
 
 # Commands
@@ -293,8 +328,7 @@ search_leaves: st.SearchStrategy[search.SearchKey] = (
     | st.builds(search.Date, st.sampled_from(list(search.DateField)), st.dates())
     | st.builds(search.Number, st.sampled_from(list(search.NumberField)), uint63)
     | st.builds(search.ObjectIdKey, st.sampled_from(list(search.IdField)), object_ids)
-    | uid_sets
-    | seq_sets
+    | message_sets
 )
 search_keys: st.SearchStrategy[search.SearchKey] = st.recursive(
     search_leaves,
@@ -315,11 +349,44 @@ list_options = st.builds(
     st.lists(st.sampled_from(list(StatusItem)), max_size=3).map(tuple),
 )
 patterns = st.sampled_from(["*", "%", "INBOX", ""]) | mailbox_names
+_search_returns = st.sampled_from(list(SearchReturn))
+_page_returns = _search_returns.filter(lambda option: option is not SearchReturn.ALL)
+_forms = st.sampled_from([MessageForm.BINARY, MessageForm.UTF8])
+_append_messages = st.builds(AppendMessage, strings, flag_sets, st.none() | moments, _forms)
+_more_messages = st.lists(_append_messages, max_size=2).map(tuple)
+
+
+@st.composite
+def event_groups(draw: st.DrawFn) -> EventGroup:
+    """Groups of NOTIFY events."""
+    chosen = draw(st.sampled_from(list(MailboxFilter)))
+    named = chosen in (MailboxFilter.SUBTREE, MailboxFilter.MAILBOXES)
+    selected = chosen in (MailboxFilter.SELECTED, MailboxFilter.SELECTED_DELAYED)
+    events = draw(st.frozensets(st.sampled_from(list(NotifyEvent))))
+    fetch = selected and NotifyEvent.MESSAGE_NEW in events
+    return EventGroup(
+        chosen,
+        events,
+        tuple(draw(st.lists(mailbox_names, min_size=1, max_size=3))) if named else (),
+        tuple(draw(st.lists(fetch_items, max_size=3))) if fetch else (),
+    )
+
+
+_one_number = st.builds(lambda kind, number: kind.of([number]), st.sampled_from([SeqSet, UidSet]), uint32)
+_extension_commands: st.SearchStrategy[base.Command] = (
+    st.builds(Compress)
+    | st.just(Notify())
+    | st.builds(Notify, st.lists(event_groups(), min_size=1, max_size=3).map(tuple), st.booleans())
+    | st.builds(GetQuota, quota_roots)
+    | st.builds(GetQuotaRoot, mailbox_names)
+    | st.builds(SetQuota, quota_roots, st.lists(st.tuples(st.sampled_from(["STORAGE", "MESSAGE"]), uint63)).map(tuple))
+    | st.builds(Replace, _one_number, mailbox_names, strings, flag_sets, st.none() | moments, _forms)
+)
 _modes = st.sampled_from(list(messages.StoreMode))
 _unchanged_since = st.none() | uint63
 commands: st.SearchStrategy[base.Command] = (
     st.sampled_from([base.Capability(), base.Noop(), base.Logout(), base.StartTls(), Idle()])
-    | st.sampled_from([mailboxes.Close(), mailboxes.Unselect(), mailboxes.NamespaceCommand()])
+    | st.sampled_from([mailboxes.Check(), mailboxes.Close(), mailboxes.Unselect(), mailboxes.NamespaceCommand()])
     | st.builds(base.Login, text, text)
     | st.builds(base.Authenticate, st.just("PLAIN"), st.none() | st.sampled_from([b"", b"AHUAcA=="]))
     | st.builds(base.Id, id_parameters)
@@ -341,18 +408,22 @@ commands: st.SearchStrategy[base.Command] = (
     | st.builds(
         messages.Fetch, message_sets, st.lists(fetch_items, min_size=1, max_size=4).map(tuple), st.none() | uint63
     )
-    | st.builds(messages.Fetch, uid_sets, st.just((FetchAttribute.FLAGS,)), uint63, st.just(True))
+    | st.builds(
+        messages.Fetch,
+        uid_sets,
+        st.just((FetchAttribute.PREVIEW_LAZY,)),
+        uint63,
+        st.booleans(),
+        st.none() | partial_ranges,
+    )
     | st.builds(messages.Store, message_sets, _modes, flag_sets, st.none(), st.booleans(), _unchanged_since)
     | st.builds(messages.Store, message_sets, _modes, st.none(), labels, st.booleans(), _unchanged_since)
     | st.builds(messages.Copy, message_sets, mailbox_names)
     | st.builds(Move, message_sets, mailbox_names)
-    | st.builds(messages.ExpungeCommand, st.none() | uid_sets)
-    | st.builds(
-        messages.Search,
-        search_keys,
-        st.booleans(),
-        st.none() | st.frozensets(st.sampled_from(list(messages.SearchReturn)), min_size=1),
-    )
-    | st.builds(messages.Append, mailbox_names, client_strings, flag_sets, st.none() | moments)
-    | st.builds(messages.Append, mailbox_names, strings, flag_sets, st.none() | moments, st.just(True))
+    | st.builds(messages.ExpungeCommand, st.none() | uid_sets | st.just(SavedResult()))
+    | st.builds(Search, search_keys, st.booleans(), st.none() | st.frozensets(_search_returns, min_size=1))
+    | st.builds(Search, search_keys, st.booleans(), st.frozensets(_page_returns), partial_ranges)
+    | st.builds(Append, mailbox_names, client_strings, flag_sets, st.none() | moments)
+    | st.builds(Append, mailbox_names, strings, flag_sets, st.none() | moments, _forms, _more_messages)
+    | _extension_commands
 )

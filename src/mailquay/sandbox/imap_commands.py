@@ -10,6 +10,7 @@ from mailquay.sandbox import imap_commands_mailbox as mailbox
 from mailquay.sandbox import imap_commands_message as message
 from mailquay.sandbox.imap_session import Answer, SandboxSession
 from mailquay.version import __version__
+from mailquay.wire.imap.append import Append
 from mailquay.wire.imap.command import Capability, Command, Enable, Id, Login, Logout, Noop, StartTls
 from mailquay.wire.imap.command_mailbox import (
     Close,
@@ -24,12 +25,12 @@ from mailquay.wire.imap.command_mailbox import (
     Unselect,
     Unsubscribe,
 )
-from mailquay.wire.imap.command_message import Append, Copy, ExpungeCommand, Fetch, MessageCommand, Search, Store
+from mailquay.wire.imap.command_message import Copy, ExpungeCommand, Fetch, MessageCommand, Store, names_uids
+from mailquay.wire.imap.command_search import Search
 from mailquay.wire.imap.identification import IdResponse
 from mailquay.wire.imap.move import Move
 from mailquay.wire.imap.response import CapabilityResponse, EnabledResponse, Status, UntaggedStatus
 from mailquay.wire.imap.response_code import CapabilityCode, Code
-from mailquay.wire.imap.sequence_set import UidSet
 
 Steps = Generator[None, None, Answer]
 """A command under way: it pauses where what it has said so far may be sent off."""
@@ -138,5 +139,5 @@ def _may_expunge(command: Command) -> bool:
     if isinstance(command, Search):
         return command.uid
     if isinstance(command, MessageCommand) and isinstance(command, _NUMBERS_MUST_STAND):
-        return isinstance(command.messages, UidSet)
+        return names_uids(command.messages)
     return True

@@ -205,6 +205,6 @@ def _status(mailbox: MemoryMailbox, items: Sequence[StatusItem]) -> StatusRespon
         counters[StatusItem.DELETED] = sum(DELETED in message.flags for message in mailbox)
     if StatusItem.SIZE in items:
         counters[StatusItem.SIZE] = sum(len(message.raw) for message in mailbox)
-    chosen = {item.lower(): value for item, value in counters.items() if item in items}
+    chosen = {item.field: value for item, value in counters.items() if item in items}
     object_id = mailbox.mailbox_id if StatusItem.MAILBOXID in items else None
     return StatusResponse(mailbox.path, mailboxid=object_id, **chosen)

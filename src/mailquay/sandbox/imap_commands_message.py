@@ -11,22 +11,23 @@ from mailquay.sandbox.imap_fetch import FetchPlan
 from mailquay.sandbox.imap_search import SearchMatcher
 from mailquay.sandbox.imap_session import Answer, SandboxSession
 from mailquay.sandbox.imap_view import MailboxView, Numbered, flags_of
+from mailquay.wire.imap.append import Append
 from mailquay.wire.imap.command_message import (
-    Append,
     Copy,
     ExpungeCommand,
     Fetch,
     MessageSet,
-    Search,
-    SearchReturn,
     Store,
     StoreMode,
+    names_uids,
 )
+from mailquay.wire.imap.command_search import Search, SearchReturn
 from mailquay.wire.imap.condstore import Modified
 from mailquay.wire.imap.esearch import EsearchResponse, SearchResponse
 from mailquay.wire.imap.fetch import FetchResponse
 from mailquay.wire.imap.flag import SEEN
 from mailquay.wire.imap.move import Move
+from mailquay.wire.imap.partial import PartialRange, PartialResult, cut_page
 from mailquay.wire.imap.response import Status, UntaggedStatus
 from mailquay.wire.imap.section import FetchAttribute
 from mailquay.wire.imap.sequence_set import SeqSet, UidSet
@@ -82,7 +83,7 @@ def store(session: SandboxSession, command: Store) -> Answer:
                 session.send(FetchResponse(one.seq, uid=one.message.uid, modseq=one.message.modseq))
     if not changed_meanwhile:
         return _DONE
-    by_uid = isinstance(command.messages, UidSet)
+    by_uid = names_uids(command.messages)
     numbers = SeqSet.of(one.message.uid if by_uid else one.seq for one in changed_meanwhile)
     return Answer(Status.OK, "some were changed by others", Modified(numbers.ranges))
 
@@ -111,33 +112,63 @@ def search(session: SandboxSession, tag: str, command: Search) -> Answer:
     view = session.selected
     if command.returns is not None:
         session.require("ESEARCH")
+    saves = SearchReturn.SAVE in (command.returns or ())
+    if saves:
+        session.require("SEARCHRES")
+    if command.partial is not None:
+        session.require("PARTIAL")
     matcher = SearchMatcher(view, command.key)
     if matcher.uses_modseq:
         session.require("CONDSTORE")
         session.condstore = True
     found = [one for one in view.numbered() if not one.message.expunged and matcher.matches(one)]
+    if saves:
+        view.saved_uids = _saved(found, command)
+        if command.returns == frozenset([SearchReturn.SAVE]) and command.partial is None:
+            return _DONE
     numbers = [one.message.uid if command.uid else one.seq for one in found]
     modseq = max((one.message.modseq for one in found), default=None) if matcher.uses_modseq else None
-    if command.returns is None:
+    if command.returns is None and not session.wire.speaks_rev2:
         session.send(SearchResponse(tuple(numbers), modseq))
     else:
-        session.send(_extended(tag, numbers, command.uid, command.returns, modseq))
+        session.send(_extended(tag, numbers, command, modseq))
     return _DONE
 
 
-def _extended(
-    tag: str, numbers: Sequence[int], uid: bool, returns: frozenset[SearchReturn], modseq: int | None
-) -> EsearchResponse:
-    everything = (UidSet.of(numbers) if uid else SeqSet.of(numbers)) if numbers else None
+def _saved(found: Sequence[Numbered], command: Search) -> frozenset[int]:
+    """The UIDs to save: those asked for alone, if it was a page or the lowest and the highest (RFC 5182 §2.4)."""
+    uids, returns = [one.message.uid for one in found], command.returns or frozenset()
+    if command.partial is not None:
+        return frozenset(cut_page(uids, command.partial))
+    if returns & {SearchReturn.ALL, SearchReturn.COUNT} or not returns & {SearchReturn.MIN, SearchReturn.MAX}:
+        return frozenset(uids)
+    ends = uids[:1] if SearchReturn.MIN in returns else []
+    return frozenset(ends + (uids[-1:] if SearchReturn.MAX in returns else []))
+
+
+def _extended(tag: str, numbers: Sequence[int], command: Search, modseq: int | None) -> EsearchResponse:
+    returns = frozenset({SearchReturn.ALL}) if command.returns is None else command.returns
     return EsearchResponse(
         tag,
-        uid,
+        command.uid,
         minimum=numbers[0] if numbers and SearchReturn.MIN in returns else None,
         maximum=numbers[-1] if numbers and SearchReturn.MAX in returns else None,
         count=len(numbers) if SearchReturn.COUNT in returns else None,
-        all=everything if SearchReturn.ALL in returns else None,
+        all=_set_of(numbers, command.uid) if SearchReturn.ALL in returns else None,
         modseq=modseq,
+        partial=None if command.partial is None else _page(numbers, command.partial, command.uid),
     )
+
+
+def _set_of(numbers: Sequence[int], uid: bool) -> UidSet | SeqSet | None:
+    if not numbers:
+        return None
+    return UidSet.of(numbers) if uid else SeqSet.of(numbers)
+
+
+def _page(numbers: Sequence[int], page: PartialRange, uid: bool) -> PartialResult:
+    """One page of what was found (RFC 9394 §3.1)."""
+    return PartialResult(page, _set_of(cut_page(numbers, page), uid))
 
 
 def append(session: SandboxSession, command: Append) -> Answer:

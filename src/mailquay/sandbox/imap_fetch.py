@@ -12,10 +12,9 @@ from mailquay.sandbox.imap_sections import find_part, section_bytes
 from mailquay.sandbox.imap_session import SandboxSession
 from mailquay.sandbox.imap_structure import body_structure, envelope
 from mailquay.sandbox.imap_view import Numbered
-from mailquay.wire.imap.command_message import Fetch
+from mailquay.wire.imap.command_message import Fetch, names_uids
 from mailquay.wire.imap.fetch import FetchResponse, SectionData
 from mailquay.wire.imap.section import FetchAttribute, FetchSection, Section, SectionKind, SectionText
-from mailquay.wire.imap.sequence_set import UidSet
 
 _PREVIEW_CHARACTERS = 200
 _RFC822: Final = {
@@ -46,7 +45,7 @@ class FetchPlan:
                 session.require(capability)
         if any(item.kind is not SectionKind.BODY for item in self._sections):
             session.require("BINARY")
-        if isinstance(command.messages, UidSet):
+        if names_uids(command.messages):
             self._attributes.add(FetchAttribute.UID)
         if command.changed_since is not None:
             self._attributes.add(FetchAttribute.MODSEQ)

@@ -28,6 +28,7 @@ from mailquay.wire.imap.search import (
     Text,
     TextField,
 )
+from mailquay.wire.imap.searchres import SavedResult
 from mailquay.wire.imap.sequence_set import SeqSet, UidSet
 
 _FLAGS: Final = {
@@ -53,6 +54,7 @@ class SearchMatcher:
         self.uses_modseq = False
         self._highest_seq = len(view)
         self._highest_uid = view.highest_uid
+        self._saved_uids = view.saved_uids
         self._now = now or datetime.now(UTC)
         self.matches: Callable[[Numbered], bool] = self._compile(key)
 
@@ -73,6 +75,9 @@ class SearchMatcher:
             case UidSet():
                 uids = key.resolve(self._highest_uid)
                 return lambda one: uids is not None and one.message.uid in uids
+            case SavedResult():
+                saved = self._saved_uids
+                return lambda one: one.message.uid in saved
             case Simple():
                 return _simple(key)
             case Keyword(flag, present):
@@ -111,7 +116,7 @@ class SearchMatcher:
 
 def _simple(key: Simple) -> Callable[[Numbered], bool]:
     match key:
-        case Simple.ALL | Simple.OLD:
+        case Simple.ALL | Simple.OLD | Simple.SAVEDATESUPPORTED:
             return lambda one: True
         case Simple.NEW | Simple.RECENT:
             # No message is ever \Recent here, as RFC 9051 has it.

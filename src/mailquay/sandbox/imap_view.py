@@ -13,6 +13,7 @@ from mailquay.errors import RemoteProtocolError
 from mailquay.wire.imap.command_message import MessageSet
 from mailquay.wire.imap.fetch import FetchResponse
 from mailquay.wire.imap.response import Exists, Expunge, UntaggedResponse
+from mailquay.wire.imap.searchres import SavedResult
 from mailquay.wire.imap.sequence_set import STAR, UidSet
 
 
@@ -45,6 +46,8 @@ class MailboxView:
         self._entries = [Entry(message, message.modseq) for message in mailbox]
         self._synced_modseq = mailbox.highestmodseq
         self._expunges_held = False
+        self.saved_uids: frozenset[int] = frozenset()
+        """What `$` stands for (RFC 5182 §2.1)."""
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -63,6 +66,8 @@ class MailboxView:
 
         Raises RemoteProtocolError for a sequence number beyond the last message (RFC 9051 §2.3.1.2).
         """
+        if isinstance(messages, SavedResult):
+            return [one for one in self.numbered() if one.message.uid in self.saved_uids and not one.message.expunged]
         if isinstance(messages, UidSet):
             uids = messages.resolve(max(self.highest_uid, 1))
             if uids is None:

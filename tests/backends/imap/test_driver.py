@@ -22,10 +22,11 @@ from mailquay.errors import (
     Unsupported,
 )
 from mailquay.net.tls import TlsSettings, client_context
+from mailquay.wire.imap.append import Append
 from mailquay.wire.imap.client_state import State
 from mailquay.wire.imap.command import Noop
 from mailquay.wire.imap.command_mailbox import Select, StatusCommand
-from mailquay.wire.imap.command_message import Append, Copy, Fetch
+from mailquay.wire.imap.command_message import Copy, Fetch
 from mailquay.wire.imap.fetch import FetchResponse
 from mailquay.wire.imap.limits import Limits
 from mailquay.wire.imap.response import (

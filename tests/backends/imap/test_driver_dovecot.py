@@ -11,18 +11,11 @@ from mailquay.backends.imap.driver import ImapConnection, TlsUpgrade
 from mailquay.errors import AuthenticationFailed, MailboxNotFound
 from mailquay.net.connect import connect
 from mailquay.net.tls import TlsSettings, client_context
+from mailquay.wire.imap.append import Append
 from mailquay.wire.imap.bodystructure import BodyMultipart, BodyPart
 from mailquay.wire.imap.command_mailbox import Create, List, NamespaceCommand, Select, StatusCommand
-from mailquay.wire.imap.command_message import (
-    Append,
-    Copy,
-    ExpungeCommand,
-    Fetch,
-    Search,
-    SearchReturn,
-    Store,
-    StoreMode,
-)
+from mailquay.wire.imap.command_message import Copy, ExpungeCommand, Fetch, Store, StoreMode
+from mailquay.wire.imap.command_search import Search, SearchReturn
 from mailquay.wire.imap.condstore import HighestModSeq, Modified, QresyncParameter, Vanished
 from mailquay.wire.imap.esearch import EsearchResponse, SearchResponse
 from mailquay.wire.imap.fetch import FetchResponse

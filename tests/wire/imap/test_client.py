@@ -6,11 +6,13 @@ import pytest
 
 from mailquay.errors import LocalProtocolError, RemoteProtocolError
 from mailquay.wire.buffer import NEED_DATA
+from mailquay.wire.imap.append import Append, MessageForm
 from mailquay.wire.imap.client import ClientEvent, ImapClient
 from mailquay.wire.imap.client_state import State
 from mailquay.wire.imap.command import Authenticate, Capability, Command, Enable, Login, Logout, Noop, StartTls
 from mailquay.wire.imap.command_mailbox import Create, List, Select, StatusCommand
-from mailquay.wire.imap.command_message import Append, Copy, Fetch, Search, SearchReturn, Store, StoreMode
+from mailquay.wire.imap.command_message import Copy, Fetch, Store, StoreMode
+from mailquay.wire.imap.command_search import Search, SearchReturn
 from mailquay.wire.imap.fetch import FetchResponse
 from mailquay.wire.imap.idle import Idle
 from mailquay.wire.imap.lexer import FramingLost
@@ -288,7 +290,7 @@ def test_a_streamed_message_stands_where_its_bytes_go() -> None:
 
 def test_binary_messages_go_as_literal8() -> None:
     client = client_in(State.AUTHENTICATED, b"LITERAL+")
-    client.send(Append("x", b"a\0b", binary=True))
+    client.send(Append("x", b"a\0b", form=MessageForm.BINARY))
     assert output(client) == b"A1 APPEND x ~{3+}\r\na\0b\r\n"
 
 

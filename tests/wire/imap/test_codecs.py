@@ -13,9 +13,13 @@ from mailquay.wire.imap.envelope import Address, Envelope
 from mailquay.wire.imap.esearch import EsearchResponse, SearchResponse
 from mailquay.wire.imap.fetch import FetchResponse, SectionData
 from mailquay.wire.imap.identification import IdResponse
+from mailquay.wire.imap.in_progress import InProgress
 from mailquay.wire.imap.lexer import Reader
 from mailquay.wire.imap.listing import ListKind, ListResponse
+from mailquay.wire.imap.message_limit import MessageLimit
 from mailquay.wire.imap.namespace import Namespace, NamespaceResponse
+from mailquay.wire.imap.partial import PartialRange, PartialResult
+from mailquay.wire.imap.quota_data import QuotaResource, QuotaResponse, QuotaRootResponse
 from mailquay.wire.imap.response import (
     CapabilityResponse,
     Continuation,
@@ -32,7 +36,7 @@ from mailquay.wire.imap.response import (
     read_response,
     write_response,
 )
-from mailquay.wire.imap.response_code import CapabilityCode, Code, PermanentFlags, Unseen
+from mailquay.wire.imap.response_code import BadCharsetCode, BadEvent, CapabilityCode, Code, PermanentFlags, Unseen
 from mailquay.wire.imap.section import Section, SectionText
 from mailquay.wire.imap.sequence_set import SeqSet, UidSet
 from mailquay.wire.imap.status import StatusResponse
@@ -84,6 +88,28 @@ MAILBOX_DATA: list[tuple[bytes, UntaggedResponse]] = [
     ),
     (b'* ID ("name" "Cyrus" "vendor" NIL)', IdResponse((("name", "Cyrus"), ("vendor", None)))),
     (b"* ID NIL", IdResponse(())),
+    (
+        b'* QUOTA "" (STORAGE 10 512 MESSAGE 3 1000)',
+        QuotaResponse("", (QuotaResource("STORAGE", 10, 512), QuotaResource("MESSAGE", 3, 1000))),
+    ),
+    (b"* QUOTA #user/ann ()", QuotaResponse("#user/ann")),
+    (b'* QUOTAROOT inbox "User quota" ""', QuotaRootResponse("INBOX", ("User quota", ""))),
+    (b"* QUOTAROOT comp.mail.mime", QuotaRootResponse("comp.mail.mime")),
+    (b"* STATUS x (DELETED 4 DELETED-STORAGE 8)", StatusResponse("x", deleted=4, deleted_storage=8)),
+    (
+        b'* ESEARCH (TAG "A01") UID PARTIAL (-1:-100 200:250,252:300)',
+        EsearchResponse(
+            "A01", uid=True, partial=PartialResult(PartialRange(1, 100, True), UidSet.parse(b"200:250,252:300"))
+        ),
+    ),
+    (
+        b"* ESEARCH UID PARTIAL (24000:23500 NIL) COUNT 9",
+        EsearchResponse(None, uid=True, count=9, partial=PartialResult(PartialRange(23500, 24000))),
+    ),
+    (b"* OK [NOTIFICATIONOVERFLOW] lost", UntaggedStatus(Status.OK, Code("NOTIFICATIONOVERFLOW"), "lost")),
+    (b"* OK [INPROGRESS] wait", UntaggedStatus(Status.OK, InProgress(), "wait")),
+    (b'* OK [INPROGRESS ("A1" 454 1000)] wait', UntaggedStatus(Status.OK, InProgress("A1", 454, 1000), "wait")),
+    (b"* OK [inprogress (NIL 7 NIL)] wait", UntaggedStatus(Status.OK, InProgress(None, 7), "wait")),
     (b"* X-THING 7", UnknownResponse(b"* X-THING 7")),
     (b"* 7 X-THING", UnknownResponse(b"* 7 X-THING")),
     (b"* OK", UntaggedStatus(Status.OK, None, "")),
@@ -177,6 +203,8 @@ FETCHES: list[tuple[bytes, FetchResponse]] = [
         b"* 2 FETCH (X-GM-MSGID 18446744073709551615 X-GM-LABELS (\\Inbox a &AOk-) EMAILID (M1) PREVIEW {2}\r\nhi)",
         FetchResponse(2, gmail_message_id=2**64 - 1, gmail_labels=("\\Inbox", "a", "é"), email_id="M1", preview=b"hi"),
     ),
+    (b"* 25996 UIDFETCH (FLAGS (\\Seen) MODSEQ (12))", FetchResponse(0, 25996, frozenset({"\\Seen"}), 12)),
+    (b"* 25996 uidfetch (RFC822.SIZE 7 UID 25996)", FetchResponse(0, 25996, size_bytes=7)),
     (b'* 2 FETCH (X-NEW (a "b)" {1}\r\nc) UID 4)', FetchResponse(2, 4, unknown=(("X-NEW", b'(a "b)" "c")'),))),
 ]
 
@@ -201,6 +229,19 @@ def test_responses(data: bytes, value: UntaggedResponse) -> None:
             b"A1 OK [COPYUID 38505 304,319:320 3956:3958] x",
             TaggedResponse("A1", Status.OK, CopyUid(38505, ((304, 304), (319, 320)), ((3956, 3958),)), "x"),
         ),
+        (
+            b"A1 BAD [BADCHARSET (utf-8 US-ASCII)] x",
+            TaggedResponse("A1", Status.BAD, BadCharsetCode(("UTF-8", "US-ASCII")), "x"),
+        ),
+        (b"A1 NO [BADCHARSET] x", TaggedResponse("A1", Status.NO, BadCharsetCode(), "x")),
+        (
+            b"A1 NO [BADEVENT (MessageNew FlagChange)] x",
+            TaggedResponse("A1", Status.NO, BadEvent(("MessageNew", "FlagChange")), "x"),
+        ),
+        (b"A1 OK [MESSAGELIMIT 1000 23221] x", TaggedResponse("A1", Status.OK, MessageLimit(1000, 23221), "x")),
+        (b"A1 NO [MESSAGELIMIT 1000] x", TaggedResponse("A1", Status.NO, MessageLimit(1000), "x")),
+        (b"A1 BAD [UIDREQUIRED] x", TaggedResponse("A1", Status.BAD, Code("UIDREQUIRED"), "x")),
+        (b"A1 NO [COMPRESSIONACTIVE] x", TaggedResponse("A1", Status.NO, Code("COMPRESSIONACTIVE"), "x")),
         (b"A1 OK [MODIFIED 7,9] x", TaggedResponse("A1", Status.OK, Modified(((7, 7), (9, 9))), "x")),
         (b"+ Ready", Continuation("Ready")),
         (b"+ [ALERT] look", Continuation("look", Code("ALERT"))),
@@ -232,6 +273,13 @@ def test_other_responses(line: bytes, value: object) -> None:
         b"* NAMESPACE x",
         b"* ID (x)",
         b"* 5 EXISTS now",
+        b"* QUOTA x",
+        b"* QUOTA x (STORAGE 1)",
+        b"* QUOTA x (STORAGE one 2)",
+        b"* ESEARCH UID PARTIAL (0:5 1)",
+        b"* ESEARCH UID PARTIAL (-1:5 1)",
+        b"* ESEARCH UID PARTIAL 1:5",
+        b"* ESEARCH UID PARTIAL (1:5 1:*)",
     ],
 )
 def test_what_cannot_be_read_is_handed_on(line: bytes) -> None:
@@ -242,7 +290,18 @@ def test_what_cannot_be_read_is_handed_on(line: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    "code", [b"COPYUID 1 1:2 5", b"COPYUID 1 1:* 5:*", b"APPENDUID 1", b"UIDNEXT x", b"MODIFIED 0", b"MAILBOXID F1"]
+    "code",
+    [
+        b"COPYUID 1 1:2 5",
+        b"COPYUID 1 1:* 5:*",
+        b"APPENDUID 1",
+        b"UIDNEXT x",
+        b"MODIFIED 0",
+        b"MAILBOXID F1",
+        b"INPROGRESS (1 2 3)",
+        b"MESSAGELIMIT many",
+        b"BADEVENT x",
+    ],
 )
 def test_malformed_codes_do_not_cost_the_response(code: bytes) -> None:
     value = read_response(Reader(b"A1 OK [" + code + b"] done"))
@@ -271,6 +330,7 @@ def test_malformed_codes_do_not_cost_the_response(code: bytes) -> None:
         b"* 5 FETCH (FLAGS (",
         b"* 5 FETCH (X-GM-LABELS (a",
         b"* 5 FETCH (EMAILID ())",
+        b"* 5 UIDFETCH (FLAGS",
     ],
 )
 def test_a_broken_fetch_is_isolated(line: bytes) -> None:
@@ -278,7 +338,7 @@ def test_a_broken_fetch_is_isolated(line: bytes) -> None:
     assert len(value) == 2
     broken = value[0]
     if isinstance(broken, FetchResponse):
-        assert broken.seq == 5
+        assert 5 in (broken.seq, broken.uid)
         assert broken.error
     else:
         assert isinstance(broken, UnknownResponse)
@@ -322,6 +382,10 @@ def test_part_numbers() -> None:
         FlagsResponse(frozenset({"a b"})),
         ListResponse("a\r\n", "/"),
         FetchResponse(1, email_id="a b"),
+        FetchResponse(0, email_id="M1"),
+        UntaggedStatus(Status.OK, BadEvent(("a b",)), "x"),
+        UntaggedStatus(Status.OK, InProgress('a"b'), "x"),
+        QuotaResponse("x", (QuotaResource("a b", 1, 2),)),
         FetchResponse(1, size_bytes=-1),
         IdResponse((("n" * 31, None),)),
         IdResponse(tuple((str(number), None) for number in range(31))),

@@ -56,6 +56,9 @@ COMMANDS = [
     b'a3 append "x" (\\seen) "01-Jan-2026 10:00:00 +0000" {3+}\r\nabc\r\n',
     b'a4 list (subscribed) "" ("*" {1+}\r\n%) return (status (messages uidnext) children)\r\n',
     b'a5 select "&AOk-" (qresync (1 2 1:5 (1,2 3,4)))\r\na6 store 1 +flags.silent (\\seen)\r\n',
+    b"a9 notify set status (selected (messagenew (uid) messageexpunge)) (subtree (x {1+}\r\ny) none)\r\n",
+    b"a11 uid replace 4 x (\\seen) ~{3+}\r\nabc\r\na12 append x {1+}\r\na {1+}\r\nb\r\n",
+    b'a13 uid fetch $ preview (lazy) (partial -1:-5)\r\na10 getquota ""\r\na14 setquota x (storage 5)\r\n',
     b'a7 authenticate plain AHUAcA==\r\na8 idle\r\ndone\r\na9 id ("a" nil)\r\n',
 ]
 

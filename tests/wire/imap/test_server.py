@@ -6,15 +6,23 @@ import pytest
 
 from mailquay.errors import LocalProtocolError, RemoteProtocolError
 from mailquay.wire.buffer import NEED_DATA
+from mailquay.wire.imap.append import Append, AppendMessage, MessageForm
 from mailquay.wire.imap.client_state import State
 from mailquay.wire.imap.command import Authenticate, Capability, Login, Noop
-from mailquay.wire.imap.command_mailbox import Select
-from mailquay.wire.imap.command_message import Append, Fetch, Search, Store, StoreMode
+from mailquay.wire.imap.command_mailbox import Check, Select
+from mailquay.wire.imap.command_message import ExpungeCommand, Fetch, Store, StoreMode
+from mailquay.wire.imap.command_search import Search, SearchReturn
+from mailquay.wire.imap.compress import Compress
 from mailquay.wire.imap.fetch import FetchResponse, SectionData
 from mailquay.wire.imap.limits import Limits
+from mailquay.wire.imap.notify import EventGroup, MailboxFilter, Notify, NotifyEvent
+from mailquay.wire.imap.partial import PartialRange
+from mailquay.wire.imap.quota import GetQuota, GetQuotaRoot, SetQuota
+from mailquay.wire.imap.replace import Replace
 from mailquay.wire.imap.response import Continuation, EnabledResponse, Greeting, Status, TaggedResponse, UntaggedStatus
 from mailquay.wire.imap.response_code import Code, code_name
 from mailquay.wire.imap.search import And, Not, Or, Simple, Text, TextField
+from mailquay.wire.imap.searchres import SavedResult
 from mailquay.wire.imap.section import FetchAttribute, FetchSection, Section, SectionText
 from mailquay.wire.imap.sequence_set import SeqSet, UidSet
 from mailquay.wire.imap.server import BadCommand, CommandReceived, IdleDone, ImapServer, SaslResponse, ServerEvent
@@ -80,6 +88,61 @@ def output(server: ImapServer) -> bytes:
             ),
         ),
         (b"append x {3+}\r\nabc", Append("x", b"abc")),
+        (
+            b"append x (\\seen) {3+}\r\nabc ~{1+}\r\n\0 UTF8 (~{2+}\r\nab)",
+            Append(
+                "x",
+                b"abc",
+                frozenset({"\\Seen"}),
+                more=(
+                    AppendMessage(b"\0", form=MessageForm.BINARY),
+                    AppendMessage(b"ab", form=MessageForm.UTF8),
+                ),
+            ),
+        ),
+        (b"uid replace 7 Drafts {3+}\r\nabc", Replace(UidSet.of([7]), "Drafts", b"abc")),
+        (b"check", Check()),
+        (b"compress deflate", Compress()),
+        (b"store $ +flags (a)", Store(SavedResult(uid=False), StoreMode.ADD, frozenset({"a"}))),
+        (b"uid expunge $", ExpungeCommand(SavedResult())),
+        (
+            b"uid search return (save partial 5:3) or uid $ $",
+            Search(
+                Or(SavedResult(), SavedResult(uid=False)),
+                returns=frozenset({SearchReturn.SAVE}),
+                partial=PartialRange(3, 5),
+            ),
+        ),
+        (
+            b"uid fetch 1:* preview (lazy) (partial -1:-30 changedsince 4 vanished)",
+            Fetch(UidSet.span(1), (FetchAttribute.PREVIEW_LAZY,), 4, True, PartialRange(1, 30, True)),
+        ),
+        (b"uid fetch 1 preview (changedsince 4)", Fetch(UidSet.of([1]), (FetchAttribute.PREVIEW,), 4)),
+        (b'getquota ""', GetQuota("")),
+        (b"getquotaroot inbox", GetQuotaRoot("INBOX")),
+        (b'setquota "" (storage 512)', SetQuota("", (("STORAGE", 512),))),
+        (b"notify none", Notify()),
+        (
+            b"notify set status (selected-delayed (messagenew (uid flags) messageexpunge)) (personal (mailboxname))"
+            b" (subtree (Lists a) none) (mailboxes misc (MessageNew MessageExpunge))",
+            Notify(
+                (
+                    EventGroup(
+                        MailboxFilter.SELECTED_DELAYED,
+                        frozenset({NotifyEvent.MESSAGE_NEW, NotifyEvent.MESSAGE_EXPUNGE}),
+                        fetch=(FetchAttribute.UID, FetchAttribute.FLAGS),
+                    ),
+                    EventGroup(MailboxFilter.PERSONAL, frozenset({NotifyEvent.MAILBOX_NAME})),
+                    EventGroup(MailboxFilter.SUBTREE, frozenset(), ("Lists", "a")),
+                    EventGroup(
+                        MailboxFilter.MAILBOXES,
+                        frozenset({NotifyEvent.MESSAGE_NEW, NotifyEvent.MESSAGE_EXPUNGE}),
+                        ("misc",),
+                    ),
+                ),
+                status=True,
+            ),
+        ),
     ],
 )  # fmt: skip
 def test_commands(line: bytes, command: object) -> None:
@@ -115,6 +178,24 @@ def test_commands(line: bytes, command: object) -> None:
         (b"a1 create x (use (junk))", None),
         (b"a1 uid expunge", None),
         (b"a1 select x (odd)", None),
+        (b"a1 notify", None),
+        (b"a1 notify set", None),
+        (b"a1 notify set (everything (MessageNew))", None),
+        (b"a1 notify set (selected ())", None),
+        (b"a1 notify set (selected (Odd))", None),
+        (b"a1 notify set (subtree () (MessageNew))", None),
+        (b"a1 notify set (personal (MessageNew (uid)))", None),
+        (b"a1 notify set (selected (MessageNew ()))", None),
+        (b"a1 setquota x", None),
+        (b"a1 uid replace 0 x {1+}\r\na", None),
+        (b"a1 uid replace 1:2 x {1+}\r\na", None),
+        (b"a1 append x UTF8 ({1+}\r\na)", None),
+        (b"a1 append x {1+}\r\na abc", None),
+        (b"a1 fetch 1 flags (partial 1:5)", None),
+        (b"a1 uid fetch 1 flags (partial 1:5 partial 1:5)", None),
+        (b"a1 uid search return (partial 1:*) all", None),
+        (b"a1 uid search return (partial 1:5 all) all", None),
+        (b"a1 uid search return (partial -1:5) all", None),
     ],
 )
 def test_bad_commands_are_answered_and_forgotten(line: bytes, code: str | None) -> None:
@@ -196,6 +277,32 @@ def test_before_login_only_short_literals_are_taken() -> None:
     assert isinstance(receive(server, b"a1 append x {101}\r\n"), BadCommand)
     with pytest.raises(RemoteProtocolError):
         receive(server, b"a2 login {101+}\r\n")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"a1 notify set" + b" (selected none)" * 6,
+        b"a1 notify set (mailboxes (a b c d e f) none)",
+        b"a1 append x" + b" {1+}\r\na" * 7,
+        b"a1 setquota x (a 1 b 1 c 1 d 1 e 1 f 1)",
+        b"a1 uid search return (min max count all save min) all",
+    ],
+)
+def test_lists_have_a_limit(line: bytes) -> None:
+    server = server_in(State.SELECTED, Limits(max_list_items=5))
+    assert isinstance(receive(server, line + b"\r\n"), BadCommand)
+    assert isinstance(receive(server, b"a2 noop\r\n"), CommandReceived)
+
+
+def test_after_uidonly_sequence_numbers_are_refused() -> None:
+    server = server_in(State.SELECTED)
+    server.send(EnabledResponse(frozenset({"UIDONLY"})))
+    for line in (b"fetch 1 flags", b"search all", b"store $ flags ()", b"copy 1 x"):
+        event = receive(server, b"a1 " + line + b"\r\n")
+        assert isinstance(event, BadCommand)
+        assert event.response.code == Code("UIDREQUIRED")
+    assert isinstance(receive(server, b"a2 uid fetch 1 flags\r\n"), CommandReceived)
 
 
 def test_long_lines_end_the_connection() -> None:

@@ -25,6 +25,7 @@ from mailquay.backends.interface import (
 from mailquay.errors import CommandRejected, MailboxNotFound, MessageNotFound, RemoteProtocolError
 from mailquay.model.mailbox import ListedMailbox, MailboxEvidence
 from mailquay.model.message import IndexEntry
+from mailquay.wire.imap.append import Append
 from mailquay.wire.imap.command import Noop
 from mailquay.wire.imap.command_mailbox import (
     Create,
@@ -38,16 +39,8 @@ from mailquay.wire.imap.command_mailbox import (
     Unselect,
     Unsubscribe,
 )
-from mailquay.wire.imap.command_message import (
-    Append,
-    Copy,
-    ExpungeCommand,
-    Fetch,
-    Search,
-    SearchReturn,
-    Store,
-    StoreMode,
-)
+from mailquay.wire.imap.command_message import Copy, ExpungeCommand, Fetch, Store, StoreMode
+from mailquay.wire.imap.command_search import Search, SearchReturn
 from mailquay.wire.imap.condstore import HighestModSeq
 from mailquay.wire.imap.esearch import EsearchResponse, SearchResponse
 from mailquay.wire.imap.fetch import FetchResponse

@@ -17,7 +17,8 @@ from dataclasses import dataclass, field
 
 from mailquay.errors import LocalProtocolError, RemoteProtocolError
 from mailquay.wire.buffer import NEED_DATA, NeedData
-from mailquay.wire.imap.client_state import ALLOWED_STATES, State, may_join, state_after
+from mailquay.wire.imap.capability import speaks_only_rev2
+from mailquay.wire.imap.client_state import ALLOWED_STATES, State, may_join, state_after, uses_sequence_numbers
 from mailquay.wire.imap.command import Authenticate, Command, Login, StartTls
 from mailquay.wire.imap.command_mailbox import Select
 from mailquay.wire.imap.command_message import Copy
@@ -155,7 +156,7 @@ class ImapClient:
             Status.BYE: State.LOGOUT,
         }[response.status]
         if isinstance(response.code, CapabilityCode):
-            self.capabilities = response.code.names
+            self._learn_capabilities(response.code.names)
         return Greeting(response.status, response.code, response.text)
 
     def _count_untagged(self) -> None:
@@ -171,7 +172,7 @@ class ImapClient:
             self._learn_capabilities(response.names)
         elif isinstance(response, EnabledResponse):
             self.enabled |= response.names
-            self.utf8 = not self.enabled.isdisjoint({"UTF8=ACCEPT", "IMAP4REV2"})
+            self.utf8 = self.utf8 or not self.enabled.isdisjoint({"UTF8=ACCEPT", "IMAP4REV2"})
         elif isinstance(response, UntaggedStatus):
             if isinstance(response.code, CapabilityCode):
                 self._learn_capabilities(response.code.names)
@@ -180,6 +181,7 @@ class ImapClient:
 
     def _learn_capabilities(self, names: frozenset[str]) -> None:
         self.capabilities = names
+        self.utf8 = self.utf8 or speaks_only_rev2(names)
         self._told_capabilities = True
 
     def _is_in_flight(self, kind: type[Command]) -> bool:
@@ -302,6 +304,8 @@ class ImapClient:
             raise LocalProtocolError(f"{command.wire_name} is not allowed in state {self.state.value}")
         if not may_join(command, [entry.command for entry in self._in_flight.values()]):
             raise LocalProtocolError(f"{command.wire_name} cannot join the commands in flight")
+        if "UIDONLY" in self.enabled and uses_sequence_numbers(command):
+            raise LocalProtocolError(f"{command.wire_name} by sequence numbers after ENABLE UIDONLY")
         tag = f"{self._tag_prefix}{self._tag_number + 1}"
         writer = Writer(self._literal_mode(), utf8=self.utf8)
         writer.raw(tag.encode("ascii") + b" ")

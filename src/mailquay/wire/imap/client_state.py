@@ -6,8 +6,10 @@ from collections.abc import Collection
 from enum import Enum
 from typing import Final
 
+from mailquay.wire.imap.append import Append
 from mailquay.wire.imap.command import Authenticate, Capability, Command, Enable, Id, Login, Logout, Noop, StartTls
 from mailquay.wire.imap.command_mailbox import (
+    Check,
     Close,
     Create,
     Delete,
@@ -20,11 +22,24 @@ from mailquay.wire.imap.command_mailbox import (
     Unselect,
     Unsubscribe,
 )
-from mailquay.wire.imap.command_message import Append, Copy, ExpungeCommand, Fetch, MessageCommand, Search, Store
+from mailquay.wire.imap.command_message import (
+    Copy,
+    ExpungeCommand,
+    Fetch,
+    MessageCommand,
+    Store,
+    names_uids,
+    sets_overlap,
+)
+from mailquay.wire.imap.command_search import Search, SearchReturn
+from mailquay.wire.imap.compress import Compress
 from mailquay.wire.imap.idle import Idle
 from mailquay.wire.imap.move import Move
+from mailquay.wire.imap.notify import Notify
+from mailquay.wire.imap.quota import GetQuota, GetQuotaRoot, SetQuota
+from mailquay.wire.imap.replace import Replace
 from mailquay.wire.imap.response import Status
-from mailquay.wire.imap.sequence_set import UidSet
+from mailquay.wire.imap.searchres import SavedResult
 
 
 class State(Enum):
@@ -62,6 +77,12 @@ ALLOWED_STATES: Final[dict[type[Command], frozenset[State]]] = {
     StatusCommand: _AUTHENTICATED,
     Append: _AUTHENTICATED,
     Idle: _AUTHENTICATED,
+    Notify: _AUTHENTICATED,
+    GetQuota: _AUTHENTICATED,
+    GetQuotaRoot: _AUTHENTICATED,
+    SetQuota: _AUTHENTICATED,
+    Compress: _ANY,
+    Check: _SELECTED,
     Close: _SELECTED,
     Unselect: _SELECTED,
     ExpungeCommand: _SELECTED,
@@ -70,6 +91,7 @@ ALLOWED_STATES: Final[dict[type[Command], frozenset[State]]] = {
     Store: _SELECTED,
     Copy: _SELECTED,
     Move: _SELECTED,
+    Replace: _SELECTED,
 }
 """In which states each command may be sent."""
 
@@ -82,7 +104,7 @@ _AFTER_OK: Final[dict[type[Command], State]] = {
     Logout: State.LOGOUT,
 }
 
-_ALONE: Final = frozenset({StartTls, Login, Authenticate, Enable, Select, Close, Unselect, Idle, Logout})
+_ALONE: Final = frozenset({StartTls, Login, Authenticate, Enable, Select, Close, Unselect, Idle, Logout, Compress})
 """Commands that change what others mean, or that take over the connection: never in flight with another."""
 
 _GROUPS: Final[dict[type[Command], str]] = {
@@ -90,10 +112,15 @@ _GROUPS: Final[dict[type[Command], str]] = {
     Store: "rows",
     Copy: "moves",
     Move: "moves",
+    Replace: "moves",
     ExpungeCommand: "moves",
     Search: "search",
     List: "listing",
     StatusCommand: "listing",
+    Notify: "listing",
+    GetQuota: "quota",
+    GetQuotaRoot: "quota",
+    SetQuota: "quota",
     Capability: "capability",
     Id: "id",
     NamespaceCommand: "namespace",
@@ -117,12 +144,24 @@ def may_join(command: Command, in_flight: Collection[Command]) -> bool:
     return not (_is_alone(command) or any(_is_alone(other) or _collide(command, other) for other in in_flight))
 
 
-def _is_alone(command: Command) -> bool:
+def uses_sequence_numbers(command: Command) -> bool:
+    """Whether a command names messages by sequence numbers, or is answered in them (RFC 9586 §3)."""
     if isinstance(command, MessageCommand):
-        return not isinstance(command.messages, UidSet)
-    if isinstance(command, Search):
-        return not command.uid
-    return type(command) in _ALONE
+        return not names_uids(command.messages)
+    return isinstance(command, Search) and not command.uid
+
+
+def _is_alone(command: Command) -> bool:
+    return uses_sequence_numbers(command) or _saves_or_recalls(command) or type(command) in _ALONE
+
+
+def _saves_or_recalls(command: Command) -> bool:
+    """Whether a command writes or reads `$`: in flight with others, nobody could say which result it meant."""
+    if isinstance(command, MessageCommand):
+        return isinstance(command.messages, SavedResult)
+    if isinstance(command, ExpungeCommand):
+        return isinstance(command.uids, SavedResult)
+    return isinstance(command, Search) and SearchReturn.SAVE in (command.returns or ())
 
 
 def _collide(first: Command, second: Command) -> bool:
@@ -130,5 +169,5 @@ def _collide(first: Command, second: Command) -> bool:
     if group is None or group != _GROUPS.get(type(second)):
         return False
     if group == "rows" and isinstance(first, MessageCommand) and isinstance(second, MessageCommand):
-        return first.messages.overlaps(second.messages)
+        return sets_overlap(first.messages, second.messages)
     return True

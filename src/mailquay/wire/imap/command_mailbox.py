@@ -183,6 +183,13 @@ def read_select(r: Reader, *, read_only: bool) -> Select:
 
 
 @dataclass(frozen=True, slots=True)
+class Check(Command):
+    """CHECK: ask for a checkpoint, which means nothing to most servers (RFC 3501 §6.4.1)."""
+
+    name = "CHECK"
+
+
+@dataclass(frozen=True, slots=True)
 class Close(Command):
     """CLOSE: expunge silently and leave the mailbox (RFC 9051 §6.4.1)."""
 
@@ -293,7 +300,7 @@ def read_status_command(r: Reader) -> StatusCommand:
 
     def read_item(reader: Reader) -> StatusItem:
         name = reader.word()
-        if name not in StatusItem.__members__:
+        if name not in list(StatusItem):
             raise reader.error("a STATUS item")
         return StatusItem(name)
 

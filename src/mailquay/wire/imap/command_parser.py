@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Final
 
 from mailquay.errors import RemoteProtocolError
+from mailquay.wire.imap.append import read_append
 from mailquay.wire.imap.command import (
     Capability,
     Command,
@@ -18,6 +19,7 @@ from mailquay.wire.imap.command import (
     read_login,
 )
 from mailquay.wire.imap.command_mailbox import (
+    Check,
     Close,
     Delete,
     NamespaceCommand,
@@ -33,16 +35,21 @@ from mailquay.wire.imap.command_mailbox import (
 )
 from mailquay.wire.imap.command_message import (
     ExpungeCommand,
-    read_append,
     read_copy,
     read_fetch_command,
-    read_search_command,
+    read_message_set,
     read_store,
 )
+from mailquay.wire.imap.command_search import read_search_command
+from mailquay.wire.imap.compress import read_compress
 from mailquay.wire.imap.idle import Idle
 from mailquay.wire.imap.lexer import Reader
 from mailquay.wire.imap.listing import ListKind
 from mailquay.wire.imap.move import read_move
+from mailquay.wire.imap.notify import read_notify
+from mailquay.wire.imap.quota import read_get_quota, read_get_quota_root, read_set_quota
+from mailquay.wire.imap.replace import read_replace
+from mailquay.wire.imap.searchres import SavedResult
 from mailquay.wire.imap.sequence_set import UidSet
 
 
@@ -56,6 +63,7 @@ _BARE: Final[dict[str, Callable[[], Command]]] = {
     "LOGOUT": Logout,
     "STARTTLS": StartTls,
     "NAMESPACE": NamespaceCommand,
+    "CHECK": Check,
     "CLOSE": Close,
     "UNSELECT": Unselect,
     "IDLE": Idle,
@@ -83,14 +91,30 @@ _WITH_ARGUMENTS: Final[dict[str, Callable[[Reader], Command]]] = {
     "SEARCH": lambda r: read_search_command(r, uid=False),
     "COPY": lambda r: read_copy(r, uid=False),
     "MOVE": lambda r: read_move(r, uid=False),
+    "REPLACE": lambda r: read_replace(r, uid=False),
+    "NOTIFY": read_notify,
+    "COMPRESS": read_compress,
+    "GETQUOTA": read_get_quota,
+    "GETQUOTAROOT": read_get_quota_root,
+    "SETQUOTA": read_set_quota,
 }
+
+
+def _read_uid_expunge(r: Reader) -> ExpungeCommand:
+    uids = read_message_set(r, uid=True)
+    if not isinstance(uids, UidSet | SavedResult):
+        raise r.error("UIDs")
+    return ExpungeCommand(uids)
+
+
 _UID: Final[dict[str, Callable[[Reader], Command]]] = {
     "FETCH": lambda r: read_fetch_command(r, uid=True),
     "STORE": lambda r: read_store(r, uid=True),
     "SEARCH": lambda r: read_search_command(r, uid=True),
     "COPY": lambda r: read_copy(r, uid=True),
     "MOVE": lambda r: read_move(r, uid=True),
-    "EXPUNGE": lambda r: ExpungeCommand(UidSet.parse(r.atom_of_set(), r.limits.max_list_items)),
+    "REPLACE": lambda r: read_replace(r, uid=True),
+    "EXPUNGE": _read_uid_expunge,
 }
 
 

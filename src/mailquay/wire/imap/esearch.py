@@ -1,4 +1,4 @@
-"""SEARCH and ESEARCH responses (RFC 9051 §7.3.4, RFC 3501 §7.2.5, RFC 4731 §3)."""
+"""SEARCH and ESEARCH responses (RFC 9051 §7.3.4, RFC 3501 §7.2.5, RFC 4731 §3, RFC 9394)."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 
 from mailquay.wire.imap.lexer import Reader
+from mailquay.wire.imap.partial import PartialResult, format_partial_result, read_partial_result
 from mailquay.wire.imap.sequence_set import SeqSet, UidSet
 from mailquay.wire.imap.writer import Writer
 
@@ -52,6 +53,7 @@ class EsearchResponse:
     count: int | None = None
     all: UidSet | SeqSet | None = None
     modseq: int | None = None
+    partial: PartialResult | None = None
 
 
 def read_esearch(r: Reader) -> EsearchResponse:
@@ -67,18 +69,22 @@ def read_esearch(r: Reader) -> EsearchResponse:
     uid = False
     values: dict[str, int] = {}
     numbers: UidSet | SeqSet | None = None
+    partial: PartialResult | None = None
     r.skip_blanks()
     while not r.at_end():
         name = r.word()
         if name == "UID" and not values and numbers is None and not uid:
             uid = True
+        elif name == "PARTIAL":
+            r.space()
+            partial = read_partial_result(r, uid=uid)
         else:
             r.space()
             numbers = _read_return(r, name, uid, values) or numbers
         if not r.skip_blanks() and not r.at_end():
             raise r.error("a blank")
     return EsearchResponse(
-        tag, uid, values.get("MIN"), values.get("MAX"), values.get("COUNT"), numbers, values.get("MODSEQ")
+        tag, uid, values.get("MIN"), values.get("MAX"), values.get("COUNT"), numbers, values.get("MODSEQ"), partial
     )
 
 
@@ -113,3 +119,5 @@ def write_esearch(w: Writer, response: EsearchResponse) -> None:
             w.raw(b" %s %d" % (name, value))
     if response.all is not None:
         w.raw(b" ALL " + response.all.encode())
+    if response.partial is not None:
+        w.raw(b" PARTIAL " + format_partial_result(response.partial))

@@ -42,6 +42,7 @@ class SectionData(NamedTuple):
 class FetchResponse(NamedTuple):
     """What one FETCH response holds; None and () for what it does not mention.
 
+    `seq` is 0 when it came as UIDFETCH, which knows the UID alone (RFC 9586 §3.3).
     `size_bytes` is RFC822.SIZE. `binary_sizes` holds BINARY.SIZE answers, `unknown` items we do not know with their raw
     values. `error` says why the rest of the response could not be read.
     """
@@ -84,7 +85,7 @@ _FLAG_LIST = re.compile(rb"\(([^()\"{\r\n]*)\)")
 _QUOTED = re.compile(rb'"([^"\\]*)"')
 _ORIGIN = re.compile(rb"<(\d{1,19})>")
 _UID_AT_END = re.compile(rb" UID (\d{1,10})\)\Z")
-FETCH_HEAD = re.compile(rb"\* (\d{1,10}) FETCH (?=\()", re.IGNORECASE)
+FETCH_HEAD = re.compile(rb"\* (\d{1,10}) (UID)?FETCH (?=\()", re.IGNORECASE)
 _SECTION_TAIL = re.compile(
     rb"[( ]((?:BODY|BINARY)\[[^\]]*\](?:<\d{1,19}>)? |RFC822(?:\.TEXT|\.HEADER)? )~?\{\d+\}\r\n\Z", re.IGNORECASE
 )
@@ -188,8 +189,8 @@ _Values = list[Any]
 """The fields of a FetchResponse while it is read; the repeatable ones are lists."""
 
 
-def _new_values(seq: int) -> _Values:
-    return [seq, None, None, None, None, None, None, None, None, None, None, None, None, None, None, None,
+def _new_values(seq: int, uid: int | None = None) -> _Values:
+    return [seq, uid, None, None, None, None, None, None, None, None, None, None, None, None, None, None,
             (), (), (), None]  # fmt: skip
 
 
@@ -305,15 +306,23 @@ def _read_data(r: Reader, section: Section, origin: int | None, item: str) -> Se
     return SectionData(section, origin, data, size, item)
 
 
-def read_fetch(r: Reader, seq: int) -> FetchResponse:
-    """Read the rest of `* seq FETCH `.
+def fetch_head_numbers(head: re.Match[bytes]) -> tuple[int, int | None]:
+    """Sequence number and UID in what FETCH_HEAD has matched: one is known, the other 0 or None."""
+    number = int(head.group(1))
+    return (number, None) if head.group(2) is None else (0, number)
+
+
+def read_fetch(r: Reader, seq: int, uid: int | None = None) -> FetchResponse:
+    """Read the rest of `* seq FETCH ` or `* uid UIDFETCH `.
 
     A malformed response gives what was read up to the fault, with `error` set. Raises FramingLost when the fault
     lies in the framing.
     """
-    values = _new_values(seq)
+    values = _new_values(seq, uid)
     shared, r.leniencies = r.leniencies, set()
     try:
+        if uid is not None and not 0 < uid < 2**32:
+            raise r.error("a UID before UIDFETCH")
         _read_items(r, values, cut=False)
     except FramingLost:
         raise
@@ -322,8 +331,8 @@ def read_fetch(r: Reader, seq: int) -> FetchResponse:
         r.leniencies = {Leniency.MESSAGE_ISOLATED}
         values[_ERROR] = error.message
         if values[_UID] is None:
-            uid = _UID_AT_END.search(r.data)
-            values[_UID] = None if uid is None else int(uid.group(1))
+            late_uid = _UID_AT_END.search(r.data)
+            values[_UID] = None if late_uid is None else int(late_uid.group(1))
     if r.leniencies:
         shared |= r.leniencies
     return _build(values)
@@ -342,12 +351,12 @@ def read_streamed_head(r: Reader) -> tuple[int, int | None, SectionData]:
     head = r.match(FETCH_HEAD)
     if head is None:
         raise r.error("a FETCH response")
-    values = _new_values(int(head.group(1)))
+    values = _new_values(*fetch_head_numbers(head))
     try:
         _read_items(r, values, cut=True)
     except RemoteProtocolError:
         # Something before this section is broken; the whole response will say so when it is complete.
-        values = _new_values(int(head.group(1)))
+        values = _new_values(*fetch_head_numbers(head))
         _read_items(_section_alone(r), values, cut=True)
     if not values[_SECTIONS]:
         raise r.error("a section")

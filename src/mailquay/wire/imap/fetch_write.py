@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from mailquay.errors import LocalProtocolError
 from mailquay.wire.imap.bodystructure import write_body_structure
 from mailquay.wire.imap.date import format_date_time
 from mailquay.wire.imap.envelope import write_envelope
@@ -16,8 +17,18 @@ from mailquay.wire.imap.writer import StreamedMessage, Writer
 
 
 def write_fetch(w: Writer, response: FetchResponse) -> None:
-    """Write `seq FETCH (...)`. A section without data but with a size is written as a streamed literal."""
-    w.raw(b"%d FETCH " % response.seq)
+    """Write `seq FETCH (...)`, or `uid UIDFETCH (...)` when there is no sequence number (RFC 9586 §3.3).
+
+    A section without data but with a size is written as a streamed literal.
+    """
+    if response.seq:
+        w.raw(b"%d FETCH " % response.seq)
+    elif response.uid:
+        w.number(response.uid, 2**32 - 1)
+        w.raw(b" UIDFETCH ")
+        response = response._replace(uid=None)
+    else:
+        raise LocalProtocolError("a FETCH response needs a sequence number or a UID")
     w.items(_writers(response), lambda writer, write: write(writer))
 
 

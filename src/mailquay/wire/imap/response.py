@@ -18,7 +18,7 @@ from mailquay.wire.imap.esearch import (
     write_esearch,
     write_search,
 )
-from mailquay.wire.imap.fetch import FETCH_HEAD, FetchResponse, SectionData, read_fetch
+from mailquay.wire.imap.fetch import FETCH_HEAD, FetchResponse, SectionData, fetch_head_numbers, read_fetch
 from mailquay.wire.imap.fetch_write import write_fetch
 from mailquay.wire.imap.flag import format_flags, parse_flags
 from mailquay.wire.imap.identification import IdResponse, read_id, write_id_parameters
@@ -26,6 +26,14 @@ from mailquay.wire.imap.leniency import Leniency
 from mailquay.wire.imap.lexer import FramingLost, Reader
 from mailquay.wire.imap.listing import ListKind, ListResponse, read_list, write_list
 from mailquay.wire.imap.namespace import NamespaceResponse, read_namespace, write_namespace
+from mailquay.wire.imap.quota_data import (
+    QuotaResponse,
+    QuotaRootResponse,
+    read_quota,
+    read_quota_root,
+    write_quota,
+    write_quota_root,
+)
 from mailquay.wire.imap.response_code import (
     ResponseCode,
     format_capabilities,
@@ -173,6 +181,8 @@ UntaggedResponse = (
     | Vanished
     | NamespaceResponse
     | IdResponse
+    | QuotaResponse
+    | QuotaRootResponse
     | UnknownResponse
 )
 Response = Greeting | UntaggedResponse | TaggedResponse | Continuation
@@ -203,6 +213,8 @@ _DATA_READERS: Final[dict[bytes, Callable[[Reader], UntaggedResponse]]] = {
     b"VANISHED": read_vanished,
     b"NAMESPACE": read_namespace,
     b"ID": read_id,
+    b"QUOTA": read_quota,
+    b"QUOTAROOT": read_quota_root,
 }
 _COUNTED: Final[dict[bytes, Callable[[int], UntaggedResponse]]] = {
     b"EXISTS": Exists,
@@ -221,7 +233,7 @@ def read_response(r: Reader) -> UntaggedResponse | TaggedResponse | Continuation
     match = FETCH_HEAD.match(data)
     if match is not None:
         r.pos = match.end()
-        return read_fetch(r, int(match.group(1)))
+        return read_fetch(r, *fetch_head_numbers(match))
     match = _UNTAGGED.match(data)
     if match is not None:
         r.pos = match.end()
@@ -250,6 +262,8 @@ def _read_untagged(r: Reader, number: bytes | None, name: bytes) -> UntaggedResp
     if number is not None:
         if name == b"FETCH":
             return read_fetch(r, int(number))
+        if name == b"UIDFETCH":
+            return read_fetch(r, 0, int(number))
         counted = _COUNTED.get(name)
         if counted is None:
             return UnknownResponse(r.data)
@@ -333,5 +347,9 @@ def _write_data(w: Writer, response: UntaggedResponse) -> None:
         case IdResponse(parameters):
             w.raw(b"ID ")
             write_id_parameters(w, parameters)
+        case QuotaResponse():
+            write_quota(w, response)
+        case QuotaRootResponse():
+            write_quota_root(w, response)
         case _:
             raise LocalProtocolError(f"cannot write a {type(response).__name__}")

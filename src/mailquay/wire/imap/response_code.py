@@ -7,11 +7,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from mailquay.errors import RemoteProtocolError
+from mailquay.errors import LocalProtocolError, RemoteProtocolError
 from mailquay.wire.imap.condstore import HighestModSeq, Modified
 from mailquay.wire.imap.flag import format_flags, parse_flags
+from mailquay.wire.imap.in_progress import InProgress, format_in_progress, read_in_progress
 from mailquay.wire.imap.leniency import Leniency
 from mailquay.wire.imap.lexer import Reader
+from mailquay.wire.imap.message_limit import MessageLimit, format_message_limit, read_message_limit
 from mailquay.wire.imap.sequence_set import format_ranges, parse_ranges
 from mailquay.wire.imap.uidplus import (
     AppendUid,
@@ -25,7 +27,11 @@ from mailquay.wire.imap.uidplus import (
 
 @dataclass(frozen=True, slots=True)
 class Code:
-    """A code by its name (upper case) and the raw rest of it: ALERT, TRYCREATE, AUTHENTICATIONFAILED and many more."""
+    """A code by its name (upper case) and the raw rest of it: ALERT, TRYCREATE, AUTHENTICATIONFAILED and many more.
+
+    Those of extensions that carry nothing are such too: COMPRESSIONACTIVE (RFC 4978 §3), NOTIFICATIONOVERFLOW (RFC 5465
+    §5.8), NOTSAVED (RFC 5182 §2.1), OVERQUOTA (RFC 9208 §4.3.1), TOOBIG (RFC 7889 §4), UIDREQUIRED (RFC 9586 §3.1).
+    """
 
     name: str
     argument: bytes | None = None
@@ -73,6 +79,20 @@ class MailboxId:
     object_id: str
 
 
+@dataclass(frozen=True, slots=True)
+class BadCharsetCode:
+    """BADCHARSET, with the charsets that the server does know (RFC 9051 §7.1)."""
+
+    charsets: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class BadEvent:
+    """BADEVENT, with the events that the server can tell of (RFC 5465 §5)."""
+
+    events: tuple[str, ...]
+
+
 ResponseCode = (
     Code
     | CapabilityCode
@@ -85,6 +105,10 @@ ResponseCode = (
     | Modified
     | AppendUid
     | CopyUid
+    | BadCharsetCode
+    | BadEvent
+    | InProgress
+    | MessageLimit
 )
 
 _NAMES: Final[dict[type, str]] = {
@@ -98,11 +122,16 @@ _NAMES: Final[dict[type, str]] = {
     Modified: "MODIFIED",
     AppendUid: "APPENDUID",
     CopyUid: "COPYUID",
+    BadCharsetCode: "BADCHARSET",
+    BadEvent: "BADEVENT",
+    InProgress: "INPROGRESS",
+    MessageLimit: "MESSAGELIMIT",
 }
 _CODE_NAME = re.compile(rb"[^\x00-\x20\]\"(){]+")
 _CODE_END = re.compile(rb'(?:[^\]"]|"(?:[^"\\]|\\.)*+")*+(?=\])')
 _INSIDE_TEXT = re.compile(rb"\[((?:COPYUID|APPENDUID) [0-9:, ]+)\]", re.IGNORECASE)
 _FLAG_LIST = re.compile(rb"\(([^()]*)\)")
+_WORD = re.compile(r"[A-Za-z0-9_.:+-]+")
 
 
 def code_name(code: ResponseCode | None) -> str | None:
@@ -139,6 +168,16 @@ def _read_mailbox_id(r: Reader) -> MailboxId:
     return MailboxId(object_id)
 
 
+def _read_bad_charset(r: Reader) -> BadCharsetCode:
+    if r.at_end():
+        return BadCharsetCode()
+    return BadCharsetCode(r.items(lambda reader: reader.astring().decode("latin-1").upper()))
+
+
+def _read_bad_event(r: Reader) -> BadEvent:
+    return BadEvent(r.items(lambda reader: reader.atom().decode("latin-1")))
+
+
 _READERS: Final[dict[str, Callable[[Reader], ResponseCode]]] = {
     "PERMANENTFLAGS": _read_permanent_flags,
     "UIDNEXT": lambda r: UidNext(r.number()),
@@ -149,6 +188,10 @@ _READERS: Final[dict[str, Callable[[Reader], ResponseCode]]] = {
     "MODIFIED": lambda r: Modified(parse_ranges(r.atom_of_set(), r.limits.max_list_items)),
     "APPENDUID": read_appenduid,
     "COPYUID": read_copyuid,
+    "BADCHARSET": _read_bad_charset,
+    "BADEVENT": _read_bad_event,
+    "INPROGRESS": read_in_progress,
+    "MESSAGELIMIT": read_message_limit,
 }
 
 
@@ -198,7 +241,7 @@ def read_response_text(r: Reader) -> tuple[ResponseCode | None, str]:
 
 
 def format_code(code: ResponseCode) -> bytes:
-    """A code without its brackets. Raises LocalProtocolError for flags that are none."""
+    """A code without its brackets. Raises LocalProtocolError for what cannot be written."""
     match code:
         case Code(name, argument):
             clean = name.encode("ascii", "replace")
@@ -219,6 +262,19 @@ def format_code(code: ResponseCode) -> bytes:
             return format_appenduid(code)
         case CopyUid():
             return format_copyuid(code)
+        case InProgress():
+            return format_in_progress(code)
+        case MessageLimit():
+            return format_message_limit(code)
+        case BadCharsetCode(words) | BadEvent(words):
+            return _format_words(_NAMES[type(code)], words)
+
+
+def _format_words(name: str, words: tuple[str, ...]) -> bytes:
+    """A code with a list of atoms, or without anything when there is none."""
+    if not all(_WORD.fullmatch(word) for word in words):
+        raise LocalProtocolError(f"{name} takes atoms")
+    return f"{name} ({' '.join(words)})".encode("ascii") if words else name.encode("ascii")
 
 
 def format_capabilities(names: frozenset[str]) -> bytes:

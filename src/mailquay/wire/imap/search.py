@@ -14,12 +14,13 @@ from typing import Final
 from mailquay.errors import LocalProtocolError, RemoteProtocolError
 from mailquay.wire.imap.date import format_date, parse_date
 from mailquay.wire.imap.lexer import Reader
+from mailquay.wire.imap.searchres import SavedResult
 from mailquay.wire.imap.sequence_set import SeqSet, UidSet
 from mailquay.wire.imap.writer import Writer
 
 
 class Simple(StrEnum):
-    """Keys without arguments."""
+    """Keys without arguments. SAVEDATESUPPORTED asks whether the mailbox keeps save dates (RFC 8514 §4.3)."""
 
     ALL = "ALL"
     ANSWERED = "ANSWERED"
@@ -29,6 +30,7 @@ class Simple(StrEnum):
     NEW = "NEW"
     OLD = "OLD"
     RECENT = "RECENT"
+    SAVEDATESUPPORTED = "SAVEDATESUPPORTED"
     SEEN = "SEEN"
     UNANSWERED = "UNANSWERED"
     UNDELETED = "UNDELETED"
@@ -154,7 +156,9 @@ class And:
     keys: tuple[SearchKey, ...]
 
 
-SearchKey = Simple | Keyword | Text | Header | Date | Number | ObjectIdKey | Not | Or | And | SeqSet | UidSet
+SearchKey = (
+    Simple | Keyword | Text | Header | Date | Number | ObjectIdKey | Not | Or | And | SeqSet | UidSet | SavedResult
+)
 
 _MAX_NUMBER: Final = {
     NumberField.X_GM_MSGID: 2**64 - 1,
@@ -184,6 +188,8 @@ def read_search_key(r: Reader, charset: str = "UTF-8", depth: int = 0) -> Search
         return And(keys)
     if first and first[0] in _SET_START:
         return SeqSet.parse(r.atom_of_set(), r.limits.max_list_items)
+    if r.skip(b"$"):
+        return SavedResult(uid=False)
     start = r.pos
     name = r.word()
     if name in Simple.__members__:
@@ -241,6 +247,8 @@ def _read_or(r: Reader, charset: str, depth: int, name: str) -> SearchKey:
 
 
 def _read_uid(r: Reader, charset: str, depth: int, name: str) -> SearchKey:
+    if r.skip(b"$"):
+        return SavedResult(uid=True)
     return UidSet.parse(r.atom_of_set(), r.limits.max_list_items)
 
 
@@ -299,6 +307,8 @@ def write_search_key(w: Writer, key: SearchKey) -> None:
             w.atom(object_id)
         case UidSet():
             w.raw(b"UID " + key.encode())
+        case SavedResult(uid):
+            w.raw(b"UID $" if uid else b"$")
         case SeqSet():
             w.raw(key.encode())
         case _:

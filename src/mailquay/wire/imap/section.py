@@ -11,7 +11,7 @@ from mailquay.wire.imap.writer import Writer
 
 
 class FetchAttribute(StrEnum):
-    """A data item that is named by one word."""
+    """A data item that is named by one word, and PREVIEW if it costs the server nothing (RFC 8970 §3.2)."""
 
     UID = "UID"
     FLAGS = "FLAGS"
@@ -28,6 +28,7 @@ class FetchAttribute(StrEnum):
     THREADID = "THREADID"
     SAVEDATE = "SAVEDATE"
     PREVIEW = "PREVIEW"
+    PREVIEW_LAZY = "PREVIEW (LAZY)"
     GMAIL_MESSAGE_ID = "X-GM-MSGID"
     GMAIL_THREAD_ID = "X-GM-THRID"
     GMAIL_LABELS = "X-GM-LABELS"
@@ -93,6 +94,7 @@ _ATTRIBUTES = {attribute.value: attribute for attribute in FetchAttribute}
 _ITEM = re.compile(rb"[A-Za-z0-9.\-]+")
 _PART = re.compile(rb"\d{1,9}(?:\.\d{1,9})*")
 _TEXT = re.compile(rb"HEADER\.FIELDS\.NOT|HEADER\.FIELDS|HEADER|TEXT|MIME", re.IGNORECASE)
+_LAZY = re.compile(rb" \(LAZY\)", re.IGNORECASE)
 _PARTIAL = re.compile(rb"<(\d{1,19})\.(\d{1,19})>")
 _KINDS = {
     "BODY": (SectionKind.BODY, False),
@@ -172,6 +174,8 @@ def read_fetch_item(r: Reader) -> FetchItem:
     if name not in _ATTRIBUTES:
         r.pos = start
         raise r.error("a FETCH item")
+    if name == FetchAttribute.PREVIEW and r.match(_LAZY) is not None:
+        return FetchAttribute.PREVIEW_LAZY
     return _ATTRIBUTES[name]
 
 

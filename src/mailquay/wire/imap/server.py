@@ -19,10 +19,10 @@ from dataclasses import dataclass, field
 
 from mailquay.errors import LocalProtocolError, RemoteProtocolError
 from mailquay.wire.buffer import NEED_DATA, NeedData
-from mailquay.wire.imap.client_state import State
+from mailquay.wire.imap.client_state import State, uses_sequence_numbers
 from mailquay.wire.imap.command import Authenticate, Command
-from mailquay.wire.imap.command_message import BadCharset
 from mailquay.wire.imap.command_parser import UnknownCommand, read_command
+from mailquay.wire.imap.command_search import CHARSETS, BadCharset
 from mailquay.wire.imap.fragment import Fragmenter, LiteralAnnounced, LiteralPiece, Message
 from mailquay.wire.imap.idle import Idle
 from mailquay.wire.imap.leniency import Leniency
@@ -38,13 +38,13 @@ from mailquay.wire.imap.response import (
     UntaggedStatus,
     write_response,
 )
-from mailquay.wire.imap.response_code import Code
+from mailquay.wire.imap.response_code import BadCharsetCode, Code, ResponseCode
 from mailquay.wire.imap.server_state import AFTER_COMMAND, AFTER_CONTINUATION, Reading, after_tagged, is_allowed
 from mailquay.wire.imap.writer import LiteralMode, Piece, Writer
 from mailquay.wire.sasl import decode_base64
 
 _TAG = re.compile(rb"([^\x00-\x20\x7f-\xff(){%*\"\\+]{1,255}) ")
-_APPEND = re.compile(rb"[^ ]{1,255} APPEND ", re.IGNORECASE)
+_APPEND = re.compile(rb"[^ ]{1,255} (?:APPEND|(?:UID )?REPLACE) ", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +106,11 @@ class ImapServer:
         """Whether mailbox names and quoted strings are UTF-8 (RFC 9755 §3, RFC 9051 §5.1)."""
         return not self.enabled.isdisjoint({"UTF8=ACCEPT", "IMAP4REV2"})
 
+    @property
+    def speaks_rev2(self) -> bool:
+        """Whether the client has asked for the answers of IMAP4rev2 (RFC 9051 §6.3.1)."""
+        return "IMAP4REV2" in self.enabled
+
     # What the client sends
 
     def receive_data(self, data: bytes) -> None:
@@ -153,7 +158,7 @@ class ImapServer:
         try:
             command = read_command(reader)
         except BadCharset as error:
-            code = Code("BADCHARSET", b"(US-ASCII UTF-8)")
+            code = BadCharsetCode(CHARSETS)
             return self._bad(data, Status.NO, code, "that charset is not supported", f"charset {error}")
         except UnknownCommand as error:
             return self._bad(data, Status.BAD, None, "unknown command", error.message)
@@ -162,13 +167,16 @@ class ImapServer:
         if not is_allowed(self.state, command):
             text = f"{command.wire_name} is not allowed now"
             return self._bad(data, Status.BAD, None, text, f"{text}: {self.state.value}")
+        if "UIDONLY" in self.enabled and uses_sequence_numbers(command):
+            text = "name messages by their UIDs"
+            return self._bad(data, Status.BAD, Code("UIDREQUIRED"), text, f"{text}: {command.wire_name}")
         tag = match.group(1).decode("ascii")
         self._pending[tag] = command
         self._current_tag = tag
         self._reading = AFTER_COMMAND.get(type(command), Reading.COMMAND)
         return CommandReceived(tag, command)
 
-    def _bad(self, data: bytes, status: Status, code: Code | None, text: str, reason: str) -> BadCommand:
+    def _bad(self, data: bytes, status: Status, code: ResponseCode | None, text: str, reason: str) -> BadCommand:
         self.bad_commands += 1
         match = _TAG.match(data)
         if match is None:

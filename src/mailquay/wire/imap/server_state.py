@@ -10,6 +10,7 @@ from typing import Final
 
 from mailquay.wire.imap.client_state import ALLOWED_STATES, State, state_after
 from mailquay.wire.imap.command import Authenticate, Command, StartTls
+from mailquay.wire.imap.compress import Compress
 from mailquay.wire.imap.idle import Idle
 from mailquay.wire.imap.response import Status
 
@@ -27,6 +28,7 @@ AFTER_COMMAND: Final[dict[type[Command], Reading]] = {
     Authenticate: Reading.ANSWER,
     Idle: Reading.ANSWER,
     StartTls: Reading.ANSWER,
+    Compress: Reading.ANSWER,
 }
 """Commands after which the client must wait; after all others it may send the next one at once."""
 

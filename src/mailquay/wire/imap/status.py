@@ -1,8 +1,8 @@
-"""STATUS: counters of a mailbox that need not be selected (RFC 9051 §7.3.4, RFC 7162, RFC 8438, RFC 8474)."""
+"""STATUS: counters of a mailbox that need not be selected (RFC 9051 §7.3.4 and the extensions)."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
@@ -14,7 +14,11 @@ from mailquay.wire.imap.writer import Writer
 
 
 class StatusItem(StrEnum):
-    """What STATUS can be asked for. SIZE is in bytes (RFC 8438)."""
+    """What STATUS can be asked for.
+
+    In bytes are SIZE (RFC 8438), DELETED-STORAGE, which is what \\Deleted messages weigh (RFC 9208 §4.1.4), and
+    APPENDLIMIT, the largest message that APPEND takes (RFC 7889 §2).
+    """
 
     MESSAGES = "MESSAGES"
     RECENT = "RECENT"
@@ -26,6 +30,12 @@ class StatusItem(StrEnum):
     HIGHESTMODSEQ = "HIGHESTMODSEQ"
     APPENDLIMIT = "APPENDLIMIT"
     MAILBOXID = "MAILBOXID"
+    DELETED_STORAGE = "DELETED-STORAGE"
+
+    @property
+    def field(self) -> str:
+        """The field of StatusResponse that holds it."""
+        return self.lower().replace("-", "_")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +53,10 @@ class StatusResponse:
     highestmodseq: int | None = None
     appendlimit: int | None = None
     mailboxid: str | None = None
+    deleted_storage: int | None = None
 
 
-_COUNTERS: Final = frozenset(field.name for field in fields(StatusResponse)) - {"mailbox", "mailboxid"}
+_COUNTERS: Final = {item.value: item.field for item in StatusItem if item is not StatusItem.MAILBOXID}
 
 
 def read_status(r: Reader) -> StatusResponse:
@@ -56,12 +67,12 @@ def read_status(r: Reader) -> StatusResponse:
     object_ids: list[str | None] = [None]
 
     def read_item(reader: Reader) -> None:
-        name = reader.word().lower()
+        name = reader.word()
         reader.space()
-        if name == "mailboxid":
+        if name == StatusItem.MAILBOXID:
             object_ids.append(read_object_id(reader))
         elif name in _COUNTERS:
-            counters[name] = None if reader.nil() else reader.number64()
+            counters[_COUNTERS[name]] = None if reader.nil() else reader.number64()
         else:
             reader.node()
 
@@ -78,13 +89,13 @@ def write_status(w: Writer, status: StatusResponse) -> None:
     w.raw(b"STATUS ")
     w.mailbox(status.mailbox)
     w.raw(b" ")
-    given = [item for item in StatusItem if getattr(status, item.lower()) is not None]
+    given = [item for item in StatusItem if getattr(status, item.field) is not None]
     w.items(given, lambda writer, item: _write_item(writer, status, item))
 
 
 def _write_item(w: Writer, status: StatusResponse, item: StatusItem) -> None:
     w.raw(item.value.encode("ascii") + b" ")
-    value = getattr(status, item.lower())
+    value = getattr(status, item.field)
     if isinstance(value, int):
         w.number(value)
     else:
