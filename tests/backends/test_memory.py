@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from mailquay.backends.memory import MAX_KEYWORDS, MemoryMailStore
+from mailquay.backends.memory import MemoryMailStore
+from mailquay.backends.memory_mailbox import MAX_KEYWORDS
 from mailquay.errors import CommandRejected, MailboxNotFound
 
 

@@ -94,6 +94,11 @@ class BareImap:
         await self._writer.drain()
         return tag
 
+    async def read_some(self) -> bytes:
+        """Some bytes, as they come."""
+        async with asyncio.timeout(TIMEOUT_SECONDS):
+            return await self._reader.read(65536)
+
     async def raw(self, data: bytes) -> None:
         """Send bytes as they are."""
         self._writer.write(data)

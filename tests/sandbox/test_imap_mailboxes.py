@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from mailquay.sandbox.imap_session import MAX_LITERAL_BYTES
+from mailquay.sandbox.imap_capabilities import MAX_LITERAL_BYTES
 from mailquay.sandbox.world import SandboxAccount, SandboxWorld
 from tests.sandbox.clients import BareImap, Imaplib, imaplib_client, mail
 
@@ -20,7 +20,7 @@ async def test_capability_id_and_namespace_by_imaplib(ann: SandboxAccount) -> No
     capabilities = (await client("capability"))[-1]
     assert {b"IMAP4rev1", b"IDLE", b"CONDSTORE", b"UIDPLUS", b"MOVE", b"SPECIAL-USE"} <= set(capabilities.split())
     assert await client("namespace") == [b'(("" "/")) NIL NIL']
-    assert await client("xatom", "ENABLE", "CONDSTORE", "QRESYNC") == [b"done"]
+    assert await client("xatom", "ENABLE", "CONDSTORE", "X-NOTHING") == [b"done"]
     assert client.response("ENABLED") == [b"CONDSTORE"]
     assert await client("noop") == [b"done"]
     assert await client("xatom", "ID", "NIL") == [b"done"]

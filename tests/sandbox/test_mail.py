@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from mailquay.backends.memory import StoredMessage
+from mailquay.backends.memory_mailbox import StoredMessage
 from mailquay.mime.autoreply import is_auto_reply
 from mailquay.mime.content import find_attachments, find_texts
 from mailquay.mime.date import parse_date

@@ -7,144 +7,41 @@ expunged it, since a session may learn of that only later (RFC 9051 §7.5.1).
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cached_property
+from enum import Enum
 from typing import Final
 
+from mailquay.backends.memory_mailbox import MemoryMailbox, StoredMessage
 from mailquay.errors import CommandRejected, MailboxNotFound
-from mailquay.mime.message import Part, parse_message
 from mailquay.mime.references import message_ids
 
 DELIMITER: Final = "/"
-DELETED: Final = "\\Deleted"
-SYSTEM_FLAGS: Final = frozenset(["\\Answered", "\\Deleted", "\\Draft", "\\Flagged", "\\Seen"])
-MAX_KEYWORDS: Final = 100
-"""Keywords that one mailbox may know."""
-
-_MAX_KEYWORD_CHARACTERS = 100
+_NOT_IN_ALL_MAIL: Final = frozenset(["\\Junk", "\\Trash"])
 _MAX_MAILBOXES = 1000
 _MAX_PATH_CHARACTERS = 500
 _MAX_DEPTH = 20
-_DEFAULT_QUOTA_BYTES = 256 * 1024 * 1024
+DEFAULT_QUOTA_BYTES: Final = 256 * 1024 * 1024
 
 
-class StoredMessage:
-    """One message in one mailbox. Its bytes never change; flags and `modseq` do, by way of the store alone."""
+class StoreEventKind(Enum):
+    """What has happened in a store."""
 
-    def __init__(
-        self,
-        uid: int,
-        raw: bytes,
-        *,
-        flags: frozenset[str],
-        modseq: int,
-        received: datetime,
-        saved: datetime,
-        email_id: str,
-        thread_id: str,
-    ) -> None:
-        self.uid = uid
-        self.raw = raw
-        self.flags = flags
-        self.modseq = modseq
-        self.received = received
-        self.saved = saved
-        self.email_id = email_id
-        self.thread_id = thread_id
-        self.expunged = False
-
-    @cached_property
-    def part(self) -> Part:
-        """The parsed message."""
-        return parse_message(self.raw)
+    ARRIVED = "arrived"
+    EXPUNGED = "expunged"
+    FLAGS = "flags"
+    MAILBOX_NAME = "mailbox name"
+    SUBSCRIPTION = "subscription"
 
 
-class MemoryMailbox:
-    """One mailbox. `special_use` holds its attributes (RFC 6154 §2); `highestmodseq` grows with every change."""
+@dataclass(frozen=True, slots=True)
+class StoreEvent:
+    """Something that has happened to a mailbox; `old_path` is set after a rename."""
 
-    def __init__(self, path: str, *, uidvalidity: int, mailbox_id: str, special_use: frozenset[str]) -> None:
-        self.path = path
-        self.uidvalidity = uidvalidity
-        self.mailbox_id = mailbox_id
-        self.special_use = special_use
-        self.uidnext = 1
-        self.highestmodseq = 1
-        self.deleted = False
-        self._messages: dict[int, StoredMessage] = {}
-        self._keywords: dict[str, str] = {}
-        self._listeners: list[Callable[[], None]] = []
-
-    def __len__(self) -> int:
-        return len(self._messages)
-
-    def __iter__(self) -> Iterator[StoredMessage]:
-        """The messages by ascending UID."""
-        return iter(self._messages.values())
-
-    @property
-    def keywords(self) -> frozenset[str]:
-        """Every keyword that was ever set here."""
-        return frozenset(self._keywords.values())
-
-    def get(self, uid: int) -> StoredMessage | None:
-        """The message with this UID."""
-        return self._messages.get(uid)
-
-    def after(self, uid: int) -> list[StoredMessage]:
-        """The messages with a higher UID, ascending; quick when there are few."""
-        found: list[StoredMessage] = []
-        for message in reversed(self._messages.values()):
-            if message.uid <= uid:
-                break
-            found.append(message)
-        return found[::-1]
-
-    def listen(self, listener: Callable[[], None]) -> Callable[[], None]:
-        """Call `listener` after every change, until the function that is returned is called."""
-        self._listeners.append(listener)
-
-        def stop() -> None:
-            if listener in self._listeners:
-                self._listeners.remove(listener)
-
-        return stop
-
-    def spell(self, flags: Collection[str]) -> frozenset[str]:
-        """These flags as this mailbox spells them: keywords ignore case (RFC 9051 §2.3.2), \\Recent is not kept.
-
-        Raises CommandRejected (LIMIT) for more keywords than a mailbox may have.
-        """
-        keywords = {flag.lower(): flag for flag in flags if not flag.startswith("\\")}
-        added = {lower: flag for lower, flag in keywords.items() if lower not in self._keywords}
-        if len(self._keywords) + len(added) > MAX_KEYWORDS or any(
-            len(flag) > _MAX_KEYWORD_CHARACTERS for flag in added
-        ):
-            raise CommandRejected("no more keywords here", response_code="LIMIT")
-        self._keywords |= added
-        return SYSTEM_FLAGS.intersection(flags).union(self._keywords[lower] for lower in keywords)
-
-    # Changes; only the store calls these, since it counts the bytes.
-
-    def next_modseq(self) -> int:
-        """A mod-sequence above all others of the mailbox."""
-        self.highestmodseq += 1
-        return self.highestmodseq
-
-    def add(self, message: StoredMessage) -> None:
-        """Take a message that carries the next UID."""
-        self._messages[message.uid] = message
-        self.uidnext = message.uid + 1
-
-    def remove(self, message: StoredMessage) -> None:
-        """Forget a message; sessions that still show it keep it."""
-        del self._messages[message.uid]
-        message.expunged = True
-
-    def tell(self) -> None:
-        """Call the listeners."""
-        for listener in list(self._listeners):
-            listener()
+    kind: StoreEventKind
+    path: str
+    old_path: str | None = None
 
 
 class MemoryMailStore:
@@ -159,7 +56,7 @@ class MemoryMailStore:
         *,
         first_uidvalidity: int = 1,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
-        quota_bytes: int = _DEFAULT_QUOTA_BYTES,
+        quota_bytes: int = DEFAULT_QUOTA_BYTES,
     ) -> None:
         self._clock = clock
         self._quota_bytes = quota_bytes
@@ -167,8 +64,35 @@ class MemoryMailStore:
         self._first_uidvalidity = self._next_uidvalidity = first_uidvalidity
         self._mailboxes: dict[str, MemoryMailbox] = {}
         self.subscribed: set[str] = set()
+        self.all_mail: str | None = None
+        """A mailbox that gets whatever arrives anywhere but in Trash and Junk, as Gmail has one."""
+        self._listeners: list[Callable[[StoreEvent], None]] = []
         self._insert("INBOX", frozenset())
         self.subscribe("INBOX")
+
+    @property
+    def quota_bytes(self) -> int:
+        """What all messages together may weigh."""
+        return self._quota_bytes
+
+    @property
+    def used_bytes(self) -> int:
+        """What all messages together weigh."""
+        return self._used_bytes
+
+    def listen(self, listener: Callable[[StoreEvent], None]) -> Callable[[], None]:
+        """Call `listener` for every event in any mailbox, until the function that is returned is called."""
+        self._listeners.append(listener)
+
+        def stop() -> None:
+            if listener in self._listeners:
+                self._listeners.remove(listener)
+
+        return stop
+
+    def _tell(self, kind: StoreEventKind, path: str, old_path: str | None = None) -> None:
+        for listener in list(self._listeners):
+            listener(StoreEvent(kind, path, old_path))
 
     # -- mailboxes -------------------------------------------------------------------------------
 
@@ -217,6 +141,7 @@ class MemoryMailStore:
         )
         self._next_uidvalidity += 1
         self._mailboxes[path] = mailbox
+        self._tell(StoreEventKind.MAILBOX_NAME, path)
         return mailbox
 
     def delete(self, path: str) -> None:
@@ -233,6 +158,7 @@ class MemoryMailStore:
         mailbox.deleted = True
         self.expunge(mailbox, list(mailbox))
         mailbox.tell()
+        self._tell(StoreEventKind.MAILBOX_NAME, mailbox.path)
 
     def rename(self, path: str, new_path: str) -> None:
         """Rename a mailbox and all below it; renaming INBOX moves its messages away (RFC 9051 §6.3.6).
@@ -250,17 +176,22 @@ class MemoryMailStore:
         del self._mailboxes[self.create(new).path]
         moving = [box for box in self._mailboxes.values() if box is mailbox or box.path.startswith(old)]
         for box in moving:
-            del self._mailboxes[box.path]
-            box.path = new + box.path[len(old) - len(DELIMITER) :]
+            old_path = box.path
+            del self._mailboxes[old_path]
+            box.path = new + old_path[len(old) - len(DELIMITER) :]
             self._mailboxes[box.path] = box
+            self._tell(StoreEventKind.MAILBOX_NAME, box.path, old_path)
 
     def subscribe(self, path: str) -> None:
         """Add a mailbox to the list of those that the user wants to see. Raises MailboxNotFound."""
-        self.subscribed.add(self.mailbox(path).path)
+        canonical = self.mailbox(path).path
+        self.subscribed.add(canonical)
+        self._tell(StoreEventKind.SUBSCRIPTION, canonical)
 
     def unsubscribe(self, path: str) -> None:
         """Take a path, existing or not, from that list."""
         self.subscribed.discard(_canonical(path))
+        self._tell(StoreEventKind.SUBSCRIPTION, _canonical(path))
 
     # -- messages --------------------------------------------------------------------------------
 
@@ -284,7 +215,16 @@ class MemoryMailStore:
         message.thread_id = _thread_id(message)
         mailbox.add(message)
         mailbox.tell()
+        self._tell(StoreEventKind.ARRIVED, mailbox.path)
+        self._keep_in_all_mail(mailbox, [message])
         return message
+
+    def _keep_in_all_mail(self, mailbox: MemoryMailbox, messages: Sequence[StoredMessage]) -> None:
+        path = self.all_mail
+        if path is None or path == mailbox.path or mailbox.special_use & _NOT_IN_ALL_MAIL:
+            return
+        there = {message.email_id for message in self.mailbox(path)}
+        self.copy([message for message in messages if message.email_id not in there], path)
 
     def copy(self, messages: Sequence[StoredMessage], path: str) -> list[StoredMessage]:
         """Copy messages with flags and dates, all or none (RFC 9051 §6.4.7); the copies in the same order.
@@ -310,6 +250,8 @@ class MemoryMailStore:
             copies.append(copied)
         if copies:
             mailbox.tell()
+            self._tell(StoreEventKind.ARRIVED, mailbox.path)
+            self._keep_in_all_mail(mailbox, copies)
         return copies
 
     def move(self, source: MemoryMailbox, messages: Sequence[StoredMessage], path: str) -> list[StoredMessage]:
@@ -321,12 +263,14 @@ class MemoryMailStore:
     def expunge(self, mailbox: MemoryMailbox, messages: Sequence[StoredMessage]) -> None:
         """Remove messages for good; those that are gone already are passed over."""
         there = [message for message in messages if not message.expunged]
+        if not there:
+            return
+        modseq = mailbox.next_modseq()
         for message in there:
-            mailbox.remove(message)
+            mailbox.remove(message, modseq)
             self._used_bytes -= len(message.raw)
-        if there:
-            mailbox.next_modseq()
-            mailbox.tell()
+        mailbox.tell()
+        self._tell(StoreEventKind.EXPUNGED, mailbox.path)
 
     def set_flags(self, mailbox: MemoryMailbox, flags: Sequence[tuple[StoredMessage, frozenset[str]]]) -> None:
         """Give messages these flags; those whose flags do not change keep their mod-sequence.
@@ -340,6 +284,7 @@ class MemoryMailStore:
             message.modseq = mailbox.next_modseq()
         if changed:
             mailbox.tell()
+            self._tell(StoreEventKind.FLAGS, mailbox.path)
 
     def _take_room(self, size_bytes: int) -> None:
         if self._used_bytes + size_bytes > self._quota_bytes:

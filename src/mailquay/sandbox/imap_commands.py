@@ -8,11 +8,14 @@ from typing import Any, Final
 from mailquay.errors import CommandRejected, MailboxNotFound, ProtocolError
 from mailquay.sandbox import imap_commands_mailbox as mailbox
 from mailquay.sandbox import imap_commands_message as message
+from mailquay.sandbox import imap_commands_quota as quota
+from mailquay.sandbox.imap_commands_notify import notify, tell_news
 from mailquay.sandbox.imap_session import Answer, SandboxSession
 from mailquay.version import __version__
 from mailquay.wire.imap.append import Append
 from mailquay.wire.imap.command import Capability, Command, Enable, Id, Login, Logout, Noop, StartTls
 from mailquay.wire.imap.command_mailbox import (
+    Check,
     Close,
     Create,
     Delete,
@@ -27,8 +30,12 @@ from mailquay.wire.imap.command_mailbox import (
 )
 from mailquay.wire.imap.command_message import Copy, ExpungeCommand, Fetch, MessageCommand, Store, names_uids
 from mailquay.wire.imap.command_search import Search
+from mailquay.wire.imap.compress import Compress
 from mailquay.wire.imap.identification import IdResponse
 from mailquay.wire.imap.move import Move
+from mailquay.wire.imap.notify import Notify
+from mailquay.wire.imap.quota import GetQuota, GetQuotaRoot, SetQuota
+from mailquay.wire.imap.replace import Replace
 from mailquay.wire.imap.response import CapabilityResponse, EnabledResponse, Status, UntaggedStatus
 from mailquay.wire.imap.response_code import CapabilityCode, Code
 
@@ -56,9 +63,21 @@ def _id(session: SandboxSession, _command: Id) -> Answer:
 
 
 def _enable(session: SandboxSession, command: Enable) -> Answer:
-    names = frozenset(command.capabilities) & frozenset(["CONDSTORE"]) & session.capabilities
-    session.condstore = session.condstore or "CONDSTORE" in names
+    names = frozenset(command.capabilities) & _ENABLED & session.capabilities
+    session.condstore = session.condstore or not names.isdisjoint({"CONDSTORE", "QRESYNC"})
     session.send(EnabledResponse(names))
+    return Answer(Status.OK, "done")
+
+
+def _compress(session: SandboxSession, command: Compress) -> Answer:
+    session.require(f"COMPRESS={command.mechanism}")
+    if session.compressed:
+        return Answer(Status.NO, "everything is compressed already", Code("COMPRESSIONACTIVE"))
+    session.compressed = True
+    return Answer(Status.OK, "go ahead")
+
+
+def _check(_session: SandboxSession, _command: Check) -> Answer:
     return Answer(Status.OK, "done")
 
 
@@ -89,6 +108,8 @@ _HANDLERS: Final[dict[type[Command], Callable[[SandboxSession, Any], Answer]]] =
     StartTls: _starttls,
     Login: _login,
     Select: mailbox.select,
+    Compress: _compress,
+    Check: _check,
     Close: mailbox.close,
     Unselect: mailbox.unselect,
     Create: mailbox.create,
@@ -99,20 +120,26 @@ _HANDLERS: Final[dict[type[Command], Callable[[SandboxSession, Any], Answer]]] =
     List: mailbox.list_mailboxes,
     NamespaceCommand: mailbox.namespace,
     StatusCommand: mailbox.status,
+    Notify: notify,
+    GetQuota: quota.get_quota,
+    GetQuotaRoot: quota.get_quota_root,
+    SetQuota: quota.set_quota,
     Append: message.append,
+    Replace: message.replace,
     Store: message.store,
     Copy: message.copy,
     Move: message.move,
     ExpungeCommand: message.expunge,
 }
 _NUMBERS_MUST_STAND = (Fetch, Store)
+_ENABLED = frozenset(["CONDSTORE", "QRESYNC", "UIDONLY"])
 
 
 def carry_out(session: SandboxSession, tag: str, command: Command) -> Steps:
     """Carry out a command and tell the news that came meanwhile; the answer is the generator's value."""
     answer = yield from _attempt(session, tag, command)
     if not isinstance(command, Logout):
-        session.tell_news(expunges=_may_expunge(command))
+        tell_news(session, expunges=_may_expunge(command))
     return answer
 
 
@@ -125,7 +152,7 @@ def _attempt(session: SandboxSession, tag: str, command: Command) -> Steps:
         return _HANDLERS[type(command)](session, command)
     except MailboxNotFound as error:
         # Where APPEND, COPY and MOVE would go, the client may make a mailbox and try again (RFC 9051 §6.3.12).
-        is_target = isinstance(command, Append | Copy | Move)
+        is_target = isinstance(command, Append | Copy | Move | Replace)
         return Answer(Status.NO, error.message, Code("TRYCREATE" if is_target else "NONEXISTENT"))
     except CommandRejected as error:
         code = None if error.response_code is None else Code(error.response_code)

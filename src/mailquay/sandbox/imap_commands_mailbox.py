@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mailquay.backends.memory import DELETED, DELIMITER, MAX_KEYWORDS, SYSTEM_FLAGS, MemoryMailbox
+from mailquay.backends.memory import DELIMITER
+from mailquay.backends.memory_mailbox import DELETED, MAX_KEYWORDS, SYSTEM_FLAGS, MemoryMailbox
 from mailquay.errors import CommandRejected, MailboxNotFound, RemoteProtocolError
+from mailquay.sandbox.imap_capabilities import MAX_LITERAL_BYTES
 from mailquay.sandbox.imap_list import listed
-from mailquay.sandbox.imap_session import MAX_LITERAL_BYTES, Answer, SandboxSession
-from mailquay.sandbox.imap_view import MailboxView
+from mailquay.sandbox.imap_session import Answer, SandboxSession
+from mailquay.sandbox.imap_view import MailboxView, flags_of
 from mailquay.wire.imap.command_mailbox import (
     Close,
     Create,
@@ -22,7 +24,7 @@ from mailquay.wire.imap.command_mailbox import (
     Unselect,
     Unsubscribe,
 )
-from mailquay.wire.imap.condstore import HighestModSeq
+from mailquay.wire.imap.condstore import HighestModSeq, QresyncParameter, Vanished
 from mailquay.wire.imap.flag import ANY_KEYWORD, SEEN
 from mailquay.wire.imap.listing import ListKind, ListReturn, ListSelection
 from mailquay.wire.imap.mailbox_name import MailboxArgument
@@ -37,6 +39,7 @@ from mailquay.wire.imap.response_code import (
     UidValidity,
     Unseen,
 )
+from mailquay.wire.imap.sequence_set import UidSet
 from mailquay.wire.imap.status import StatusItem, StatusResponse
 
 _DONE = Answer(Status.OK, "done")
@@ -54,8 +57,8 @@ def select(session: SandboxSession, command: Select) -> Answer:
     """SELECT and EXAMINE."""
     if command.condstore:
         session.require("CONDSTORE")
-    if command.qresync is not None:
-        session.require("QRESYNC")
+    if command.qresync is not None and not session.qresync:
+        raise RemoteProtocolError("QRESYNC has to be enabled first")
     if session.view is not None:
         session.view = None
         session.send(UntaggedStatus(Status.OK, Code("CLOSED"), "the mailbox before is closed"))
@@ -68,8 +71,22 @@ def select(session: SandboxSession, command: Select) -> Answer:
     session.send(Recent(0))
     for code in _select_codes(session, view, flags):
         session.send(UntaggedStatus(Status.OK, code, "so it is"))
+    if command.qresync is not None and command.qresync.uidvalidity == mailbox.uidvalidity:
+        _tell_changes(session, view, command.qresync)
     access = "READ-ONLY" if command.read_only else "READ-WRITE"
     return Answer(Status.OK, "selected", Code(access))
+
+
+def _tell_changes(session: SandboxSession, view: MailboxView, known: QresyncParameter) -> None:
+    """What has vanished and changed since the client looked last (RFC 7162 §3.2.5)."""
+    vanished = [
+        uid for uid in view.mailbox.vanished_since(known.modseq) if known.known_uids is None or uid in known.known_uids
+    ]
+    if vanished:
+        session.send(Vanished(UidSet.of(vanished), earlier=True))
+    for one in view.numbered():
+        if one.message.modseq > known.modseq and (known.known_uids is None or one.message.uid in known.known_uids):
+            session.send(flags_of(one, modseqs=True))
 
 
 def _select_codes(session: SandboxSession, view: MailboxView, flags: frozenset[str]) -> list[ResponseCode]:
@@ -169,14 +186,14 @@ def list_mailboxes(session: SandboxSession, command: List) -> Answer:
     for response, mailbox in listed(store, command, special_use=session.has("SPECIAL-USE")):
         session.send(response)
         if options.status and mailbox is not None:
-            session.send(_status(mailbox, options.status))
+            session.send(status_of(mailbox, options.status))
     return _DONE
 
 
 def status(session: SandboxSession, command: StatusCommand) -> Answer:
     """STATUS."""
     _check_items(session, command.items)
-    session.send(_status(session.owner.store.mailbox(path_of(command.mailbox)), command.items))
+    session.send(status_of(session.owner.store.mailbox(path_of(command.mailbox)), command.items))
     return _DONE
 
 
@@ -188,9 +205,12 @@ def _check_items(session: SandboxSession, items: Sequence[StatusItem]) -> None:
         session.require("OBJECTID")
     if StatusItem.SIZE in items:
         session.require("STATUS=SIZE")
+    if StatusItem.DELETED_STORAGE in items:
+        session.require("QUOTA=RES-STORAGE")
 
 
-def _status(mailbox: MemoryMailbox, items: Sequence[StatusItem]) -> StatusResponse:
+def status_of(mailbox: MemoryMailbox, items: Sequence[StatusItem]) -> StatusResponse:
+    """The counters of a mailbox."""
     counters = {
         StatusItem.MESSAGES: len(mailbox),
         StatusItem.RECENT: 0,
@@ -205,6 +225,8 @@ def _status(mailbox: MemoryMailbox, items: Sequence[StatusItem]) -> StatusRespon
         counters[StatusItem.DELETED] = sum(DELETED in message.flags for message in mailbox)
     if StatusItem.SIZE in items:
         counters[StatusItem.SIZE] = sum(len(message.raw) for message in mailbox)
+    if StatusItem.DELETED_STORAGE in items:
+        counters[StatusItem.DELETED_STORAGE] = sum(len(message.raw) for message in mailbox if DELETED in message.flags)
     chosen = {item.field: value for item, value in counters.items() if item in items}
     object_id = mailbox.mailbox_id if StatusItem.MAILBOXID in items else None
     return StatusResponse(mailbox.path, mailboxid=object_id, **chosen)

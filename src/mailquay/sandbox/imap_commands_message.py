@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 
-from mailquay.backends.memory import DELETED, StoredMessage
+from mailquay.backends.memory_mailbox import DELETED, StoredMessage
 from mailquay.errors import CommandRejected, RemoteProtocolError
 from mailquay.sandbox.imap_commands_mailbox import path_of
 from mailquay.sandbox.imap_fetch import FetchPlan
+from mailquay.sandbox.imap_gmail import labels_by_message, share_flags, store_labels
 from mailquay.sandbox.imap_search import SearchMatcher
 from mailquay.sandbox.imap_session import Answer, SandboxSession
 from mailquay.sandbox.imap_view import MailboxView, Numbered, flags_of
-from mailquay.wire.imap.append import Append
+from mailquay.wire.imap.append import Append, AppendMessage
 from mailquay.wire.imap.command_message import (
     Copy,
     ExpungeCommand,
@@ -22,12 +23,13 @@ from mailquay.wire.imap.command_message import (
     names_uids,
 )
 from mailquay.wire.imap.command_search import Search, SearchReturn
-from mailquay.wire.imap.condstore import Modified
+from mailquay.wire.imap.condstore import HighestModSeq, Modified, Vanished
 from mailquay.wire.imap.esearch import EsearchResponse, SearchResponse
 from mailquay.wire.imap.fetch import FetchResponse
 from mailquay.wire.imap.flag import SEEN
 from mailquay.wire.imap.move import Move
 from mailquay.wire.imap.partial import PartialRange, PartialResult, cut_page
+from mailquay.wire.imap.replace import Replace
 from mailquay.wire.imap.response import Status, UntaggedStatus
 from mailquay.wire.imap.section import FetchAttribute
 from mailquay.wire.imap.sequence_set import SeqSet, UidSet
@@ -40,28 +42,49 @@ _DONE = Answer(Status.OK, "done")
 def fetch(session: SandboxSession, command: Fetch) -> Generator[None, None, Answer]:
     """FETCH; pauses behind each message."""
     view = session.selected
-    if command.vanished:
-        session.require("QRESYNC")
+    if command.vanished and not session.qresync:
+        raise RemoteProtocolError("QRESYNC has to be enabled first")
     if command.changed_since is not None or FetchAttribute.MODSEQ in command.items:
         session.require("CONDSTORE")
         session.condstore = True
+    if command.partial is not None:
+        session.require("PARTIAL")
     plan = FetchPlan(command, session)
-    for one in view.resolve(command.messages):
+    if command.vanished and command.changed_since is not None:
+        _tell_vanished(session, view, command.messages, command.changed_since)
+    chosen = view.resolve(command.messages)
+    for one in chosen if command.partial is None else cut_page(chosen, command.partial):
         if command.changed_since is not None and one.message.modseq <= command.changed_since:
             continue
         see = plan.sets_seen and not view.read_only and SEEN not in one.message.flags
         if see:
-            session.owner.store.set_flags(view.mailbox, [(one.message, one.message.flags | {SEEN})])
+            _set_flags(session, [(one.message, one.message.flags | {SEEN})])
         session.send(plan.response(one, with_flags=see))
         yield
     return _DONE
 
 
+def _tell_vanished(session: SandboxSession, view: MailboxView, messages: MessageSet, since: int) -> None:
+    """The UIDs among `messages` that have gone since a mod-sequence (RFC 7162 §3.2.6)."""
+    named = messages.resolve(max(view.mailbox.uidnext - 1, 1)) if isinstance(messages, UidSet) else None
+    gone = [uid for uid in view.mailbox.vanished_since(since) if named is not None and uid in named]
+    if gone:
+        session.send(Vanished(UidSet.of(gone), earlier=True))
+
+
+def _set_flags(session: SandboxSession, flags: Sequence[tuple[StoredMessage, frozenset[str]]]) -> None:
+    """Set flags here, and at Gmail on the same messages under their other labels."""
+    mailbox, mail = session.selected.mailbox, session.owner.store
+    mail.set_flags(mailbox, flags)
+    if session.has("X-GM-EXT-1"):
+        share_flags(mail, mailbox, [message for message, _ in flags])
+
+
 def store(session: SandboxSession, command: Store) -> Answer:
     """STORE; with UNCHANGEDSINCE only what has not changed meanwhile (RFC 7162 §3.1.3)."""
     view = session.writable
-    if command.flags is None:
-        raise RemoteProtocolError("there are no labels here")
+    if command.labels is not None:
+        return _store_labels(session, view, command)
     if command.unchanged_since is not None:
         session.require("CONDSTORE")
         session.condstore = True
@@ -70,9 +93,8 @@ def store(session: SandboxSession, command: Store) -> Answer:
     changed_meanwhile = [one for one in chosen if since is not None and one.message.modseq > since]
     chosen = [one for one in chosen if since is None or one.message.modseq <= since]
     before = {one.message.uid: one.message.modseq for one in chosen}
-    session.owner.store.set_flags(
-        view.mailbox, [(one.message, _combined(one.message.flags, command.mode, command.flags)) for one in chosen]
-    )
+    given = command.flags or frozenset()
+    _set_flags(session, [(one.message, _combined(one.message.flags, command.mode, given)) for one in chosen])
     for one in chosen:
         if not command.silent:
             session.send(flags_of(one, modseqs=session.condstore))
@@ -86,6 +108,19 @@ def store(session: SandboxSession, command: Store) -> Answer:
     by_uid = names_uids(command.messages)
     numbers = SeqSet.of(one.message.uid if by_uid else one.seq for one in changed_meanwhile)
     return Answer(Status.OK, "some were changed by others", Modified(numbers.ranges))
+
+
+def _store_labels(session: SandboxSession, view: MailboxView, command: Store) -> Answer:
+    """STORE X-GM-LABELS."""
+    session.require("X-GM-EXT-1")
+    chosen = _still_there(view, command.messages)
+    store_labels(session.owner.store, view.mailbox, [one.message for one in chosen], command.mode, command.labels or ())
+    if not command.silent:
+        labels = labels_by_message(session.owner.store, view.mailbox)
+        for one in chosen:
+            found = tuple(sorted(labels.get(one.message.email_id, ())))
+            session.send(FetchResponse(one.seq, uid=one.message.uid, gmail_labels=found))
+    return _DONE
 
 
 def _combined(flags: frozenset[str], mode: StoreMode, given: frozenset[str]) -> frozenset[str]:
@@ -117,7 +152,7 @@ def search(session: SandboxSession, tag: str, command: Search) -> Answer:
         session.require("SEARCHRES")
     if command.partial is not None:
         session.require("PARTIAL")
-    matcher = SearchMatcher(view, command.key)
+    matcher = SearchMatcher(session, command.key)
     if matcher.uses_modseq:
         session.require("CONDSTORE")
         session.condstore = True
@@ -172,15 +207,49 @@ def _page(numbers: Sequence[int], page: PartialRange, uid: bool) -> PartialResul
 
 
 def append(session: SandboxSession, command: Append) -> Answer:
-    """APPEND."""
-    if isinstance(command.message, StreamedMessage) or not command.message:
+    """APPEND, of several messages all or none (RFC 3502 §3)."""
+    if command.more:
+        session.require("MULTIAPPEND")
+    mail, path = session.owner.store, path_of(command.mailbox)
+    bodies = [_body(message) for message in command.messages]
+    added: list[StoredMessage] = []
+    try:
+        for body, message in zip(bodies, command.messages, strict=True):
+            added.append(mail.append(path, body, message.flags, message.internal_date))
+    except CommandRejected:
+        if added:
+            mail.expunge(mail.mailbox(path), added)
+        raise
+    return Answer(Status.OK, "appended", _appenduid(session, added, path))
+
+
+def _body(message: AppendMessage) -> bytes:
+    if isinstance(message.message, StreamedMessage) or not message.message:
         raise CommandRejected("there is no message")
-    mail = session.owner.store
-    path = path_of(command.mailbox)
-    added = mail.append(path, command.message, command.flags, command.internal_date)
+    return message.message
+
+
+def _appenduid(session: SandboxSession, added: Sequence[StoredMessage], path: str) -> AppendUid | None:
     if not session.has("UIDPLUS"):
-        return Answer(Status.OK, "appended")
-    return Answer(Status.OK, "appended", AppendUid(mail.mailbox(path).uidvalidity, ((added.uid, added.uid),)))
+        return None
+    uids = UidSet.of(message.uid for message in added)
+    return AppendUid(session.owner.store.mailbox(path).uidvalidity, uids.ranges)
+
+
+def replace(session: SandboxSession, command: Replace) -> Answer:
+    """REPLACE: append, then expunge; APPENDUID comes before the expunge (RFC 8508 §3.4)."""
+    session.require("REPLACE")
+    view, mail, path = session.writable, session.owner.store, path_of(command.mailbox)
+    chosen = _still_there(view, command.messages)
+    if not chosen:
+        raise CommandRejected("there is no such message")
+    message = AppendMessage(command.message, command.flags, command.internal_date)
+    added = mail.append(path, _body(message), message.flags, message.internal_date)
+    mail.expunge(view.mailbox, [one.message for one in chosen])
+    code = _appenduid(session, [added], path)
+    if code is not None:
+        session.send(UntaggedStatus(Status.OK, code, "replaced"))
+    return Answer(Status.OK, "done")
 
 
 def copy(session: SandboxSession, command: Copy) -> Answer:
@@ -227,4 +296,7 @@ def expunge(session: SandboxSession, command: ExpungeCommand) -> Answer:
         # Also what arrived marked and the session has not heard of yet.
         marked += [message for message in view.mailbox.after(view.highest_uid) if DELETED in message.flags]
     session.owner.store.expunge(view.mailbox, marked)
+    if marked and session.qresync:
+        # Else the client could not tell that it knows this state already (RFC 7162 §3.2.9).
+        return Answer(Status.OK, "done", HighestModSeq(view.mailbox.highestmodseq))
     return _DONE

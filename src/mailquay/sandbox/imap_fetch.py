@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-from mailquay.backends.memory import StoredMessage
+from mailquay.backends.memory_mailbox import StoredMessage
 from mailquay.errors import CommandRejected, RemoteProtocolError
 from mailquay.mime.content import find_texts
+from mailquay.sandbox.imap_gmail import gmail_number, labels_by_message
 from mailquay.sandbox.imap_sections import find_part, section_bytes
 from mailquay.sandbox.imap_session import SandboxSession
 from mailquay.sandbox.imap_structure import body_structure, envelope
@@ -27,6 +28,7 @@ _NEEDS: Final = {
     FetchAttribute.THREADID: "OBJECTID",
     FetchAttribute.SAVEDATE: "SAVEDATE",
     FetchAttribute.PREVIEW: "PREVIEW",
+    FetchAttribute.PREVIEW_LAZY: "PREVIEW",
     FetchAttribute.GMAIL_MESSAGE_ID: "X-GM-EXT-1",
     FetchAttribute.GMAIL_THREAD_ID: "X-GM-EXT-1",
     FetchAttribute.GMAIL_LABELS: "X-GM-EXT-1",
@@ -50,6 +52,9 @@ class FetchPlan:
         if command.changed_since is not None:
             self._attributes.add(FetchAttribute.MODSEQ)
         self._modseqs = session.condstore
+        self._labels: dict[str, set[str]] = {}
+        if FetchAttribute.GMAIL_LABELS in self._attributes:
+            self._labels = labels_by_message(session.owner.store, session.selected.mailbox)
 
     @property
     def sets_seen(self) -> bool:
@@ -81,6 +86,13 @@ class FetchPlan:
             FetchAttribute.THREADID: ("thread_id", lambda: message.thread_id),
             FetchAttribute.SAVEDATE: ("save_date", lambda: message.saved),
             FetchAttribute.PREVIEW: ("preview", lambda: _preview(message)),
+            FetchAttribute.PREVIEW_LAZY: ("preview", lambda: _preview(message)),
+            FetchAttribute.GMAIL_MESSAGE_ID: ("gmail_message_id", lambda: gmail_number(message.email_id)),
+            FetchAttribute.GMAIL_THREAD_ID: ("gmail_thread_id", lambda: gmail_number(message.thread_id)),
+            FetchAttribute.GMAIL_LABELS: (
+                "gmail_labels",
+                lambda: tuple(sorted(self._labels.get(message.email_id, ()))),
+            ),
         }
         values |= {name: read() for attribute, (name, read) in readers.items() if attribute in asked}
         sections = [_section(message, item) for item in self._sections if item.kind is not SectionKind.BINARY_SIZE]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from mailquay.backends.memory import DELIMITER, MemoryMailbox, MemoryMailStore
+from mailquay.backends.memory import DELIMITER, MemoryMailStore
+from mailquay.backends.memory_mailbox import MemoryMailbox
 from mailquay.errors import MailboxNotFound
 from mailquay.wire.imap.command_mailbox import List
 from mailquay.wire.imap.listing import ListKind, ListResponse, ListReturn, ListSelection
@@ -68,6 +69,11 @@ def _find(store: MemoryMailStore, path: str) -> MemoryMailbox | None:
         return store.mailbox(path)
     except MailboxNotFound:
         return None
+
+
+def mailbox_attributes(store: MemoryMailStore, path: str, *, special_use: bool) -> set[str]:
+    """The attributes that LIST gives to a path, existing or not."""
+    return _attributes(store, path, _find(store, path), special_use)
 
 
 def _attributes(store: MemoryMailStore, path: str, mailbox: MemoryMailbox | None, special_use: bool) -> set[str]:

@@ -9,7 +9,9 @@ from typing import Final
 from mailquay.errors import RemoteProtocolError
 from mailquay.mime.content import find_texts, read_text
 from mailquay.mime.date import parse_date
-from mailquay.sandbox.imap_view import MailboxView, Numbered
+from mailquay.sandbox.imap_gmail import gmail_number, labels_by_message
+from mailquay.sandbox.imap_session import SandboxSession
+from mailquay.sandbox.imap_view import Numbered
 from mailquay.wire.imap.flag import ANSWERED, DELETED, DRAFT, FLAGGED, SEEN
 from mailquay.wire.imap.search import (
     And,
@@ -48,10 +50,16 @@ _SENT = (DateField.SENTBEFORE, DateField.SENTON, DateField.SENTSINCE)
 
 
 class SearchMatcher:
-    """One key for the messages of one view. Raises RemoteProtocolError for keys of other makes of server."""
+    """One key for the messages of the selected mailbox.
 
-    def __init__(self, view: MailboxView, key: SearchKey, now: datetime | None = None) -> None:
+    Raises RemoteProtocolError for keys of other makes of server.
+    """
+
+    def __init__(self, session: SandboxSession, key: SearchKey, now: datetime | None = None) -> None:
+        view = session.selected
         self.uses_modseq = False
+        self._gmail = session.has("X-GM-EXT-1")
+        self._store, self._mailbox = session.owner.store, view.mailbox
         self._highest_seq = len(view)
         self._highest_uid = view.highest_uid
         self._saved_uids = view.saved_uids
@@ -83,6 +91,10 @@ class SearchMatcher:
             case Keyword(flag, present):
                 name = flag.lower()
                 return lambda one: (name in {known.lower() for known in one.message.flags}) is present
+            case Text(TextField.X_GM_RAW) if not self._gmail:
+                raise RemoteProtocolError("X-GM-RAW is not known here")
+            case Text(TextField.X_GM_LABELS, label):
+                return self._label(label)
             case Text() | Header():
                 return _text(key)
             case Date():
@@ -110,8 +122,18 @@ class SearchMatcher:
             case NumberField.MODSEQ:
                 self.uses_modseq = True
                 return lambda one: one.message.modseq >= value
-            case _:
+            case NumberField.X_GM_MSGID | NumberField.X_GM_THRID if not self._gmail:
                 raise RemoteProtocolError(f"{key.field.value} is not known here")
+            case NumberField.X_GM_MSGID:
+                return lambda one: gmail_number(one.message.email_id) == value
+            case NumberField.X_GM_THRID:
+                return lambda one: gmail_number(one.message.thread_id) == value
+
+    def _label(self, label: str) -> Callable[[Numbered], bool]:
+        if not self._gmail:
+            raise RemoteProtocolError("X-GM-LABELS is not known here")
+        labels = labels_by_message(self._store, self._mailbox)
+        return lambda one: label.lower() in {known.lower() for known in labels.get(one.message.email_id, ())}
 
 
 def _simple(key: Simple) -> Callable[[Numbered], bool]:
@@ -135,8 +157,10 @@ def _text(key: Text | Header) -> Callable[[Numbered], bool]:
             return lambda one: needle in _body(one)
         case TextField.TEXT:
             return lambda one: needle in _header(one) or needle in _body(one)
-        case TextField.X_GM_RAW | TextField.X_GM_LABELS:
-            raise RemoteProtocolError(f"{key.field.value} is not known here")
+        case TextField.X_GM_RAW:
+            # Of Gmail's language only bare words, all of which must occur.
+            words = needle.split()
+            return lambda one: all(word in _header(one) or word in _body(one) for word in words)
         case field:
             name = field.value
             return lambda one: any(needle in value for value in _values(one, name))

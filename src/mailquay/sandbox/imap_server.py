@@ -12,12 +12,15 @@ import structlog
 
 from mailquay.errors import RemoteProtocolError
 from mailquay.sandbox.faults import ImapAction, ImapFault, ImapFaults
+from mailquay.sandbox.imap_capabilities import USUAL
 from mailquay.sandbox.imap_commands import carry_out, log_in
+from mailquay.sandbox.imap_commands_notify import tell_news, tells_expunges_at_once
 from mailquay.sandbox.imap_session import WIRE_LIMITS, Answer, SandboxSession
 from mailquay.sandbox.users import UserDirectory
 from mailquay.wire.buffer import NEED_DATA
 from mailquay.wire.imap.client_state import State
 from mailquay.wire.imap.command import Authenticate, Command
+from mailquay.wire.imap.compress import Deflater, Inflater
 from mailquay.wire.imap.idle import Idle
 from mailquay.wire.imap.response import Continuation, Greeting, Status, TaggedResponse, UntaggedStatus
 from mailquay.wire.imap.response_code import CapabilityCode, Code
@@ -50,10 +53,17 @@ class _Closing(Exception):
 
 
 class SandboxImapServer:
-    """Listens on a free loopback port; `port` is known once it has started."""
+    """Listens on a free loopback port; `port` is known once it has started. `offers` are its capabilities."""
 
-    def __init__(self, users: UserDirectory, faults: ImapFaults, limits: ImapLimits | None = None) -> None:
+    def __init__(
+        self,
+        users: UserDirectory,
+        faults: ImapFaults,
+        limits: ImapLimits | None = None,
+        offers: frozenset[str] = USUAL,
+    ) -> None:
         self.port = 0
+        self._offers = offers
         self._users = users
         self._faults = faults
         self._limits = limits or ImapLimits()
@@ -79,7 +89,7 @@ class SandboxImapServer:
         self._server = None
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        session = SandboxSession(ImapServer(WIRE_LIMITS), self._users, self._faults)
+        session = SandboxSession(ImapServer(WIRE_LIMITS), self._users, self._faults, offers=self._offers)
         connection = _Connection(reader, writer, session, self._limits)
         full = len(self._connections) >= self._limits.sessions
         task = asyncio.create_task(connection.run(full=full), name="sandbox-imap")
@@ -102,6 +112,10 @@ class _Connection:
         self._stop_listening: Callable[[], None] | None = None
         self._news_due = False
         self._withheld: ImapFault | None = None
+        self._busy = False
+        self._deflater: Deflater | None = None
+        self._inflater: Inflater | None = None
+        session.on_notice = self._on_change
 
     async def run(self, *, full: bool) -> None:
         """Serve the client until one side has enough."""
@@ -109,7 +123,9 @@ class _Connection:
             await self._greet(full)
             while True:
                 await self._serve_received()
-                self._wire.receive_data(await self._read())
+                data = await self._read()
+                for piece in (data,) if self._inflater is None else self._inflater.expand(data):
+                    self._wire.receive_data(piece)
         except (_Closing, ConnectionError):
             pass
         except RemoteProtocolError as error:
@@ -137,6 +153,7 @@ class _Connection:
 
     async def _close(self) -> None:
         self._end_idle()
+        self._session.set_notifier(None)
         if self._withheld is None and not self._writer.transport.is_closing():
             self._write_queued()
         self._writer.close()
@@ -165,7 +182,7 @@ class _Connection:
                     self._finish_sasl(tag, data)
                 case IdleDone(tag):
                     self._end_idle()
-                    self._session.tell_news(expunges=True)
+                    tell_news(self._session, expunges=True)
                     self._wire.send(TaggedResponse(tag, Status.OK, None, "done"))
                 case BadCommand(response, reason):
                     self._end_idle()
@@ -224,14 +241,21 @@ class _Connection:
 
     async def _carry_out(self, tag: str, command: Command) -> None:
         steps = carry_out(self._session, tag, command)
-        for number in itertools.count(1):
-            try:
-                next(steps)
-            except StopIteration as done:
-                self._end(tag, done.value)
-                return
-            if number % _STEPS_PER_FLUSH == 0:
-                await self._flush()
+        self._busy = True
+        try:
+            for number in itertools.count(1):
+                try:
+                    next(steps)
+                except StopIteration as done:
+                    self._end(tag, done.value)
+                    break
+                if number % _STEPS_PER_FLUSH == 0:
+                    await self._flush()
+        finally:
+            self._busy = False
+        if self._session.compressed and self._deflater is None:
+            await self._flush()
+            self._deflater, self._inflater = Deflater(), Inflater()
 
     def _end(self, tag: str, answer: Answer) -> None:
         self._wire.send(TaggedResponse(tag, answer.status, answer.code, answer.text))
@@ -268,7 +292,7 @@ class _Connection:
             self._end(tag, Answer(Status.BAD, "IDLE is not offered"))
             return
         self._wire.send(Continuation("idling"))
-        self._session.tell_news(expunges=True)
+        tell_news(self._session, expunges=True)
         self._stop_listening = self._session.listen(self._on_change)
 
     def _end_idle(self) -> None:
@@ -280,13 +304,14 @@ class _Connection:
         """The mailbox has changed: tell soon, so that changes of the same moment go out together."""
         if not self._news_due:
             self._news_due = True
-            asyncio.get_running_loop().call_soon(self._tell_idle)
+            asyncio.get_running_loop().call_soon(self._tell_unasked)
 
-    def _tell_idle(self) -> None:
+    def _tell_unasked(self) -> None:
+        """What IDLE or NOTIFY want to hear at once. A command under way tells its own news at its end."""
         self._news_due = False
-        if self._stop_listening is None or self._withheld is not None or self._writer.transport.is_closing():
+        if self._withheld is not None or self._busy or self._writer.transport.is_closing():
             return
-        self._session.tell_news(expunges=True)
+        tell_news(self._session, expunges=self._stop_listening is not None or tells_expunges_at_once(self._session))
         self._write_queued()
         if self._writer.transport.get_write_buffer_size() > _UNREAD_BYTES:
             self._writer.transport.abort()
@@ -305,6 +330,8 @@ class _Connection:
     def _write_queued(self) -> None:
         """Hand everything queued to the transport, as far as a fault lets it."""
         data = b"".join(piece for piece in self._wire.data_to_send() if isinstance(piece, bytes))
+        if self._deflater is not None:
+            data = self._deflater.compress(data)
         allowed = self._session.faults.drop_after_bytes
         if allowed is not None and self._sent_bytes + len(data) >= allowed:
             self._writer.write(data[: max(0, allowed - self._sent_bytes)])

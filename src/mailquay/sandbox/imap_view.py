@@ -8,9 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from mailquay.backends.memory import MemoryMailbox, StoredMessage
+from mailquay.backends.memory_mailbox import MemoryMailbox, StoredMessage
 from mailquay.errors import RemoteProtocolError
 from mailquay.wire.imap.command_message import MessageSet
+from mailquay.wire.imap.condstore import Vanished
 from mailquay.wire.imap.fetch import FetchResponse
 from mailquay.wire.imap.response import Exists, Expunge, UntaggedResponse
 from mailquay.wire.imap.searchres import SavedResult
@@ -80,14 +81,21 @@ class MailboxView:
             return []
         return [Numbered(seq, self._entries[seq - 1]) for seq in seqs]
 
-    def news(self, *, expunges: bool, modseqs: bool) -> list[UntaggedResponse]:
-        """What the session has not heard yet; `expunges` says whether it may hear of those now."""
+    def uid_of(self, seq: int) -> int:
+        """The UID of the message with this sequence number."""
+        return self._entries[seq - 1].message.uid
+
+    def news(self, *, expunges: bool, modseqs: bool, vanished: bool) -> list[UntaggedResponse]:
+        """What the session has not heard yet; `expunges` says whether it may hear of those now.
+
+        `vanished` tells of them by their UIDs (RFC 7162 §3.2.10).
+        """
         if self._synced_modseq == self.mailbox.highestmodseq and not (expunges and self._expunges_held):
             return []
         self._synced_modseq = self.mailbox.highestmodseq
         news: list[UntaggedResponse] = []
         if expunges:
-            news += self._take_expunged()
+            news += self._take_expunged(vanished)
         self._expunges_held = any(entry.message.expunged for entry in self._entries)
         arrived = self.mailbox.after(self.highest_uid)
         if arrived:
@@ -98,11 +106,13 @@ class MailboxView:
                 news.append(flags_of(one, modseqs=modseqs))
         return news
 
-    def _take_expunged(self) -> list[UntaggedResponse]:
+    def _take_expunged(self, vanished: bool) -> list[UntaggedResponse]:
         """Drop what is gone, highest number first, so that the numbers still to come stay right."""
-        gone = [one.seq for one in self.numbered() if one.message.expunged]
+        gone = [one for one in self.numbered() if one.message.expunged]
         self._entries = [entry for entry in self._entries if not entry.message.expunged]
-        return [Expunge(seq) for seq in reversed(gone)]
+        if vanished:
+            return [Vanished(UidSet.of(one.message.uid for one in gone))] if gone else []
+        return [Expunge(one.seq) for one in reversed(gone)]
 
 
 def flags_of(one: Numbered, *, modseqs: bool) -> FetchResponse:

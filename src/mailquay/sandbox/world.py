@@ -6,8 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from mailquay.backends.memory import MemoryMailStore
+from mailquay.backends.memory import DEFAULT_QUOTA_BYTES, MemoryMailStore
 from mailquay.sandbox.faults import ImapFaults, SmtpFaults
+from mailquay.sandbox.imap_capabilities import USUAL
+from mailquay.sandbox.imap_gmail import arrange
 from mailquay.sandbox.imap_server import LOOPBACK, ImapLimits, SandboxImapServer
 from mailquay.sandbox.mail.mailboxes import fill_mailboxes
 from mailquay.sandbox.mail.people import CATCH_ALL, PEOPLE, Person
@@ -38,7 +40,8 @@ class SandboxWorld:
     """A small world of mail. `accounts` is known once it has started.
 
     The same `seed` and `clock` give the same mail. With `empty` the mailboxes are there and no mail is in them.
-    Tests set `imap_faults` and `smtp_faults`, and reach the mailboxes by `store_of`.
+    Tests set `imap_faults` and `smtp_faults`, and reach the mailboxes by `store_of`. `imap_capabilities` is what the
+    IMAP server offers; with X-GM-EXT-1 among it every user has an All Mail. `quota_bytes` is for each user.
     """
 
     def __init__(
@@ -48,16 +51,21 @@ class SandboxWorld:
         empty: bool = False,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         imap_limits: ImapLimits | None = None,
+        imap_capabilities: frozenset[str] = USUAL,
+        quota_bytes: int = DEFAULT_QUOTA_BYTES,
         smtp_limits: SmtpLimits | None = None,
     ) -> None:
         now = clock()
         self.imap_faults = ImapFaults()
         self.smtp_faults = SmtpFaults()
-        users = [_user(person, now, clock) for person in PEOPLE]
-        catch_all = _user(CATCH_ALL, now, clock)
+        users = [_user(person, now, clock, quota_bytes) for person in PEOPLE]
+        catch_all = _user(CATCH_ALL, now, clock, quota_bytes)
         self._users = UserDirectory(users, catch_all)
         fill_mailboxes({user.email: user.store for user in users}, now, seed, with_mail=not empty)
-        self._imap = SandboxImapServer(self._users, self.imap_faults, imap_limits)
+        if "X-GM-EXT-1" in imap_capabilities:
+            for user in (*users, catch_all):
+                arrange(user.store)
+        self._imap = SandboxImapServer(self._users, self.imap_faults, imap_limits, imap_capabilities)
         self._smtp = SandboxSmtpServer(self._users, self.smtp_faults, clock, smtp_limits)
 
     async def start(self) -> None:
@@ -98,9 +106,9 @@ class SandboxWorld:
         )
 
 
-def _user(person: Person, now: datetime, clock: Callable[[], datetime]) -> MailUser:
+def _user(person: Person, now: datetime, clock: Callable[[], datetime], quota_bytes: int) -> MailUser:
     # Mailboxes of an earlier life must not be taken for these (RFC 9051 §2.3.1.1): a number that grows 32
     # times a second, and comes back after two years.
     ticks = (now - _EPOCH) // timedelta(milliseconds=31)
-    store = MemoryMailStore(first_uidvalidity=1 + ticks % 2**31, clock=clock)
+    store = MemoryMailStore(first_uidvalidity=1 + ticks % 2**31, clock=clock, quota_bytes=quota_bytes)
     return MailUser(person.name, person.email, PASSWORD, store)
