@@ -9,15 +9,29 @@ from typing import Protocol
 
 from mailquay.model.account import Account
 from mailquay.model.mailbox import ListedMailbox, MailboxEvidence
+from mailquay.model.mailbox_state import KnownState, MailboxQuota, UidRanges
 from mailquay.model.message import IndexEntry
 from mailquay.model.submission import Submission
+
+
+@dataclass(frozen=True, slots=True)
+class MailboxChanges:
+    """What changed since a known state: flags of messages old and new, and UIDs that are gone.
+
+    `vanished` may hold UIDs that we never knew, and some that were named before.
+    """
+
+    changed: tuple[FlagState, ...]
+    vanished: UidRanges
 
 
 @dataclass(frozen=True, slots=True)
 class OpenedMailbox:
     """What the server said when it opened a mailbox (RFC 9051 §6.3.2). `uidvalidity` None: absent, or given as 0.
 
-    `highestmodseq` is None when the mailbox keeps no mod-sequences (RFC 7162 §3.1.2.2).
+    `highestmodseq` is None when the mailbox keeps no mod-sequences (RFC 7162 §3.1.2.2), `mailbox_id` when the server
+    gives none (RFC 8474 §4). `changes` is None when no known state was given, when it is of another UIDVALIDITY, and
+    when the server cannot tell the difference.
     """
 
     path: str
@@ -26,6 +40,8 @@ class OpenedMailbox:
     messages: int
     highestmodseq: int | None
     permanent_flags: frozenset[str] | None = None
+    mailbox_id: str | None = None
+    changes: MailboxChanges | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,15 +127,21 @@ class MailSession(Protocol):
         ...
 
     async def list_mailboxes(self) -> list[ListedMailbox]:
-        """All mailboxes, with special use from the server or by name."""
+        """All mailboxes, with special use from the server or by name, and their ids where one LIST brings them."""
         ...
 
     async def status(self, paths: Sequence[str]) -> dict[str, MailboxEvidence]:
         """Counters of mailboxes, pipelined or by LIST-STATUS; those that fail are left out."""
         ...
 
-    async def open_mailbox(self, path: str, *, writable: bool = False) -> OpenedMailbox:
-        """SELECT or EXAMINE; always asks the server, also when the mailbox is open already."""
+    async def open_mailbox(
+        self, path: str, *, writable: bool = False, since: KnownState | None = None
+    ) -> OpenedMailbox:
+        """SELECT or EXAMINE; always asks the server, also when the mailbox is open already.
+
+        With `since` the answer holds what changed since then, in the same round trip, where the server can tell
+        (QRESYNC, RFC 7162 §3.2.5); it is collected in memory.
+        """
         ...
 
     def fetch_identifiers(self, uids: str, *, changed_since: int | None = None) -> AsyncIterator[list[IndexEntry]]:
@@ -132,6 +154,13 @@ class MailSession(Protocol):
 
     def fetch_flags(self, uids: str, *, changed_since: int | None = None) -> AsyncIterator[list[FlagState]]:
         """Flags only, in batches."""
+        ...
+
+    def fetch_changes(self, uids: str, *, changed_since: int) -> AsyncIterator[MailboxChanges]:
+        """Flags changed, and UIDs among `uids` gone, since a mod-sequence, in batches (RFC 7162 §3.2.6).
+
+        Raises Unsupported unless the mailbox was opened with `since` on a server that can tell.
+        """
         ...
 
     async def fetch_sections(
@@ -208,6 +237,13 @@ class MailSession(Protocol):
         """The personal namespace: prefix and delimiter (RFC 9051 §6.3.10)."""
         ...
 
+    async def quota(self, path: str = "INBOX") -> MailboxQuota | None:
+        """How full the store is that holds a mailbox; None when the server does not say (RFC 9208).
+
+        Of several limits on the same thing the one that is reached first counts.
+        """
+        ...
+
     async def noop(self) -> None:
         """Prove that the connection is alive."""
         ...
@@ -249,6 +285,54 @@ class MailWatch(Protocol):
         ...
 
 
+class MailboxNewsKind(Enum):
+    """What happened to a mailbox. LOST is about none: the server has dropped news, look at everything."""
+
+    MESSAGES = "messages"
+    APPEARED = "appeared"
+    REMOVED = "removed"
+    LOST = "lost"
+
+
+@dataclass(frozen=True, slots=True)
+class MailboxNews:
+    """News of one mailbox.
+
+    MESSAGES: some came, went or have other flags; `evidence` holds what the server said of it. APPEARED: it was made,
+    or renamed from `old_path`, or subscribed; some servers tell of all mailboxes in this way at first.
+    """
+
+    kind: MailboxNewsKind
+    path: str = ""
+    evidence: MailboxEvidence | None = None
+    old_path: str | None = None
+
+
+class AccountWatch(Protocol):
+    """A connection that does nothing but listen to all mailboxes of an account at once (NOTIFY, RFC 5465).
+
+    Servers miss some things, such as a mailbox renamed right after it was made: look at everything now and then.
+    """
+
+    async def start(self) -> None:
+        """Begin to listen; look at everything afterwards, since what happened before is not told.
+
+        Raises Unsupported when the server cannot do it, although it says so.
+        """
+        ...
+
+    async def next_news(self) -> list[MailboxNews]:
+        """Wait for news; several that arrive together are one answer, one entry for each mailbox and kind.
+
+        Raises Unavailable when the connection is lost or proves dead.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Disconnect."""
+        ...
+
+
 class MailBackend(Protocol):
     """How to reach the mailbox of one account."""
 
@@ -261,6 +345,13 @@ class MailBackend(Protocol):
 
     async def open_watch(self, path: str) -> MailWatch:
         """Connect and log in, for watching one mailbox."""
+        ...
+
+    async def open_account_watch(self) -> AccountWatch:
+        """Connect and log in, for watching all mailboxes at once.
+
+        Raises Unsupported when the server does not offer that.
+        """
         ...
 
 

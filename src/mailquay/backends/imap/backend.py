@@ -6,6 +6,7 @@ import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from mailquay.backends.imap.account_watch import ImapAccountWatch
 from mailquay.backends.imap.driver import ImapConnection, TlsUpgrade
 from mailquay.backends.imap.pump import DriverOptions
 from mailquay.backends.imap.session import ImapSession
@@ -28,7 +29,7 @@ IMAP_PORT = 143
 class ImapOptions:
     """What every connection of a node shares. `client_id` is what ID says of us (RFC 2971 §3.3).
 
-    `traffic` counts what goes over them.
+    `traffic` counts what goes over them. `compress` asks for COMPRESS on connections for commands, where offered.
     """
 
     connect_seconds: float
@@ -38,6 +39,7 @@ class ImapOptions:
     client_id: Mapping[str, str]
     verify_certificates: bool = True
     traffic: Traffic = field(default_factory=Traffic)
+    compress: bool = False
 
 
 class ImapBackend:
@@ -61,7 +63,14 @@ class ImapBackend:
 
     async def open_session(self, on_login: Callable[[], None] | None = None) -> ImapSession:
         """See MailBackend.open_session; `on_login` is called when the server is reached and logging in begins."""
-        return ImapSession(await self._open(on_login))
+        connection = await self._open(on_login)
+        if self._options.compress:
+            try:
+                await connection.compress()
+            except BaseException:
+                await connection.aclose()
+                raise
+        return ImapSession(connection)
 
     async def open_watch(self, path: str) -> ImapWatch:
         """See MailBackend.open_watch."""
@@ -72,6 +81,14 @@ class ImapBackend:
             restart_seconds=self._options.idle_restart_seconds,
             poll_seconds=self._options.poll_seconds,
         )
+
+    async def open_account_watch(self) -> ImapAccountWatch:
+        """See MailBackend.open_account_watch."""
+        connection = await self._open(None)
+        if not connection.has_capability("NOTIFY"):
+            await connection.logout()
+            raise Unsupported("the server does not tell of mailboxes that are not open (NOTIFY)")
+        return ImapAccountWatch(connection, restart_seconds=self._options.idle_restart_seconds)
 
     async def _open(self, on_login: Callable[[], None] | None) -> ImapConnection:
         """Connect and log in.

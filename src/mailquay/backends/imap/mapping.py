@@ -8,11 +8,13 @@ from collections.abc import Iterable, Sequence
 
 from mailquay.mime.encoded_word import decode_header_bytes, decode_words
 from mailquay.mime.parameter import parse_parameterized
+from mailquay.model.mailbox import MailboxEvidence
 from mailquay.model.message import Address, Attachment, Envelope, IndexEntry, Structure, TextPart, Uid
 from mailquay.wire.imap.bodystructure import BodyMultipart, BodyPart, BodyStructure
 from mailquay.wire.imap.envelope import Address as WireAddress
 from mailquay.wire.imap.envelope import Envelope as WireEnvelope
 from mailquay.wire.imap.fetch import FetchResponse
+from mailquay.wire.imap.status import StatusResponse
 
 _MAX_PARTS = 2000
 _MAX_DEPTH = 50
@@ -205,3 +207,14 @@ def _text(raw: bytes | None) -> str | None:
         return None
     text = raw.decode("utf-8", "replace").strip()
     return text or None
+
+
+def evidence(status: StatusResponse) -> MailboxEvidence:
+    """The counters of a mailbox; a mod-sequence of 0 means that it keeps none."""
+    return MailboxEvidence(
+        uidvalidity=status.uidvalidity,
+        uidnext=status.uidnext,
+        messages=status.messages,
+        unseen=status.unseen,
+        highestmodseq=status.highestmodseq or None,
+    )

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from mailquay.backends.imap.channel import Channel
+from mailquay.backends.imap.deflate_stream import DeflateStream
 from mailquay.backends.imap.refusal import farewell
 from mailquay.backends.imap.slot import CommandSlot, SlotEvent
 from mailquay.backends.imap.traffic import Traffic
@@ -16,6 +17,7 @@ from mailquay.net.stream import Stream
 from mailquay.wire.buffer import NEED_DATA
 from mailquay.wire.imap.client import ClientEvent, ImapClient
 from mailquay.wire.imap.command import Command
+from mailquay.wire.imap.compress import Compress
 from mailquay.wire.imap.fetch import FetchResponse
 from mailquay.wire.imap.limits import CLIENT_LIMITS, Limits
 from mailquay.wire.imap.response import (
@@ -221,6 +223,9 @@ class Pump:
             case TaggedResponse():
                 self._traffic.ended(event)
                 slot = self._slots.pop(event.tag)
+                if isinstance(slot.command, Compress) and event.status is Status.OK:
+                    # Before anything else is read: the next byte may be compressed already.
+                    self.stream = DeflateStream(self.stream, self.client.compression_started())
                 self._settled.set()
                 await slot.finish(event)
                 self._flush_soon()

@@ -18,10 +18,12 @@ _KNOWN_CODES: Final = frozenset(
         "AUTHENTICATIONFAILED",
         "AUTHORIZATIONFAILED",
         "BADCHARSET",
+        "BADEVENT",
         "CANNOT",
         "CAPABILITY",
         "CLIENTBUG",
         "CLOSED",
+        "COMPRESSIONACTIVE",
         "CONTACTADMIN",
         "COPYUID",
         "CORRUPTION",
@@ -60,7 +62,7 @@ OTHER_CODE: Final = "OTHER"
 
 @dataclass(slots=True)
 class Traffic:
-    """Counters that every connection adds to, a read or a write at a time. Bytes are those below TLS.
+    """Counters that every connection adds to, a read or a write at a time. Bytes are counted above TLS and compression.
 
     `responses` counts tagged responses by status and response code, "" without one. Servers may invent codes: those
     that no RFC knows are counted together, so that nobody can make the counters grow without end.

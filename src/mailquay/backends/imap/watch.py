@@ -83,6 +83,7 @@ class ImapWatch:
             self._messages = max(0, self._messages - 1)
             news.add(WatchNews.EXPUNGED)
         elif isinstance(response, Vanished):
+            self._messages = max(0, self._messages - len(response.uids))
             news.add(WatchNews.EXPUNGED)
         elif isinstance(response, FetchResponse):
             news.add(WatchNews.FLAGS)

@@ -357,6 +357,10 @@ class ImapClient:
         pieces, self._out = self._out, []
         return pieces
 
+    def compression_started(self) -> bytes:
+        """Hand over what has come behind the tagged OK of COMPRESS: it is compressed already (RFC 4978 §3)."""
+        return self._fragmenter.release()
+
     def tls_started(self) -> int:
         """Forget all plaintext received and everything learnt from it, now that STARTTLS has succeeded.
 

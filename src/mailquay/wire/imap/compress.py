@@ -14,9 +14,11 @@ from mailquay.wire.imap.writer import Writer
 
 _RAW: Final = -15
 """Window bits of zlib: 32 KiB, without header and checksum (RFC 4978 §4)."""
+_SMALL_RAW: Final = -12
+_MEMORY_LEVEL: Final = 4
 _PIECE_BYTES: Final = 64 * 1024
 _USUAL_RATIO: Final = 200
-_MAX_SURPLUS_BYTES: Final = 128 * 1024 * 1024
+_MAX_SURPLUS_BYTES: Final = 64 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +40,13 @@ def read_compress(r: Reader) -> Compress:
 
 
 class Deflater:
-    """Compresses what goes out. What is given is complete: the peer can read it at once."""
+    """Compresses what goes out. What is given is complete: the peer can read it at once.
+
+    Commands are short and connections many: a small window keeps 24 KiB for each instead of 256.
+    """
 
     def __init__(self) -> None:
-        self._deflate = zlib.compressobj(zlib.Z_DEFAULT_COMPRESSION, zlib.DEFLATED, _RAW)
+        self._deflate = zlib.compressobj(zlib.Z_DEFAULT_COMPRESSION, zlib.DEFLATED, _SMALL_RAW, _MEMORY_LEVEL)
 
     def compress(self, data: bytes) -> bytes:
         """The compressed bytes of `data` and whatever is needed to read them."""
@@ -54,7 +59,7 @@ class Inflater:
     """Expands what comes in, in pieces of bounded size.
 
     A message full of zeros shrinks to a thousandth, so that a high ratio alone proves nothing. But what is more
-    than 200 times its compressed size may not add up to more than 128 MiB.
+    than 200 times its compressed size may not add up to more than 64 MiB.
     """
 
     def __init__(self, max_surplus_bytes: int = _MAX_SURPLUS_BYTES) -> None:

@@ -15,6 +15,8 @@ from mailquay.wire.imap.writer import Writer
 
 STORAGE: Final = "STORAGE"
 """Resource: what all messages weigh, in units of 1024 bytes (RFC 9208 §5.1)."""
+QUOTA_UNIT_BYTES: Final = 1024
+"""The unit of STORAGE."""
 MESSAGE: Final = "MESSAGE"
 """Resource: the number of messages (RFC 9208 §5.2)."""
 

@@ -1,0 +1,119 @@
+"""Watching all mailboxes of an account over one connection: NOTIFY, with IDLE to listen (RFC 5465, RFC 2177)."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Final
+
+from mailquay.backends.imap.driver import ImapConnection
+from mailquay.backends.imap.idle import IdleSession
+from mailquay.backends.imap.mapping import evidence
+from mailquay.backends.interface import MailboxNews, MailboxNewsKind
+from mailquay.errors import CommandRejected, LocalProtocolError, Unsupported
+from mailquay.model.mailbox import MailboxEvidence
+from mailquay.wire.imap.listing import ListResponse
+from mailquay.wire.imap.notify import MESSAGE_EVENTS, EventGroup, MailboxFilter, Notify, NotifyEvent
+from mailquay.wire.imap.response import UntaggedResponse, UntaggedStatus
+from mailquay.wire.imap.response_code import code_name
+from mailquay.wire.imap.status import StatusResponse
+
+_WISHES: Final = (
+    MESSAGE_EVENTS | {NotifyEvent.MAILBOX_NAME, NotifyEvent.SUBSCRIPTION_CHANGE},
+    MESSAGE_EVENTS | {NotifyEvent.MAILBOX_NAME},
+    MESSAGE_EVENTS,
+    frozenset([NotifyEvent.MESSAGE_NEW, NotifyEvent.MESSAGE_EXPUNGE]),
+)
+"""The events we want, then fewer: a server may not know them all and refuse with BADEVENT (RFC 5465 §5)."""
+_GONE: Final = frozenset(["\\nonexistent", "\\noselect"])
+
+_Merged = dict[tuple[MailboxNewsKind, str], MailboxNews]
+
+
+class ImapAccountWatch:
+    """See AccountWatch. No mailbox is selected, so that INBOX is told of like any other."""
+
+    def __init__(self, connection: ImapConnection, *, restart_seconds: float) -> None:
+        self._connection = connection
+        self._restart_seconds = restart_seconds
+        self._idle: IdleSession | None = None
+
+    async def start(self) -> None:
+        """See AccountWatch.start."""
+        if not (self._connection.has_capability("NOTIFY") and self._connection.has_capability("IDLE")):
+            raise Unsupported("the server does not tell of mailboxes that are not open (NOTIFY)")
+        if self._connection.has_capability("CONDSTORE"):
+            # Without it, changed flags are told without saying what state they lead to.
+            await self._connection.enable("CONDSTORE")
+        await self._listen()
+
+    async def _listen(self) -> None:
+        await self._ask()
+        self._idle = await self._connection.idle(restart_seconds=self._restart_seconds)
+
+    async def _ask(self) -> None:
+        refused: CommandRejected | None = None
+        for events in _WISHES:
+            try:
+                await self._connection.execute(Notify((EventGroup(MailboxFilter.PERSONAL, events),)))
+            except CommandRejected as error:
+                refused = error
+                if error.response_code != "BADEVENT":
+                    break
+            else:
+                return
+        raise Unsupported(f"the server refuses NOTIFY: {refused}") from refused
+
+    async def next_news(self) -> list[MailboxNews]:
+        """See AccountWatch.next_news."""
+        idle = self._idle
+        if idle is None:
+            raise LocalProtocolError("the watch was not started")
+        merged: _Merged = {}
+        while not merged:
+            first = await idle.next()
+            if first is None:
+                continue
+            self._note(first, merged)
+            # What came in the same breath is the same news.
+            while (more := await idle.next(0)) is not None:
+                self._note(more, merged)
+        if (MailboxNewsKind.LOST, "") in merged:
+            for late in await idle.stop():
+                self._note(late, merged)
+            await self._listen()
+        return list(merged.values())
+
+    def _note(self, response: UntaggedResponse, merged: _Merged) -> None:
+        match response:
+            case StatusResponse(mailbox):
+                news = MailboxNews(MailboxNewsKind.MESSAGES, mailbox, evidence(response))
+            case ListResponse(mailbox, attributes=attributes):
+                gone = not _GONE.isdisjoint(attribute.lower() for attribute in attributes)
+                kind = MailboxNewsKind.REMOVED if gone else MailboxNewsKind.APPEARED
+                news = MailboxNews(kind, mailbox, old_path=response.old_name)
+            case UntaggedStatus(code=code) if code_name(code) == "NOTIFICATIONOVERFLOW":
+                news = MailboxNews(MailboxNewsKind.LOST)
+            case _:
+                return
+        before = merged.pop((news.kind, news.path), None)
+        if before is not None:
+            news = dataclasses.replace(
+                news,
+                evidence=_newer(before.evidence, news.evidence),
+                old_path=news.old_path or before.old_path,
+            )
+        merged[news.kind, news.path] = news
+
+    async def close(self) -> None:
+        """See AccountWatch.close."""
+        await self._connection.aclose()
+
+
+def _newer(before: MailboxEvidence | None, after: MailboxEvidence | None) -> MailboxEvidence | None:
+    """What was said last of each counter: a STATUS response about flags may hold nothing but the mod-sequence."""
+    if before is None or after is None:
+        return after or before
+    said = {
+        field.name: value for field in dataclasses.fields(after) if (value := getattr(after, field.name)) is not None
+    }
+    return dataclasses.replace(before, **said)

@@ -1,0 +1,59 @@
+"""What all parts of a session share: the connection, what is open on it, names as the server writes them."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+from mailquay.backends.imap.driver import ImapConnection
+from mailquay.backends.imap.mapping import shown_flags
+from mailquay.backends.interface import FlagState, OpenedMailbox
+from mailquay.wire.imap.fetch import FetchResponse
+from mailquay.wire.imap.mailbox_name import MailboxArgument
+from mailquay.wire.imap.sequence_set import UidSet
+
+
+class SessionBase(ABC):
+    """State of one logged-in connection."""
+
+    def __init__(self, connection: ImapConnection) -> None:
+        self._connection = connection
+        self._wire_names: dict[str, MailboxArgument] = {}
+        self._selected: str | None = None
+        self._writable = False
+
+    @property
+    def capabilities(self) -> frozenset[str]:
+        """See MailSession.capabilities."""
+        return self._connection.capabilities or frozenset()
+
+    @property
+    def selected(self) -> str | None:
+        """See MailSession.selected."""
+        return self._selected
+
+    @property
+    def usable(self) -> bool:
+        """See MailSession.usable."""
+        return self._connection.usable
+
+    @abstractmethod
+    async def open_mailbox(self, path: str, *, writable: bool = False) -> OpenedMailbox:
+        """See MailSession.open_mailbox."""
+
+    def _has(self, capability: str) -> bool:
+        return self._connection.has_capability(capability)
+
+    def _argument(self, path: str) -> MailboxArgument:
+        return self._wire_names.get(path, path)
+
+
+def uid_set(text: str) -> UidSet:
+    """UIDs as the services write them. Raises RemoteProtocolError for what is no set."""
+    return UidSet.parse(text.encode("ascii"))
+
+
+def flag_state(row: FetchResponse) -> FlagState | None:
+    """The flags in a FETCH response; None when it holds none, or no UID."""
+    if row.uid is None or row.flags is None:
+        return None
+    return FlagState(row.uid, shown_flags(row.flags), row.modseq, row.gmail_labels)

@@ -1,0 +1,110 @@
+"""Changing messages: flags, copies and moves, expunging, appending (RFC 9051 §6.3.12, §6.4)."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from datetime import UTC, datetime
+from typing import Final
+
+from mailquay.backends.imap.result import CommandResult
+from mailquay.backends.imap.session_base import flag_state, uid_set
+from mailquay.backends.imap.session_reading import MAX_FOUND, SessionReading
+from mailquay.backends.interface import Appended, FlagChange, FlagState, UidMap
+from mailquay.wire.imap.append import Append
+from mailquay.wire.imap.command_message import Copy, ExpungeCommand, Store, StoreMode
+from mailquay.wire.imap.fetch import FetchResponse
+from mailquay.wire.imap.move import Move
+from mailquay.wire.imap.search import Simple
+from mailquay.wire.imap.sequence_set import UidSet
+from mailquay.wire.imap.uidplus import AppendUid, CopyUid
+from mailquay.wire.imap.writer import StreamedMessage
+
+_SLOWEST_UPLOAD_BYTES_PER_SECOND: Final = 32 * 1024
+_CHANGE_MODES: Final = {
+    FlagChange.SET: StoreMode.REPLACE,
+    FlagChange.ADD: StoreMode.ADD,
+    FlagChange.REMOVE: StoreMode.REMOVE,
+}
+
+
+class SessionChanging(SessionReading):
+    """The commands that change messages."""
+
+    async def store_flags(
+        self, uids: str, change: FlagChange, flags: Sequence[str], *, labels: bool = False
+    ) -> list[FlagState]:
+        """See MailSession.store_flags."""
+        await self._need_writable()
+        store = Store(
+            uid_set(uids),
+            _CHANGE_MODES[change],
+            flags=None if labels else frozenset(flags),
+            labels=tuple(flags) if labels else None,
+        )
+        result = await self._connection.execute(store)
+        states = [flag_state(row) for row in result.all(FetchResponse)]
+        return [state for state in states if state is not None]
+
+    async def move(self, uids: str, path: str) -> UidMap | None:
+        """See MailSession.move."""
+        await self._need_writable()
+        if self._has("MOVE"):
+            return _uid_map(await self._connection.execute(Move(uid_set(uids), self._argument(path))))
+        copied = await self.copy(uids, path)
+        await self.expunge(uids)
+        return copied
+
+    async def copy(self, uids: str, path: str) -> UidMap | None:
+        """See MailSession.copy."""
+        return _uid_map(await self._connection.execute(Copy(uid_set(uids), self._argument(path))))
+
+    async def expunge(self, uids: str) -> None:
+        """See MailSession.expunge."""
+        await self._need_writable()
+        chosen = uid_set(uids)
+        if self._has("UIDPLUS"):
+            await self._connection.execute(Store(chosen, StoreMode.ADD, flags=frozenset(["\\Deleted"]), silent=True))
+            await self._connection.execute(ExpungeCommand(chosen))
+            return
+        # EXPUNGE removes whatever is marked: other messages' marks are taken off while ours go.
+        marked = set(await self._search(Simple.DELETED)) - set(chosen)
+        if marked:
+            await self._connection.execute(
+                Store(UidSet.of(marked), StoreMode.REMOVE, flags=frozenset(["\\Deleted"]), silent=True)
+            )
+        await self._connection.execute(Store(chosen, StoreMode.ADD, flags=frozenset(["\\Deleted"]), silent=True))
+        await self._connection.execute(ExpungeCommand())
+        if marked:
+            await self._connection.execute(
+                Store(UidSet.of(marked), StoreMode.ADD, flags=frozenset(["\\Deleted"]), silent=True)
+            )
+
+    async def append(
+        self,
+        path: str,
+        body: AsyncIterator[bytes],
+        size_bytes: int,
+        *,
+        flags: Sequence[str] = (),
+        internal_date_ms: int | None = None,
+    ) -> Appended:
+        """See MailSession.append."""
+        date = None
+        if internal_date_ms is not None:
+            date = datetime.fromtimestamp(internal_date_ms / 1000, UTC)
+        command = Append(self._argument(path), StreamedMessage(size_bytes), frozenset(flags), date)
+        seconds = self._connection.command_seconds + size_bytes / _SLOWEST_UPLOAD_BYTES_PER_SECOND
+        result = await self._connection.execute(command, timeout_seconds=seconds, body=body)
+        code = result.code(AppendUid)
+        return Appended() if code is None else Appended(code.uidvalidity, code.uid)
+
+    async def _need_writable(self) -> None:
+        if self._selected is not None and not self._writable:
+            await self.open_mailbox(self._selected, writable=True)
+
+
+def _uid_map(result: CommandResult) -> UidMap | None:
+    code = result.code(CopyUid)
+    if code is None or len(code) > MAX_FOUND:
+        return None
+    return UidMap(code.uidvalidity, dict(code.pairs()))

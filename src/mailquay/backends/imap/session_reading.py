@@ -1,0 +1,190 @@
+"""Reading messages of the open mailbox: FETCH and SEARCH by UID (RFC 9051 §6.4.4, §6.4.5)."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing
+from typing import Final
+
+from mailquay.backends.imap.mapping import index_entry, shown_flags
+from mailquay.backends.imap.search_terms import search_key
+from mailquay.backends.imap.session_base import SessionBase, flag_state, uid_set
+from mailquay.backends.imap.session_mailboxes import vanished_ranges
+from mailquay.backends.interface import FetchedSections, FlagState, MailboxChanges, SearchTerms
+from mailquay.errors import MessageNotFound, RemoteProtocolError, Unsupported
+from mailquay.model.message import IndexEntry
+from mailquay.wire.imap.command_message import Fetch
+from mailquay.wire.imap.command_search import Search, SearchReturn
+from mailquay.wire.imap.condstore import Vanished
+from mailquay.wire.imap.esearch import EsearchResponse, SearchResponse
+from mailquay.wire.imap.fetch import FetchResponse
+from mailquay.wire.imap.response import LiteralChunk, LiteralStart
+from mailquay.wire.imap.search import SearchKey, Simple
+from mailquay.wire.imap.section import FetchAttribute, FetchItem, FetchSection, Section, SectionText
+from mailquay.wire.imap.sequence_set import UidSet
+
+MAX_FOUND: Final = 5_000_000
+"""More messages than this are not believed: `1:4294967295` is one short line, and would be gigabytes of numbers."""
+
+_BATCH: Final = 500
+_MAX_HEADER_BYTES: Final = 1024 * 1024
+
+
+class SessionReading(SessionBase):
+    """The commands that read messages."""
+
+    async def fetch_identifiers(
+        self, uids: str, *, changed_since: int | None = None
+    ) -> AsyncIterator[list[IndexEntry]]:
+        """See MailSession.fetch_identifiers."""
+        items = self._identifier_items()
+        async with aclosing(self._rows(Fetch(uid_set(uids), items, changed_since))) as rows:
+            async for batch in rows:
+                yield [index_entry(row, row.uid) for row in batch if row.uid is not None]
+
+    async def fetch_envelopes(self, uids: str) -> AsyncIterator[list[IndexEntry]]:
+        """See MailSession.fetch_envelopes."""
+        items = (*self._identifier_items(), FetchAttribute.ENVELOPE, FetchAttribute.BODYSTRUCTURE)
+        async with aclosing(self._rows(Fetch(uid_set(uids), items))) as rows:
+            async for batch in rows:
+                yield [index_entry(row, row.uid) for row in batch if row.uid is not None]
+
+    async def fetch_flags(self, uids: str, *, changed_since: int | None = None) -> AsyncIterator[list[FlagState]]:
+        """See MailSession.fetch_flags."""
+        async with aclosing(self._rows(Fetch(uid_set(uids), self._flag_items(), changed_since))) as rows:
+            async for batch in rows:
+                states = [flag_state(row) for row in batch]
+                yield [state for state in states if state is not None]
+
+    async def fetch_changes(self, uids: str, *, changed_since: int) -> AsyncIterator[MailboxChanges]:
+        """See MailSession.fetch_changes."""
+        if "QRESYNC" not in self._connection.enabled:
+            raise Unsupported("what has vanished is only told after the mailbox was opened with a known state")
+        command = Fetch(uid_set(uids), self._flag_items(), changed_since, vanished=True)
+        changed: list[FlagState] = []
+        vanished: list[Vanished] = []
+        async with aclosing(self._connection.execute_streaming(command)) as events:
+            async for event in events:
+                if isinstance(event, Vanished):
+                    vanished.append(event)
+                elif isinstance(event, FetchResponse) and (state := flag_state(event)) is not None:
+                    changed.append(state)
+                if len(changed) + len(vanished) >= _BATCH:
+                    yield MailboxChanges(tuple(changed), vanished_ranges(vanished))
+                    changed, vanished = [], []
+        if changed or vanished:
+            yield MailboxChanges(tuple(changed), vanished_ranges(vanished))
+
+    def _flag_items(self) -> tuple[FetchItem, ...]:
+        items: list[FetchItem] = [FetchAttribute.UID, FetchAttribute.FLAGS]
+        if self._has("CONDSTORE"):
+            items.append(FetchAttribute.MODSEQ)
+        if self._has("X-GM-EXT-1"):
+            items.append(FetchAttribute.GMAIL_LABELS)
+        return tuple(items)
+
+    def _identifier_items(self) -> tuple[FetchItem, ...]:
+        items: list[FetchItem] = [
+            FetchAttribute.UID,
+            FetchAttribute.FLAGS,
+            FetchAttribute.INTERNALDATE,
+            FetchAttribute.RFC822_SIZE,
+        ]
+        if self._has("CONDSTORE"):
+            items.append(FetchAttribute.MODSEQ)
+        if self._has("OBJECTID"):
+            items += [FetchAttribute.EMAILID, FetchAttribute.THREADID]
+        if self._has("X-GM-EXT-1"):
+            items += [FetchAttribute.GMAIL_MESSAGE_ID, FetchAttribute.GMAIL_THREAD_ID, FetchAttribute.GMAIL_LABELS]
+        return tuple(items)
+
+    async def _rows(self, command: Fetch) -> AsyncGenerator[list[FetchResponse], None]:
+        batch: list[FetchResponse] = []
+        async with aclosing(self._connection.execute_streaming(command)) as events:
+            async for event in events:
+                if isinstance(event, FetchResponse):
+                    batch.append(event)
+                    if len(batch) >= _BATCH:
+                        yield batch
+                        batch = []
+        if batch:
+            yield batch
+
+    async def fetch_sections(
+        self, uids: str, sections: Sequence[str], *, limit_bytes: int | None = None
+    ) -> dict[int, FetchedSections]:
+        """See MailSession.fetch_sections."""
+        partial = (0, limit_bytes) if limit_bytes is not None else None
+        named = {_section(name): name for name in sections}
+        items: tuple[FetchItem, ...] = (
+            FetchAttribute.UID,
+            FetchAttribute.FLAGS,
+            *(
+                FetchSection(section, partial=(0, _MAX_HEADER_BYTES) if name == "HEADER" else partial)
+                for section, name in named.items()
+            ),
+        )
+        result = await self._connection.execute(Fetch(uid_set(uids), items))
+        found: dict[int, FetchedSections] = {}
+        for row in result.all(FetchResponse):
+            if row.uid is None or not row.sections:
+                continue
+            bodies = {
+                named[data.section]: data.data
+                for data in row.sections
+                if data.section in named and data.data is not None
+            }
+            found[row.uid] = FetchedSections(shown_flags(row.flags or ()), bodies)
+        return found
+
+    async def stream_section(self, uid: int, section: str) -> AsyncIterator[bytes]:
+        """See MailSession.stream_section."""
+        command = Fetch(UidSet.of([uid]), (FetchAttribute.UID, FetchSection(_section(section))))
+        found = False
+        async with aclosing(self._connection.execute_streaming(command)) as events:
+            async for event in events:
+                if isinstance(event, LiteralStart):
+                    found = True
+                elif isinstance(event, LiteralChunk):
+                    yield event.data
+                elif isinstance(event, FetchResponse):
+                    for data in event.sections:
+                        if data.data is not None:
+                            found = True
+                            yield data.data
+        if not found:
+            raise MessageNotFound("there is no such message or part")
+
+    async def uids(self) -> list[int]:
+        """See MailSession.uids."""
+        return await self._search(Simple.ALL)
+
+    async def search(self, terms: SearchTerms) -> list[int]:
+        """See MailSession.search."""
+        return await self._search(search_key(terms, self.capabilities))
+
+    async def _search(self, key: SearchKey) -> list[int]:
+        returns = frozenset([SearchReturn.ALL]) if self._has("ESEARCH") else None
+        result = await self._connection.execute(Search(key, returns=returns))
+        extended = result.last(EsearchResponse)
+        if extended is not None:
+            if extended.all is None:
+                return []
+            if len(extended.all) > MAX_FOUND:
+                # "1:4294967295" is one short line, and would be gigabytes of numbers.
+                raise RemoteProtocolError(f"the server claims to have found more than {MAX_FOUND} messages")
+            return list(extended.all)
+        numbers: set[int] = set()
+        for answer in result.all(SearchResponse):
+            numbers.update(answer.numbers)
+        return sorted(numbers)
+
+
+def _section(name: str) -> Section:
+    """ "", "HEADER", "1.2" or "1.2.MIME" as a section."""
+    if name == "":
+        return Section()
+    pieces = name.split(".")
+    numbers = tuple(int(piece) for piece in pieces if piece.isdigit())
+    text = SectionText(pieces[-1]) if not pieces[-1].isdigit() else SectionText.ALL
+    return Section(numbers, text)
