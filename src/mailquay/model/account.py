@@ -110,6 +110,11 @@ class AccountProfile:
         return self.imap is not None and not self.imap.disabled
 
     @property
+    def indexed(self) -> bool:
+        """Whether an index is kept, so that changes and deletions are told and listings answered from it."""
+        return self.imap_indexer != "fast"
+
+    @property
     def account_type(self) -> str:
         """The public type: what kind of backend serves the account."""
         return "imap" if self.imap is not None else "sending"

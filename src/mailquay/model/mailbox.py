@@ -73,10 +73,20 @@ class MailboxCursor:
 
 
 @dataclass(frozen=True, slots=True)
+class Verification:
+    """The index was compared with the server: it has `messages`, of which `missing` were unknown to us until then."""
+
+    at_ms: int
+    messages: int
+    missing: int
+
+
+@dataclass(frozen=True, slots=True)
 class Mailbox:
     """A mailbox as stored. `cursor` is None until its first sync; `evidence_epoch` is the observer's lease epoch.
 
-    `uidvalidity` is what the ids with this number stand for, known from the beginning of the first sync on.
+    `uidvalidity` is what the ids with this number stand for, known from the beginning of the first sync on; messages
+    below `announced_below` were dealt with before, also when the index is built anew.
     """
 
     number: MailboxNumber
@@ -88,6 +98,8 @@ class Mailbox:
     evidence_epoch: int
     missing_since_ms: int | None = None
     uidvalidity: int | None = None
+    announced_below: int | None = None
+    verification: Verification | None = None
 
     @property
     def current(self) -> bool:

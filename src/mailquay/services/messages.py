@@ -49,7 +49,7 @@ class MessageReader:
 
     def _fresh(self, account: Account, mailbox: Mailbox) -> bool:
         """Whether the index is known to be what the server has now: watched, or looked at within the last second."""
-        if account.status.state is not AccountState.CONNECTED or not mailbox.current:
+        if account.status.state is not AccountState.CONNECTED or not mailbox.current or not account.profile.indexed:
             return False
         if mailbox.evidence_at_ms == 0:
             return False
@@ -65,10 +65,11 @@ class MessageReader:
         Raises MailboxNotFound, NotOperational, Unavailable.
         """
         mailbox = await self._mailboxes.find(account, path)
-        if not self._fresh(account, mailbox) and account.status.state is AccountState.CONNECTED:
+        connected = account.status.state is AccountState.CONNECTED
+        if connected and account.profile.indexed and not self._fresh(account, mailbox):
             await self._access.catch_up(account.number, [mailbox.listing.path], timeout_seconds=timeout_seconds)
             mailbox = await self._mailboxes.find(account, path)
-        if mailbox.cursor is None or account.status.state is not AccountState.CONNECTED:
+        if mailbox.cursor is None or not connected or not account.profile.indexed:
             total, entries = await self._live_page(account, mailbox, page, page_size, timeout_seconds)
         else:
             total = mailbox.cursor.messages
@@ -87,7 +88,7 @@ class MessageReader:
     async def _live_page(
         self, account: Account, mailbox: Mailbox, page: int, page_size: int, timeout_seconds: float
     ) -> tuple[int, list[IndexEntry]]:
-        """While the first sync is still at work, the server is asked."""
+        """While the first sync is still at work, and where there is no index, the server is asked."""
         async with self._access.session(account, path=mailbox.listing.path, timeout_seconds=timeout_seconds) as session:
             await session.open_mailbox(mailbox.listing.path)
             uids = await session.uids()

@@ -19,3 +19,8 @@ class SyncContext:
     fence: Fence
     first_sync: bool
     silent: bool = False
+
+    @property
+    def unindexed(self) -> bool:
+        """Whether the account keeps no index (`imapIndexer: fast`): new mail is announced, nothing else is followed."""
+        return not self.account.profile.indexed

@@ -7,6 +7,12 @@ DO UPDATE SET listing = excluded.listing, missing_since_ms = NULL RETURNING numb
 -- name: mailbox_update_listing
 UPDATE mailboxes SET path = $2, listing = $3, missing_since_ms = NULL WHERE number = $1;
 
+-- name: mailbox_lose_sync
+UPDATE mailboxes SET synced_at_ms = NULL WHERE number = $1;
+
+-- name: mailbox_verified
+UPDATE mailboxes SET verified_at_ms = $2, verified_messages = $3, verified_missing = $4 WHERE number = $1;
+
 -- name: mailbox_update_cursor
 UPDATE mailboxes SET uidvalidity = $2, uidnext = $3, highestmodseq = $4, messages = $5, initial_uidnext = $6,
     synced_at_ms = $7, seen_uidvalidity = $2, seen_uidnext = $3, seen_highestmodseq = $4, seen_messages = $5,
@@ -30,19 +36,19 @@ UPDATE mailboxes SET missing_since_ms = $2 WHERE number = $1;
 -- name: mailbox_by_number
 SELECT number, account_number, listing, uidvalidity, uidnext, highestmodseq, messages, initial_uidnext, synced_at_ms,
     seen_uidvalidity, seen_uidnext, seen_messages, seen_unseen, seen_highestmodseq, seen_at_ms, seen_epoch,
-    missing_since_ms
+    missing_since_ms, verified_at_ms, verified_messages, verified_missing
 FROM mailboxes WHERE number = $1;
 
 -- name: mailbox_by_path
 SELECT number, account_number, listing, uidvalidity, uidnext, highestmodseq, messages, initial_uidnext, synced_at_ms,
     seen_uidvalidity, seen_uidnext, seen_messages, seen_unseen, seen_highestmodseq, seen_at_ms, seen_epoch,
-    missing_since_ms
+    missing_since_ms, verified_at_ms, verified_messages, verified_missing
 FROM mailboxes WHERE account_number = $1 AND path = $2;
 
 -- name: mailboxes_of_account
 SELECT number, account_number, listing, uidvalidity, uidnext, highestmodseq, messages, initial_uidnext, synced_at_ms,
     seen_uidvalidity, seen_uidnext, seen_messages, seen_unseen, seen_highestmodseq, seen_at_ms, seen_epoch,
-    missing_since_ms
+    missing_since_ms, verified_at_ms, verified_messages, verified_missing
 FROM mailboxes WHERE account_number = $1 ORDER BY path;
 
 -- name: mailbox_retire

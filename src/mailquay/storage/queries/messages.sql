@@ -37,6 +37,9 @@ FROM messages WHERE mailbox_number = $1 AND uid >= $2 AND uid <= $3 ORDER BY uid
 -- name: message_flags
 SELECT uid, flags, modseq FROM messages WHERE mailbox_number = $1 AND uid >= $2 AND uid <= $3 ORDER BY uid;
 
+-- name: message_uids
+SELECT uid FROM messages WHERE mailbox_number = $1 AND uid >= $2 AND uid <= $3 ORDER BY uid LIMIT $4;
+
 -- name: message_without_envelope
 SELECT uid FROM messages WHERE mailbox_number = $1 AND envelope IS NULL AND error IS NULL AND uid < $2
 ORDER BY uid DESC LIMIT $3;

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from mailquay.model.account import AccountNumber
-from mailquay.model.mailbox import ListedMailbox, Mailbox, MailboxCursor, MailboxEvidence, MailboxNumber
+from mailquay.model.mailbox import ListedMailbox, Mailbox, MailboxCursor, MailboxEvidence, MailboxNumber, Verification
 from mailquay.model.message import Envelope, IndexEntry, Structure, Uid
 from mailquay.storage.codec import from_json, to_json
 from mailquay.storage.interface import Database, Pending, Row, Run, RunMany, Script, Unit
@@ -57,6 +57,22 @@ class MailboxRepository:
 
         def script(_pending: Pending) -> Script[None]:
             yield Run("mailbox_begin", (number, uidvalidity))
+
+        return script
+
+    def lose_sync(self, number: MailboxNumber) -> Unit[None]:
+        """The index is to be built anew; what was announced stays known by UIDNEXT."""
+
+        def script(_pending: Pending) -> Script[None]:
+            yield Run("mailbox_lose_sync", (number,))
+
+        return script
+
+    def record_verification(self, number: MailboxNumber, verdict: Verification) -> Unit[None]:
+        """Store how the index stood when it was compared with the server."""
+
+        def script(_pending: Pending) -> Script[None]:
+            yield Run("mailbox_verified", (number, verdict.at_ms, verdict.messages, verdict.missing))
 
         return script
 
@@ -150,6 +166,10 @@ class MessageIndex:
         """Entries from one UID to another, ascending."""
         return [_entry(row) for row in await self._database.fetch("message_range", mailbox, first, last)]
 
+    async def uids(self, mailbox: int, first: int = 1, last: int = 2**32 - 1, *, limit: int = 2**32) -> list[int]:
+        """UIDs from one to another, ascending."""
+        return [uid for (uid,) in await self._database.fetch("message_uids", mailbox, first, last, limit)]
+
     async def flags(self, mailbox: int, first: int = 1, last: int = 2**32 - 1) -> list[tuple[int, str, int | None]]:
         """(UID, flags joined by blanks, MODSEQ) from one UID to another, ascending: enough to compare a mailbox."""
         rows = await self._database.fetch("message_flags", mailbox, first, last)
@@ -219,6 +239,14 @@ class MessageIndex:
 
         return script
 
+    def drop(self, mailbox: MailboxNumber, uids: Iterable[int]) -> Unit[None]:
+        """Drop entries that the index is not to hold any more, although their messages are there."""
+
+        def script(_pending: Pending) -> Script[None]:
+            yield RunMany("message_forget", [(mailbox, uid) for uid in uids])
+
+        return script
+
     def recognise(self, account: AccountNumber, digests: Sequence[int], now_ms: int) -> Unit[list[bool]]:
         """Remember message digests (64-bit, signed) of an account; True where one was not known before."""
 
@@ -277,6 +305,8 @@ def _mailbox(row: Row) -> Mailbox:
         evidence_epoch=row[15],
         missing_since_ms=row[16],
         uidvalidity=row[3],
+        announced_below=row[4],
+        verification=None if row[17] is None else Verification(row[17], row[18], row[19]),
     )
 
 

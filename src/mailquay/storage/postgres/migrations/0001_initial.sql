@@ -90,6 +90,9 @@ CREATE TABLE mailboxes (
     seen_at_ms BIGINT NOT NULL,
     seen_epoch BIGINT NOT NULL,
     missing_since_ms BIGINT,
+    verified_at_ms BIGINT,
+    verified_messages BIGINT,
+    verified_missing BIGINT,
     UNIQUE (account_number, path)
 );
 

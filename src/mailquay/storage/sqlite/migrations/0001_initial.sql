@@ -90,6 +90,9 @@ CREATE TABLE mailboxes (
     seen_at_ms INTEGER NOT NULL,
     seen_epoch INTEGER NOT NULL,
     missing_since_ms INTEGER,
+    verified_at_ms INTEGER,
+    verified_messages INTEGER,
+    verified_missing INTEGER,
     UNIQUE (account_number, path)
 ) STRICT;
 

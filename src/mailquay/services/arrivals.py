@@ -1,0 +1,108 @@
+"""Messages that are new in a mailbox: fetched in windows, and committed with their events and the cursor."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+from mailquay.backends.interface import MailSession, OpenedMailbox
+from mailquay.model.mailbox import Mailbox
+from mailquay.model.message import IndexEntry
+from mailquay.services.new_mail import NewMail
+from mailquay.services.ports import Clock
+from mailquay.services.sequences import sequence_set
+from mailquay.services.sync_context import SyncContext
+from mailquay.services.sync_events import announcement
+from mailquay.storage.interface import Pending, Script
+from mailquay.storage.repositories.fencing import check_fence
+from mailquay.storage.store import Store
+
+_NEW_BATCH = 100
+_UID_WINDOW = 1000
+_WIDE_RANGE = 50 * _UID_WINDOW
+
+
+class Arrivals:
+    """Finds new messages of an open mailbox and announces them, each once."""
+
+    def __init__(self, store: Store, new_mail: NewMail, clock: Clock) -> None:
+        self._store = store
+        self._new_mail = new_mail
+        self._clock = clock
+
+    async def fetch(
+        self, session: MailSession, context: SyncContext, mailbox: Mailbox, opened: OpenedMailbox
+    ) -> Mailbox:
+        """Fetch what has a UID at or above the cursor, in windows; the cursor moves with each batch."""
+        cursor = mailbox.cursor
+        if cursor is None or (opened.uidnext is not None and opened.uidnext <= cursor.uidnext):
+            return mailbox
+        first = cursor.uidnext
+        last = opened.uidnext - 1 if opened.uidnext is not None else None
+        if last is not None and last - first >= _WIDE_RANGE:
+            # Some servers skip millions of UIDs at once: no windows over what is not there.
+            beyond = [uid for uid in await session.uids() if first <= uid <= last]
+            return await self.announce(session, context, mailbox, beyond)
+        while last is None or first <= last:
+            end = "*" if last is None or last - first < _UID_WINDOW else str(first + _UID_WINDOW - 1)
+            collected: list[IndexEntry] = []
+            async for batch in session.fetch_envelopes(f"{first}:{end}"):
+                # A range that ends in "*" names the last message even when its UID lies below the start.
+                collected.extend(entry for entry in batch if entry.uid >= first)
+            collected.sort(key=lambda entry: entry.uid)
+            for start in range(0, len(collected), _NEW_BATCH):
+                mailbox = await self._store_new(session, context, mailbox, collected[start : start + _NEW_BATCH])
+            if end == "*":
+                break
+            first += _UID_WINDOW
+        return mailbox
+
+    async def announce(
+        self, session: MailSession, context: SyncContext, mailbox: Mailbox, uids: Sequence[int]
+    ) -> Mailbox:
+        """Fetch these messages and commit them as new; the cursor, where there is one, moves past them."""
+        for start in range(0, len(uids), _NEW_BATCH):
+            async for batch in session.fetch_envelopes(sequence_set(uids[start : start + _NEW_BATCH])):
+                mailbox = await self._store_new(session, context, mailbox, batch)
+        return mailbox
+
+    async def _store_new(
+        self, session: MailSession, context: SyncContext, mailbox: Mailbox, entries: Sequence[IndexEntry]
+    ) -> Mailbox:
+        for batch in self._new_mail.batches(entries):
+            mailbox = await self._store_batch(session, context, mailbox, batch)
+        return mailbox
+
+    async def _store_batch(
+        self, session: MailSession, context: SyncContext, mailbox: Mailbox, entries: Sequence[IndexEntry]
+    ) -> Mailbox:
+        contents = {} if context.silent else await self._new_mail.contents(session, context.account, mailbox, entries)
+        digests = [self._new_mail.digest(entry) for entry in entries]
+        now_ms = self._clock.now_ms()
+        moved = mailbox.cursor
+        if moved is not None:
+            moved = dataclasses.replace(
+                moved,
+                uidnext=max(moved.uidnext, max(entry.uid for entry in entries) + 1),
+                messages=moved.messages + len(entries),
+                synced_at_ms=now_ms,
+            )
+        put = self._store.messages.put(mailbox.number, entries)
+        recognise = self._store.messages.recognise(context.account.number, digests, now_ms)
+
+        def script(pending: Pending) -> Script[None]:
+            yield from check_fence(context.fence)
+            if moved is None or not context.unindexed:
+                yield from put(pending)
+            fresh = yield from recognise(pending)
+            if moved is not None:
+                yield from self._store.mailboxes.update_cursor(mailbox.number, moved, context.fence.epoch)(pending)
+            if context.silent:
+                return
+            for entry, first_time in zip(entries, fresh, strict=True):
+                pending.append(
+                    announcement(context.account.number, mailbox, entry, contents.get(entry.uid), first_time, now_ms)
+                )
+
+        await self._store.commit(script)
+        return mailbox if moved is None else dataclasses.replace(mailbox, cursor=moved)

@@ -1,0 +1,185 @@
+"""Indexing a mailbox for the first time, or following it without an index; a replaced one takes its former over."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import AsyncIterator, Sequence
+from datetime import UTC, datetime, timedelta
+
+from mailquay.backends.interface import MailSession, OpenedMailbox, SearchTerms
+from mailquay.model.event import EventName, NewEvent
+from mailquay.model.mailbox import Mailbox, MailboxCursor
+from mailquay.model.message import IndexEntry
+from mailquay.services.arrivals import Arrivals
+from mailquay.services.ports import Clock
+from mailquay.services.presentation import mailbox_event_data
+from mailquay.services.replacement import MailboxReplacement
+from mailquay.services.sequences import sequence_set
+from mailquay.services.sync_context import SyncContext
+from mailquay.storage.interface import append_events
+from mailquay.storage.repositories.fencing import fenced
+from mailquay.storage.repositories.replacements import Predecessor
+from mailquay.storage.store import Store
+
+_DROPPED_PER_COMMIT = 1000
+
+
+class FirstSync:
+    """Ends with the cursor in place; after a crash before that, the work starts over and announces nothing twice."""
+
+    def __init__(
+        self, store: Store, arrivals: Arrivals, replacement: MailboxReplacement, clock: Clock, *, batch_size: int
+    ) -> None:
+        self._store = store
+        self._arrivals = arrivals
+        self._replacement = replacement
+        self._clock = clock
+        self._batch_size = batch_size
+
+    async def seed(
+        self, session: MailSession, context: SyncContext, mailbox: Mailbox, opened: OpenedMailbox
+    ) -> Mailbox:
+        """Index a mailbox for the first time. Its cursor comes last, so that after a crash the work starts over.
+
+        News are put into the index together with their events, so that starting over announces none twice. What
+        arrives meanwhile (at or above UIDNEXT) is left to the next round.
+        """
+        await self._store.commit(
+            fenced(context.fence, self._store.mailboxes.begin(mailbox.number, opened.uidvalidity or 0))
+        )
+        indexed = set(await self._store.messages.uids(mailbox.number))
+        known: list[IndexEntry] = []
+        news: list[int] = []
+        total, highest = 0, 0
+        async for batch in session.fetch_identifiers("1:*") if opened.messages else _nothing():
+            batch = [entry for entry in batch if opened.uidnext is None or entry.uid < opened.uidnext]
+            total += len(batch)
+            highest = max(highest, max((entry.uid for entry in batch), default=0))
+            for entry in batch:
+                if _is_news(context, mailbox, entry):
+                    news.append(entry.uid)
+                else:
+                    known.append(entry)
+            if len(known) >= self._batch_size:
+                await self._store.commit(fenced(context.fence, self._store.messages.put(mailbox.number, known)))
+                known = []
+        await self._store.commit(fenced(context.fence, self._store.messages.put(mailbox.number, known)))
+        unplaced = dataclasses.replace(mailbox, cursor=None)
+        await self._arrivals.announce(session, context, unplaced, [uid for uid in news if uid not in indexed])
+        return await self._placed(context, mailbox, opened, max(opened.uidnext or 1, highest + 1), total)
+
+    async def seed_unindexed(
+        self, session: MailSession, context: SyncContext, mailbox: Mailbox, opened: OpenedMailbox
+    ) -> Mailbox:
+        """Begin to follow a mailbox without an index; what was announced is noted there until the cursor is placed."""
+        await self._store.commit(
+            fenced(context.fence, self._store.mailboxes.begin(mailbox.number, opened.uidvalidity or 0))
+        )
+        uidnext = opened.uidnext or max(await session.uids(), default=0) + 1
+        noted = set(await self._store.messages.uids(mailbox.number))
+        news: list[int] = []
+        candidates = await self._candidates(session, context, mailbox)
+        async for batch in session.fetch_identifiers(sequence_set(candidates)) if candidates else _nothing():
+            fresh = (entry for entry in batch if entry.uid < uidnext and _is_news(context, mailbox, entry))
+            news += [entry.uid for entry in fresh if entry.uid not in noted]
+        await self._arrivals.announce(session, context, dataclasses.replace(mailbox, cursor=None), news)
+        mailbox = await self._placed(context, mailbox, opened, uidnext, opened.messages)
+        await self.drop_index(context, mailbox)
+        return mailbox
+
+    async def _candidates(self, session: MailSession, context: SyncContext, mailbox: Mailbox) -> list[int]:
+        """Messages that may be news: those of the days since notifyFrom, those above what was announced."""
+        if mailbox.announced_below is not None:
+            return [uid for uid in await session.uids() if uid >= mailbox.announced_below]
+        notify_from_ms = context.account.profile.notify_from_ms
+        if not context.first_sync or notify_from_ms is None:
+            return []
+        # The server's days are those of a time zone that we do not know.
+        day = datetime.fromtimestamp(notify_from_ms / 1000, UTC).date() - timedelta(days=1)
+        return await session.search(SearchTerms(dates={"since": day.isoformat()}))
+
+    async def _placed(
+        self, context: SyncContext, mailbox: Mailbox, opened: OpenedMailbox, uidnext: int, messages: int
+    ) -> Mailbox:
+        """Place the cursor at the end of a first sync."""
+        cursor = self._first_cursor(opened, uidnext, messages)
+        events = [] if context.silent else [self._reset_event(mailbox, opened)]
+        move = self._store.mailboxes.update_cursor(mailbox.number, cursor, context.fence.epoch)
+        await self._store.commit(fenced(context.fence, move, append_events(events)))
+        return dataclasses.replace(mailbox, cursor=cursor, uidvalidity=cursor.uidvalidity)
+
+    def _first_cursor(self, opened: OpenedMailbox, uidnext: int, messages: int) -> MailboxCursor:
+        return MailboxCursor(
+            uidvalidity=opened.uidvalidity or 0,
+            uidnext=uidnext,
+            highestmodseq=opened.highestmodseq,
+            messages=messages,
+            initial_uidnext=uidnext,
+            synced_at_ms=self._clock.now_ms(),
+        )
+
+    async def take_over(
+        self,
+        session: MailSession,
+        context: SyncContext,
+        mailbox: Mailbox,
+        opened: OpenedMailbox,
+        predecessors: Sequence[Predecessor],
+    ) -> Mailbox:
+        """Index a mailbox that replaces a former one: its messages are the former ones, except where they are not."""
+        await self._store.commit(
+            fenced(context.fence, self._store.mailboxes.begin(mailbox.number, opened.uidvalidity or 0))
+        )
+        news = await self._replacement.carry_over(session, context, mailbox, opened, predecessors)
+        await self._arrivals.announce(session, context, dataclasses.replace(mailbox, cursor=None), news)
+        last = await self._store.messages.page(mailbox.number, limit=1, offset=0)
+        uidnext = max(opened.uidnext or 1, last[0].uid + 1 if last else 1)
+        cursor = self._first_cursor(opened, uidnext, await self._store.messages.count(mailbox.number))
+        kept = await self._store.replacements.carried_over(mailbox.number)
+        events = [] if context.silent else [self._reset_event(mailbox, opened, predecessors[0], kept)]
+        move = self._store.mailboxes.update_cursor(mailbox.number, cursor, context.fence.epoch)
+        await self._store.commit(
+            fenced(context.fence, move, self._store.replacements.close(mailbox.number), append_events(events))
+        )
+        return dataclasses.replace(mailbox, cursor=cursor, uidvalidity=cursor.uidvalidity)
+
+    def _reset_event(
+        self, mailbox: Mailbox, opened: OpenedMailbox, before: Predecessor | None = None, kept: int = 0
+    ) -> NewEvent:
+        data = mailbox_event_data(mailbox.listing) | {
+            "uidValidity": str(opened.uidvalidity) if opened.uidvalidity else False,
+            "prevUidValidity": str(before.uidvalidity) if before is not None else False,
+            "reason": "uidValidityChange" if before is not None else "syncStateLost",
+        }
+        if before is not None:
+            data["messagesKept"] = kept
+        listing = mailbox.listing
+        return NewEvent(
+            mailbox.account,
+            EventName.MAILBOX_RESET,
+            self._clock.now_ms(),
+            data,
+            None,
+            listing.path,
+            listing.special_use,
+        )
+
+    async def drop_index(self, context: SyncContext, mailbox: Mailbox) -> None:
+        """Forget what is indexed of a mailbox that goes without, in steps."""
+        while uids := await self._store.messages.uids(mailbox.number, limit=_DROPPED_PER_COMMIT):
+            await self._store.commit(fenced(context.fence, self._store.messages.drop(mailbox.number, uids)))
+
+
+def _is_news(context: SyncContext, mailbox: Mailbox, entry: IndexEntry) -> bool:
+    """Mail found by an account's very first sync is news if it arrived since notifyFrom, to the second."""
+    if mailbox.announced_below is not None:
+        return entry.uid >= mailbox.announced_below
+    notify_from_ms = context.account.profile.notify_from_ms
+    if not context.first_sync or entry.internal_date_ms is None or notify_from_ms is None:
+        return False
+    return entry.internal_date_ms // 1000 >= notify_from_ms // 1000
+
+
+async def _nothing() -> AsyncIterator[list[IndexEntry]]:
+    return
+    yield []
