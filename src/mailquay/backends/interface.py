@@ -253,38 +253,6 @@ class MailSession(Protocol):
         ...
 
 
-class WatchNews(Enum):
-    """What a watch reports about the mailbox it looks at."""
-
-    ARRIVED = "arrived"
-    EXPUNGED = "expunged"
-    FLAGS = "flags"
-
-
-class MailWatch(Protocol):
-    """A connection that does nothing but look at one mailbox (IDLE, RFC 2177, or polling where that is not offered)."""
-
-    @property
-    def path(self) -> str:
-        """The mailbox that it looks at."""
-        ...
-
-    async def start(self) -> None:
-        """Open the mailbox; from here on nothing is missed."""
-        ...
-
-    async def next_news(self) -> set[WatchNews]:
-        """Wait for news; several that arrive together are one answer.
-
-        Raises Unavailable when the connection is lost or proves dead.
-        """
-        ...
-
-    async def close(self) -> None:
-        """Disconnect."""
-        ...
-
-
 class MailboxNewsKind(Enum):
     """What happened to a mailbox. LOST is about none: the server has dropped news, look at everything."""
 
@@ -308,16 +276,27 @@ class MailboxNews:
     old_path: str | None = None
 
 
-class AccountWatch(Protocol):
-    """A connection that does nothing but listen to all mailboxes of an account at once (NOTIFY, RFC 5465).
+class MailWatch(Protocol):
+    """A connection that does nothing but listen: to all mailboxes (NOTIFY, RFC 5465), or to one (IDLE, RFC 2177).
 
-    Servers miss some things, such as a mailbox renamed right after it was made: look at everything now and then.
+    Where not even IDLE is offered it looks at intervals. Servers miss some things, such as a mailbox renamed right
+    after it was made: look at everything now and then.
     """
+
+    @property
+    def path(self) -> str:
+        """The mailbox that it looks at, in any case."""
+        ...
+
+    @property
+    def everywhere(self) -> bool:
+        """Whether it listens to all the others too."""
+        ...
 
     async def start(self) -> None:
         """Begin to listen; look at everything afterwards, since what happened before is not told.
 
-        Raises Unsupported when the server cannot do it, although it says so.
+        Raises Unsupported when the server refuses to tell of all mailboxes, although it offers that.
         """
         ...
 
@@ -343,15 +322,8 @@ class MailBackend(Protocol):
         """
         ...
 
-    async def open_watch(self, path: str) -> MailWatch:
-        """Connect and log in, for watching one mailbox."""
-        ...
-
-    async def open_account_watch(self) -> AccountWatch:
-        """Connect and log in, for watching all mailboxes at once.
-
-        Raises Unsupported when the server does not offer that.
-        """
+    async def open_watch(self, path: str, *, everywhere: bool = False) -> MailWatch:
+        """Connect and log in, for watching one mailbox; with `everywhere` all of them, where the server offers that."""
         ...
 
 

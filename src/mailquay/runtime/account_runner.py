@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from mailquay.backends.interface import MailBackend, MailWatch
+from mailquay.backends.interface import MailBackend, MailboxNewsKind, MailWatch
 from mailquay.config import Config
 from mailquay.errors import (
     AuthenticationFailed,
@@ -18,12 +18,14 @@ from mailquay.errors import (
     MailquayError,
     RateLimited,
     Unavailable,
+    Unsupported,
 )
 from mailquay.model.account import Account, AccountNumber, AccountProfile, AccountState, AccountStatus
 from mailquay.model.event import NewEvent
 from mailquay.model.node import Fence, Lease
 from mailquay.runtime.backoff import Backoff
-from mailquay.runtime.catch_up import CatchUp
+from mailquay.runtime.catch_up import CatchUp, Deaf
+from mailquay.runtime.hearing import Hearing
 from mailquay.runtime.refusals import Refusals
 from mailquay.runtime.session_pool import SessionPool
 from mailquay.runtime.subconnections import Subconnections, chosen_paths
@@ -68,6 +70,7 @@ class AccountRunner:
         self._sync_pool: SessionPool | None = None
         self._catch_up: CatchUp | None = None
         self._watching = False
+        self._deaf = False
         self._subconnections: Subconnections | None = None
         self._stopping = False
         self._refusals = Refusals()
@@ -185,11 +188,7 @@ class AccountRunner:
         await self._change(account_status.entered(self._status, AccountState.CONNECTING))
         backend = parts.backend(self._account)
         async with AsyncExitStack() as stack:
-            async with parts.connecting:
-                watch = await backend.open_watch(self._watched_path())
-            stack.push_async_callback(self._close_watch, watch)
-            self._watching = True
-            await watch.start()
+            watch = await self._watch(stack, backend)
             keep_seconds = max(config.imap_command_idle_seconds, config.imap_sweep_interval_seconds + 15)
             self._sync_pool = await self._pool(stack, backend, 1, keep_seconds)
             self._commands = await self._pool(
@@ -199,6 +198,24 @@ class AccountRunner:
             now_ms = parts.clock.now_ms()
             await self._change(account_status.logged_in(self._account.number, self._status, user or "", now_ms))
             await self._synced(watch, backend)
+
+    async def _watch(self, stack: AsyncExitStack, backend: MailBackend) -> MailWatch:
+        """Listen to all mailboxes where the server lets us, and has not proved deaf; else to the first one."""
+        path = self._watched_path()
+        for everywhere in (not self._deaf, False):
+            async with self._parts.connecting:
+                watch = await backend.open_watch(path, everywhere=everywhere)
+            stack.push_async_callback(self._close_watch, watch)
+            try:
+                await watch.start()
+            except Unsupported as error:
+                self._log.warning("notify_refused", error=error.message)
+                self._deaf = True
+                await watch.close()
+                continue
+            self._watching = True
+            return watch
+        raise Unsupported("the server lets nobody watch a mailbox")
 
     async def _synced(self, watch: MailWatch, backend: MailBackend) -> None:
         assert self._sync_pool is not None
@@ -213,6 +230,7 @@ class AccountRunner:
             self.fence,
             self._refusals,
             watched=watch.path,
+            hearing=Hearing() if watch.everywhere else None,
             first_sync=not self._status.ever_connected,
         )
         self._catch_up = catch_up
@@ -243,9 +261,12 @@ class AccountRunner:
 
     async def _follow_watch(self, watch: MailWatch, catch_up: CatchUp) -> None:
         while True:
-            news = await watch.next_news()
-            if news:
-                catch_up.nudge([watch.path], scan_flags=True)
+            for news in await watch.next_news():
+                if news.kind is MailboxNewsKind.MESSAGES:
+                    await catch_up.heard(news.path, news.evidence)
+                else:
+                    # Which mailboxes there are has changed, or the server has dropped news.
+                    catch_up.nudge_followed()
 
     async def _until_retry(self) -> None:
         """A request to reconnect ends the current connections like a lost one, without a pause."""
@@ -287,7 +308,10 @@ class AccountRunner:
         if connected_at is not None and asyncio.get_running_loop().time() - connected_at >= _STABLE_SECONDS:
             # A connection that breaks as soon as it stands must not be made anew every other second.
             backoff.reset()
-        if isinstance(error, _Reconnect):
+        if isinstance(error, Deaf):
+            self._log.warning("notify_missed_changes")
+            self._deaf = True
+        if isinstance(error, _Reconnect | Deaf):
             backoff.reset()
             return 0.0
         now_ms = self._parts.clock.now_ms()
@@ -333,7 +357,7 @@ def _flatten(error: Exception) -> Exception:
     if not isinstance(error, ExceptionGroup):
         return error
     leaves: list[Exception] = [_flatten(inner) for inner in error.exceptions]
-    for kind in (Fenced, _Reconnect, MailquayError):
+    for kind in (Fenced, _Reconnect, Deaf, MailquayError):
         for leaf in leaves:
             if isinstance(leaf, kind):
                 return leaf

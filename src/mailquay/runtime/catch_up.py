@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import structlog
@@ -21,8 +21,9 @@ from mailquay.errors import (
     Unavailable,
 )
 from mailquay.model.account import USUAL_RESYNC_SECONDS, Account
-from mailquay.model.mailbox import Mailbox
+from mailquay.model.mailbox import Mailbox, MailboxEvidence
 from mailquay.model.node import Fence
+from mailquay.runtime.hearing import Hearing
 from mailquay.runtime.refusals import Refusals
 from mailquay.runtime.session_pool import SessionPool
 from mailquay.services.mailbox_listing import MailboxListing
@@ -36,6 +37,10 @@ from mailquay.storage.store import Store
 _log = structlog.get_logger(__name__)
 _ENVELOPE_BATCH = 200
 _TRIES = 2
+
+
+class Deaf(Exception):
+    """The server offered to tell of all mailboxes, and did not."""
 
 
 @dataclass(slots=True)
@@ -60,6 +65,7 @@ class CatchUp:
         refusals: Refusals,
         *,
         watched: str,
+        hearing: Hearing | None,
         first_sync: bool,
     ) -> None:
         self._store = store
@@ -71,6 +77,7 @@ class CatchUp:
         self._account = account
         self._fence = fence
         self._watched = watched
+        self._hearing = hearing
         self._first_sync = first_sync
         self._requests: dict[str, _Request] = {}
         self._wake = asyncio.Event()
@@ -89,6 +96,22 @@ class CatchUp:
             request = self._requests.setdefault(path, _Request())
             request.scan_flags = request.scan_flags or scan_flags
         self._wake.set()
+
+    async def heard(self, path: str, evidence: MailboxEvidence | None) -> None:
+        """The server tells that something happened to a mailbox, and perhaps what it counts there now."""
+        if self._hearing is None:
+            self.nudge([path], scan_flags=True)
+            return
+        self._hearing.told(path)
+        mailbox = await self._store.mailboxes.by_path(self._account.number, path)
+        if mailbox is None or not self._listing.follows(self._account, mailbox):
+            return
+        if evidence is None or evidence.messages is None or evidence.highestmodseq is None:
+            self.nudge([path], scan_flags=True)
+            return
+        # What we did ourselves comes back as news; it needs no round trip when the index is as the server says.
+        if not (await self._listing.observe(mailbox, evidence, self._fence)).current:
+            self.nudge([path], scan_flags=True)
 
     def nudge_followed(self) -> None:
         """Have all mailboxes listed and looked at soon."""
@@ -140,7 +163,7 @@ class CatchUp:
             statuses = await session.status([box.listing.path for box in await self._followed()])
             for mailbox in await self._followed():
                 evidence = statuses.get(mailbox.listing.path)
-                if evidence is not None and mailbox.cursor is not None and mailbox.listing.path != self._watched:
+                if evidence is not None and mailbox.cursor is not None and self._is_swept(mailbox.listing.path):
                     observed = await self._listing.observe(mailbox, evidence, self._fence)
                     if observed.current:
                         continue
@@ -169,19 +192,37 @@ class CatchUp:
                 timeout_seconds=self._config.imap_connect_timeout_seconds, patient=True
             ) as session:
                 await self._listing.refresh(session, self._account, self._fence)
-                mailboxes = [box for box in await self._followed() if box.listing.path != self._watched]
+                mailboxes = [box for box in await self._followed() if self._is_swept(box.listing.path)]
                 statuses = await session.status([box.listing.path for box in mailboxes])
-            for mailbox in mailboxes:
-                evidence = statuses.get(mailbox.listing.path)
-                if evidence is None:
-                    continue
-                observed = await self._listing.observe(mailbox, evidence, self._fence)
-                if asked or not observed.current or self._scan_due(mailbox):
-                    self.nudge([mailbox.listing.path], scan_flags=True)
+            found = await self._compare_evidence(mailboxes, statuses, asked=asked)
             self.nudge(self._refusals.due(), scan_flags=True)
+            if self._hearing is not None:
+                if await self._hearing.is_deaf(found):
+                    raise Deaf
+                continue
             watched = await self._store.mailboxes.by_path(self._account.number, self._watched)
             if asked or (watched is not None and self._scan_due(watched)):
                 self.nudge([self._watched], scan_flags=True)
+
+    async def _compare_evidence(
+        self, mailboxes: Sequence[Mailbox], statuses: Mapping[str, MailboxEvidence], *, asked: bool
+    ) -> list[str]:
+        """Have those caught up with that have changed, or all when that was asked for; returns which have changed."""
+        found = []
+        for mailbox in mailboxes:
+            evidence = statuses.get(mailbox.listing.path)
+            if evidence is None:
+                continue
+            observed = await self._listing.observe(mailbox, evidence, self._fence)
+            if not observed.current:
+                found.append(mailbox.listing.path)
+            if asked or not observed.current or self._scan_due(mailbox):
+                self.nudge([mailbox.listing.path], scan_flags=True)
+        return found
+
+    def _is_swept(self, path: str) -> bool:
+        """What is watched alone needs no sweep; what is listened to from afar is looked at all the same."""
+        return self._hearing is not None or path != self._watched
 
     def _sweep_seconds(self) -> float:
         """The account's own interval where it names one, else that of the configuration."""

@@ -376,10 +376,8 @@ def preferred_node(account: int, nodes: list[str]) -> str | None:
 
 def needs_reconnect(before: AccountProfile, after: AccountProfile) -> bool:
     """Whether a change of profile concerns the connections: a log that is switched on tells of a login as well."""
-    return (before.imap, before.path, before.subconnections, before.proxy, before.logs) != (
-        after.imap,
-        after.path,
-        after.subconnections,
-        after.proxy,
-        after.logs,
-    )
+    return _concerns(before) != _concerns(after)
+
+
+def _concerns(profile: AccountProfile) -> tuple[object, ...]:
+    return profile.imap, profile.path, profile.subconnections, profile.proxy, profile.logs, profile.indexed

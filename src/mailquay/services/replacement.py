@@ -41,7 +41,7 @@ class MailboxReplacement:
         )
         [number] = await self._store.commit(fenced(context.fence, replace))
         _log.warning("mailbox_replaced", account=context.account.id, path=mailbox.listing.path)
-        return dataclasses.replace(mailbox, number=number, cursor=None, uidvalidity=None)
+        return dataclasses.replace(mailbox, number=number, cursor=None, uidvalidity=None, announced_below=None)
 
     async def carry_over(
         self,

@@ -50,7 +50,8 @@ class Place:
 
     @contextlib.asynccontextmanager
     async def watch(self) -> AsyncIterator[ImapAccountWatch]:
-        watch = await self.backend.open_account_watch()
+        watch = await self.backend.open_watch("INBOX", everywhere=True)
+        assert isinstance(watch, ImapAccountWatch)
         try:
             await watch.start()
             yield watch
@@ -260,11 +261,11 @@ async def test_a_server_that_knows_fewer_events_is_asked_for_fewer() -> None:
 
 
 @pytest.mark.parametrize("capabilities", [PLAIN, USUAL - {"IDLE"}], ids=["without NOTIFY", "without IDLE"])
-async def test_where_nobody_tells_there_is_no_watch(capabilities: frozenset[str]) -> None:
+async def test_where_nobody_tells_one_mailbox_is_watched(capabilities: frozenset[str]) -> None:
     async with sandbox(capabilities) as (_, there):
-        with pytest.raises(Unsupported):
-            async with there.watch():
-                pass
+        watch = await there.backend.open_watch("INBOX", everywhere=True)
+        assert (watch.path, watch.everywhere) == ("INBOX", False)
+        await watch.close()
 
 
 async def test_a_refused_notify_is_told_as_unsupported() -> None:

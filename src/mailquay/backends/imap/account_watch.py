@@ -30,17 +30,26 @@ _Merged = dict[tuple[MailboxNewsKind, str], MailboxNews]
 
 
 class ImapAccountWatch:
-    """See AccountWatch. No mailbox is selected, so that INBOX is told of like any other."""
+    """See MailWatch. No mailbox is selected, so that INBOX is told of like any other."""
 
-    def __init__(self, connection: ImapConnection, *, restart_seconds: float) -> None:
+    def __init__(self, connection: ImapConnection, path: str, *, restart_seconds: float) -> None:
         self._connection = connection
+        self._path = path
         self._restart_seconds = restart_seconds
         self._idle: IdleSession | None = None
 
+    @property
+    def path(self) -> str:
+        """See MailWatch.path."""
+        return self._path
+
+    @property
+    def everywhere(self) -> bool:
+        """See MailWatch.everywhere."""
+        return True
+
     async def start(self) -> None:
-        """See AccountWatch.start."""
-        if not (self._connection.has_capability("NOTIFY") and self._connection.has_capability("IDLE")):
-            raise Unsupported("the server does not tell of mailboxes that are not open (NOTIFY)")
+        """See MailWatch.start."""
         if self._connection.has_capability("CONDSTORE"):
             # Without it, changed flags are told without saying what state they lead to.
             await self._connection.enable("CONDSTORE")
@@ -64,7 +73,7 @@ class ImapAccountWatch:
         raise Unsupported(f"the server refuses NOTIFY: {refused}") from refused
 
     async def next_news(self) -> list[MailboxNews]:
-        """See AccountWatch.next_news."""
+        """See MailWatch.next_news."""
         idle = self._idle
         if idle is None:
             raise LocalProtocolError("the watch was not started")
@@ -105,7 +114,7 @@ class ImapAccountWatch:
         merged[news.kind, news.path] = news
 
     async def close(self) -> None:
-        """See AccountWatch.close."""
+        """See MailWatch.close."""
         await self._connection.aclose()
 
 

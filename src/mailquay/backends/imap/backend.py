@@ -72,23 +72,13 @@ class ImapBackend:
                 raise
         return ImapSession(connection)
 
-    async def open_watch(self, path: str) -> ImapWatch:
+    async def open_watch(self, path: str, *, everywhere: bool = False) -> ImapWatch | ImapAccountWatch:
         """See MailBackend.open_watch."""
         connection = await self._open(None)
-        return ImapWatch(
-            connection,
-            path,
-            restart_seconds=self._options.idle_restart_seconds,
-            poll_seconds=self._options.poll_seconds,
-        )
-
-    async def open_account_watch(self) -> ImapAccountWatch:
-        """See MailBackend.open_account_watch."""
-        connection = await self._open(None)
-        if not connection.has_capability("NOTIFY"):
-            await connection.logout()
-            raise Unsupported("the server does not tell of mailboxes that are not open (NOTIFY)")
-        return ImapAccountWatch(connection, restart_seconds=self._options.idle_restart_seconds)
+        restart_seconds = self._options.idle_restart_seconds
+        if everywhere and connection.has_capability("NOTIFY") and connection.has_capability("IDLE"):
+            return ImapAccountWatch(connection, path, restart_seconds=restart_seconds)
+        return ImapWatch(connection, path, restart_seconds=restart_seconds, poll_seconds=self._options.poll_seconds)
 
     async def _open(self, on_login: Callable[[], None] | None) -> ImapConnection:
         """Connect and log in.

@@ -6,7 +6,7 @@ import asyncio
 
 from mailquay.backends.imap.driver import ImapConnection
 from mailquay.backends.imap.idle import IdleSession
-from mailquay.backends.interface import WatchNews
+from mailquay.backends.interface import MailboxNews, MailboxNewsKind
 from mailquay.wire.imap.command_mailbox import Select
 from mailquay.wire.imap.condstore import HighestModSeq, Vanished
 from mailquay.wire.imap.fetch import FetchResponse
@@ -32,13 +32,18 @@ class ImapWatch:
         """See MailWatch.path."""
         return self._path
 
+    @property
+    def everywhere(self) -> bool:
+        """See MailWatch.everywhere."""
+        return False
+
     async def start(self) -> None:
         """See MailWatch.start."""
         await self._look()
         if self._connection.has_capability("IDLE"):
             self._idle = await self._connection.idle(restart_seconds=self._restart_seconds)
 
-    async def _look(self) -> set[WatchNews]:
+    async def _look(self) -> bool:
         """Open the mailbox and compare: some servers tell nothing to NOOP, and none of them what changed."""
         result = await self._connection.execute(Select(self._path, read_only=True))
         exists, uidnext, modseq = result.last(Exists), result.code(UidNext), result.code(HighestModSeq)
@@ -46,47 +51,42 @@ class ImapWatch:
         self._messages = exists.count if exists is not None else 0
         self._uidnext = uidnext.value if uidnext is not None else None
         self._modseq = modseq.value if modseq is not None else None
-        news: set[WatchNews] = set()
-        if self._uidnext != before[1] or self._messages > before[0]:
-            news.add(WatchNews.ARRIVED)
-        if self._messages < before[0]:
-            news.add(WatchNews.EXPUNGED)
-        if self._modseq != before[2]:
-            news.add(WatchNews.FLAGS)
-        return news
+        return before != (self._messages, self._uidnext, self._modseq)
 
-    async def next_news(self) -> set[WatchNews]:
+    async def next_news(self) -> list[MailboxNews]:
         """See MailWatch.next_news."""
-        news: set[WatchNews] = set()
-        while not news:
+        while True:
             if self._idle is None:
                 await asyncio.sleep(self._poll_seconds)
-                news = await self._look()
-                continue
-            first = await self._idle.next()
-            if first is None:
-                continue
-            self._note(first, news)
-            # What came in the same breath is the same news.
-            while (more := await self._idle.next(0)) is not None:
-                self._note(more, news)
-        return news
+                changed = await self._look()
+            else:
+                changed = await self._heard(self._idle)
+            if changed:
+                return [MailboxNews(MailboxNewsKind.MESSAGES, self._path)]
 
-    def _note(self, response: UntaggedResponse, news: set[WatchNews]) -> None:
+    async def _heard(self, idle: IdleSession) -> bool:
+        """Wait for responses; True when one of those that came together is news."""
+        first = await idle.next()
+        if first is None:
+            return False
+        changed = self._note(first)
+        # What came in the same breath is the same news.
+        while (more := await idle.next(0)) is not None:
+            changed = self._note(more) or changed
+        return changed
+
+    def _note(self, response: UntaggedResponse) -> bool:
         if isinstance(response, Exists):
-            if response.count > self._messages:
-                news.add(WatchNews.ARRIVED)
-            elif response.count < self._messages:
-                news.add(WatchNews.EXPUNGED)
+            changed = response.count != self._messages
             self._messages = response.count
-        elif isinstance(response, Expunge):
+            return changed
+        if isinstance(response, Expunge):
             self._messages = max(0, self._messages - 1)
-            news.add(WatchNews.EXPUNGED)
-        elif isinstance(response, Vanished):
+            return True
+        if isinstance(response, Vanished):
             self._messages = max(0, self._messages - len(response.uids))
-            news.add(WatchNews.EXPUNGED)
-        elif isinstance(response, FetchResponse):
-            news.add(WatchNews.FLAGS)
+            return True
+        return isinstance(response, FetchResponse)
 
     async def close(self) -> None:
         """See MailWatch.close."""

@@ -66,6 +66,9 @@ ON CONFLICT (kind, number) DO NOTHING;
 -- name: account_delete_mailboxes
 DELETE FROM mailboxes WHERE account_number = $1;
 
+-- name: account_lose_sync
+UPDATE mailboxes SET synced_at_ms = NULL WHERE account_number = $1;
+
 -- name: account_end_replacements
 UPDATE retired_mailboxes SET replaced_by = NULL WHERE account_number = $1 AND replaced_by IS NOT NULL;
 

@@ -266,6 +266,9 @@ class AccountRepository:
         profile = change(existing.profile)
         public, private = self._split(existing.id, profile)
         rows = yield Run("account_update_profile", (existing.number, profile.name, profile.email, public, private))
+        if profile.indexed != existing.profile.indexed:
+            # Each mailbox is begun anew, with an index or without; what was announced stays known by UIDNEXT.
+            yield Run("account_lose_sync", (existing.number,))
         pending.signal(ACCOUNT_CHANGED, existing.number)
         return dataclasses.replace(existing, profile=profile, revision=rows[0][0])
 

@@ -1,0 +1,79 @@
+"""News of every mailbox over one connection, and what becomes of an account whose server does not tell."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from mailquay.config import Config
+from mailquay.model.event import EventName
+from mailquay.runtime.catch_up import CatchUp
+from mailquay.runtime.hearing import Hearing
+from tests.runtime.harness import profile_for, running_node
+from tests.servers.dovecot import Dovecot, MailUser
+
+
+def _mail(subject: str) -> bytes:
+    return f"From: a@b.test\r\nSubject: {subject}\r\nMessage-ID: <{subject}@b.test>\r\n\r\nx\r\n".encode()
+
+
+async def test_three_sweeps_in_a_row_that_know_more_prove_it_deaf() -> None:
+    hearing = Hearing(grace_seconds=0.01)
+    assert not await hearing.is_deaf(["Work"])
+    assert not await hearing.is_deaf(["Work"])
+    hearing.told("Work")
+    assert not await hearing.is_deaf(["Work"]), "told in time"
+    assert [await hearing.is_deaf(["Work"]) for _ in range(3)] == [False, False, True]
+    assert not await hearing.is_deaf([])
+
+
+@pytest.mark.server
+async def test_news_of_any_mailbox_come_at_once(dovecot: Dovecot, mail_user: MailUser, tmp_path: Path) -> None:
+    """With sweeps an hour apart, mail, flags, deletions and mailboxes are told all the same."""
+    config = Config(imap_sweep_interval_seconds=3600, reconnect_backoff_seconds=0.05)
+    async with running_node(f"sqlite:///{tmp_path}/m.db", tmp_path, config=config) as node:
+        account = await node.register("ann", profile_for(dovecot, mail_user))
+        await node.wait_for(EventName.ACCOUNT_INITIALIZED, account=account)
+        assert node.supervisor.runner(account.number).connections <= 2
+        for number, path in enumerate(("Archive", "Sent", "INBOX"), 1):
+            await dovecot.deliver(mail_user.login, _mail(path))
+            if path != "INBOX":
+                query = ("mailbox", "INBOX", "header", "message-id", f"<{path}@b.test>")
+                await dovecot.doveadm("move", "-u", mail_user.login, path, *query)
+            await node.wait_for(EventName.MESSAGE_NEW, account=account, path=path)
+            assert number
+        await dovecot.doveadm("flags", "add", "-u", mail_user.login, "\\Flagged", "mailbox", "Archive", "all")
+        await node.wait_for(EventName.MESSAGE_UPDATED, account=account)
+        await dovecot.doveadm("expunge", "-u", mail_user.login, "mailbox", "Sent", "all")
+        await node.wait_for(EventName.MESSAGE_DELETED, account=account)
+        await dovecot.doveadm("mailbox", "create", "-u", mail_user.login, "Fresh")
+        await node.wait_for(EventName.MAILBOX_NEW, account=account, path="Fresh")
+        await dovecot.doveadm("mailbox", "delete", "-u", mail_user.login, "Fresh")
+        await node.wait_for(EventName.MAILBOX_DELETED, account=account, path="Fresh")
+
+
+@pytest.mark.server
+async def test_a_server_that_tells_nothing_is_not_relied_on(
+    dovecot: Dovecot, mail_user: MailUser, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def unheard(self: CatchUp, path: str, evidence: object) -> None:
+        """As if the server had said nothing."""
+
+    monkeypatch.setattr(CatchUp, "heard", unheard)
+    monkeypatch.setattr("mailquay.runtime.hearing._GRACE_SECONDS", 0.01)
+    config = Config(imap_sweep_interval_seconds=0.1, reconnect_backoff_seconds=0.05)
+    async with running_node(f"sqlite:///{tmp_path}/m.db", tmp_path, config=config) as node:
+        account = await node.register("ann", profile_for(dovecot, mail_user))
+        await node.wait_for(EventName.ACCOUNT_INITIALIZED, account=account)
+        runner = node.supervisor.runner(account.number)
+        for number in range(1, 6):
+            await dovecot.deliver(mail_user.login, _mail(str(number)))
+            await node.wait_for(EventName.MESSAGE_NEW, account=account, count=number)
+            if runner._deaf:
+                break
+        assert runner._deaf
+        monkeypatch.undo()
+        current = await node.store.accounts.by_number(account.number)
+        assert current is not None and dataclasses.replace(current.status).last_error is None
