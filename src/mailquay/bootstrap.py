@@ -97,7 +97,8 @@ def show_account(config: Config, account: str) -> Mapping[str, object]:
         found = await store.accounts.get(account)
         if found is None:
             raise NotFound(f"there is no account {account}")
-        return account_info(found, await store.accounts.event_counters(found.number), None)
+        verified = await store.mailboxes.verification(found.number)
+        return account_info(found, await store.accounts.event_counters(found.number), None, verified)
 
     return _with_store(config, work)
 

@@ -68,6 +68,8 @@ class Config:
     imap_flag_scan_interval_seconds: float = 15 * 60.0
     imap_command_idle_seconds: float = 60.0
     imap_command_connections: int = 3
+    imap_verify_interval_seconds: float = 24 * 3600.0
+    imap_verify_pause_seconds: float = 30.0
     flush_pause_seconds: float = 5.0
     sync_batch_size: int = 1000
     connect_concurrency: int = 50

@@ -258,6 +258,20 @@ MAIL = (
         maximum=50,
     ),
     Option(
+        "imap_verify_interval",
+        "imap_verify_interval_seconds",
+        _D,
+        "How often each mailbox's index is compared with the server, message by message.",
+        minimum=0.001,
+    ),
+    Option(
+        "imap_verify_pause",
+        "imap_verify_pause_seconds",
+        _D,
+        "Pause between two such comparisons of one account.",
+        minimum=0.001,
+    ),
+    Option(
         "flush_pause",
         "flush_pause_seconds",
         _D,

@@ -80,11 +80,11 @@ async def test_a_mailbox_that_breaks_every_connection_does_not_keep_the_account_
     real = MailboxSync.catch_up
 
     async def poisoned(
-        self: MailboxSync, session: MailSession, context: SyncContext, mailbox: Mailbox, *, scan_flags: bool
+        self: MailboxSync, session: MailSession, context: SyncContext, mailbox: Mailbox, **how: bool
     ) -> Mailbox:
         if mailbox.listing.path == "Archive":
             raise RemoteProtocolError("a response that nobody can read")
-        return await real(self, session, context, mailbox, scan_flags=scan_flags)
+        return await real(self, session, context, mailbox, **how)
 
     monkeypatch.setattr(MailboxSync, "catch_up", poisoned)
     async with running_node(f"sqlite:///{tmp_path}/m.db", tmp_path) as node:

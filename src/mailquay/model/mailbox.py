@@ -82,6 +82,23 @@ class Verification:
 
 
 @dataclass(frozen=True, slots=True)
+class IndexVerification:
+    """The verifications of several mailboxes together: the oldest of them, what was looked at, what was unknown.
+
+    `at_ms` is None until each mailbox was verified once.
+    """
+
+    at_ms: int | None
+    messages: int
+    missing: int
+
+    @property
+    def coverage(self) -> float:
+        """Which part of the server's messages was in the index when they were compared."""
+        return 1.0 if not self.messages else 1 - self.missing / self.messages
+
+
+@dataclass(frozen=True, slots=True)
 class Mailbox:
     """A mailbox as stored. `cursor` is None until its first sync; `evidence_epoch` is the observer's lease epoch.
 

@@ -244,6 +244,7 @@ class AccountRunner:
                 tasks.create_task(catch_up.work())
                 tasks.create_task(catch_up.sweep())
                 tasks.create_task(catch_up.fill_envelopes())
+                tasks.create_task(catch_up.verify())
                 if self._account.profile.subconnections:
                     tasks.create_task(self._watch_more(backend, catch_up, watch.path))
                 tasks.create_task(self._until_retry())

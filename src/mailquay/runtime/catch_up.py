@@ -46,6 +46,7 @@ class Deaf(Exception):
 @dataclass(slots=True)
 class _Request:
     scan_flags: bool = False
+    verify: bool = False
     waiters: list[asyncio.Future[None]] = field(default_factory=list)
 
 
@@ -83,6 +84,7 @@ class CatchUp:
         self._wake = asyncio.Event()
         self._refusals = refusals
         self._filled: set[int] = set()
+        self._verifying: set[str] = set()
         self._fill = asyncio.Event()
         self._last_scan: dict[str, float] = {}
         self._sweep_now = asyncio.Event()
@@ -90,11 +92,12 @@ class CatchUp:
 
     # -- requests --------------------------------------------------------------------------------
 
-    def nudge(self, paths: Iterable[str], *, scan_flags: bool = False) -> None:
-        """Have these mailboxes caught up with soon."""
+    def nudge(self, paths: Iterable[str], *, scan_flags: bool = False, verify: bool = False) -> None:
+        """Have these mailboxes caught up with soon; with `verify` all their UIDs are compared."""
         for path in paths:
             request = self._requests.setdefault(path, _Request())
             request.scan_flags = request.scan_flags or scan_flags
+            request.verify = request.verify or verify
         self._wake.set()
 
     async def heard(self, path: str, evidence: MailboxEvidence | None) -> None:
@@ -241,6 +244,21 @@ class CatchUp:
         self._sweep_now.clear()
         return True
 
+    async def verify(self) -> None:
+        """Compare each mailbox with the server once in a while, one after the other, those never compared first."""
+        while True:
+            # A random pause, so that accounts that connected together do not verify together.
+            await asyncio.sleep(self._config.imap_verify_pause_seconds * random.uniform(0.5, 1.5))  # noqa: S311
+            if not self._account.profile.indexed:
+                continue
+            due_ms = self._clock.now_ms() - self._config.imap_verify_interval_seconds * 1000
+            synced = [box for box in await self._followed() if box.cursor is not None]
+            due = [box for box in synced if box.verification is None or box.verification.at_ms < due_ms]
+            if due and not self._verifying:
+                oldest = min(due, key=lambda box: box.verification.at_ms if box.verification is not None else 0)
+                self._verifying.add(oldest.listing.path)
+                self.nudge([oldest.listing.path], scan_flags=True, verify=True)
+
     async def fill_envelopes(self) -> None:
         """Fill in the envelopes that the first sync left out, newest first, in pauses of other work."""
         while True:
@@ -287,6 +305,7 @@ class CatchUp:
             failure = error
             raise
         finally:
+            self._verifying.discard(path)
             # However it ended, nobody shall wait any longer.
             self._answer(request, failure)
 
@@ -304,7 +323,7 @@ class CatchUp:
                     if mailbox is None:
                         self._refusals.succeeded(path)
                         return MailboxNotFound(f"there is no mailbox {path}")
-                    return await self._one(session, mailbox, scan_flags=request.scan_flags)
+                    return await self._one(session, mailbox, scan_flags=request.scan_flags, verify=request.verify)
             except Unavailable:
                 # A session may have died while it was idle: one more try with a new one, then the account is down.
                 if attempt == _TRIES:
@@ -320,7 +339,9 @@ class CatchUp:
             else:
                 waiter.set_exception(failure)
 
-    async def _one(self, session: MailSession, mailbox: Mailbox, *, scan_flags: bool) -> MailquayError | None:
+    async def _one(
+        self, session: MailSession, mailbox: Mailbox, *, scan_flags: bool, verify: bool = False
+    ) -> MailquayError | None:
         """Catch up with a mailbox; returns why it was refused. What ends the connection is raised, and counted too."""
         path = mailbox.listing.path
         if self._refusals.skips(path):
@@ -331,7 +352,7 @@ class CatchUp:
             self._account, self._fence, self._first_sync, silent=not self._listing.follows(self._account, mailbox)
         )
         try:
-            await self._sync.catch_up(session, context, mailbox, scan_flags=scan_flags)
+            await self._sync.catch_up(session, context, mailbox, scan_flags=scan_flags, verify=verify)
         except (CommandRejected, MailboxNotFound) as error:
             self._refusals.failed(path)
             self._log.warning("mailbox_refused", path=path, code=error.code, error=error.message)

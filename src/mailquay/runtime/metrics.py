@@ -136,6 +136,7 @@ class Metrics:
 
     async def render(self) -> bytes:
         """Every metric in the text format of Prometheus, version 0.0.4."""
+        verified = await self._store.mailboxes.all_verified()
         lines = [
             *_metric("api_call", "counter", "Answered HTTP requests.", self._request_samples()),
             *_metric("webhooks", "counter", "Webhook deliveries.", self._webhook_samples()),
@@ -147,6 +148,8 @@ class Metrics:
             *_metric("imap_bytes_received", "counter", "Bytes from IMAP servers.", {(): self._traffic.received_bytes}),
             *_metric("imap_connections", "gauge", "Accounts in each state.", await self._state_samples()),
             *_metric("queue_size", "gauge", "Jobs of each queue.", await self._queue_samples()),
+            *_metric("index_messages_verified", "gauge", "Messages compared with servers.", {(): verified.messages}),
+            *_metric("index_messages_missing", "gauge", "Of these, unknown until then.", {(): verified.missing}),
             *_metric("license_days_remaining", "gauge", "The licence has no end: -1.", {(): -1}),
             *_metric("emailengine_config", "gauge", "The version, as a label.", {(("version", __version__),): 1}),
         ]

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from mailquay.model.account import Account, AccountState, ImapSettings, ServerSettings
+from mailquay.model.mailbox import IndexVerification
 from mailquay.services.masks import MASK, mask_headers, mask_url
 from mailquay.services.presentation import iso
 
@@ -18,7 +19,9 @@ _MAILBOX_PATHS = (
 )
 
 
-def account_info(account: Account, counters: Mapping[str, int], connections: int | None) -> dict[str, Any]:
+def account_info(
+    account: Account, counters: Mapping[str, int], connections: int | None, verified: IndexVerification | None
+) -> dict[str, Any]:
     """An account with everything that may be told; `connections` None: only its owner, another node, knows."""
     profile, status = account.profile, account.status
     shown: dict[str, Any] = {"account": account.id, "name": profile.name}
@@ -46,6 +49,10 @@ def account_info(account: Account, counters: Mapping[str, int], connections: int
     _add(shown, ("syncError", status.sync_error))
     if status.sync_time_ms is not None:
         shown["syncTime"] = iso(status.sync_time_ms)
+    if verified is not None and verified.at_ms is not None:
+        shown["coverage"] = verified.coverage
+        shown["lastVerifiedAt"] = iso(verified.at_ms)
+        shown["unexplainedMissing"] = verified.missing
     shown["type"] = profile.account_type
     shown["counters"] = {"events": counters}
     return shown

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import secrets
-from typing import Any
+from typing import Any, Literal
 
 import structlog
 
-from mailquay.errors import InvalidRequest, NotOperational
+from mailquay.errors import BackendError, InvalidRequest, NotOperational
 from mailquay.model.account import Account, AccountId, AccountProfile
 from mailquay.services import identifiers
 from mailquay.services.account_changes import AccountChanges
@@ -58,7 +58,24 @@ class AccountService:
             connections: int | None = self._access.connections(account.number)
         except NotOperational:
             connections = None
-        return account_info(account, counters, connections)
+        verified = await self._store.mailboxes.verification(account.number) if account.profile.indexed else None
+        return account_info(account, counters, connections, verified)
+
+    async def quota(self, account: Account, *, timeout_seconds: float) -> dict[str, Any] | Literal[False]:
+        """How full the mailbox is, in bytes; False where the server does not say, or while it cannot be asked."""
+        if not account.profile.has_imap or not account.status.state.operational:
+            return False
+        try:
+            async with self._access.session(account, timeout_seconds=timeout_seconds) as session:
+                quota = await session.quota()
+        except (BackendError, NotOperational) as error:
+            # What else is known of the account is shown all the same.
+            _log.warning("quota_not_read", account=account.id, error=error.message)
+            return False
+        if quota is None or quota.used_bytes is None or not quota.limit_bytes:
+            return False
+        percent = round(100 * quota.used_bytes / quota.limit_bytes)
+        return {"usage": quota.used_bytes, "limit": quota.limit_bytes, "status": f"{percent}%"}
 
     async def page(self, *, state: str = "", query: str = "", page: int, page_size: int) -> tuple[int, list[Any]]:
         """How many accounts match, and a page of them in their public form."""

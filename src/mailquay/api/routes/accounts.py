@@ -48,10 +48,15 @@ async def _register(call: Call) -> Mapping[str, Any]:
 
 
 async def _show(call: Call) -> Mapping[str, Any]:
-    info = await call.services.accounts.info(await call.account())
+    account = await call.account()
+    info = await call.services.accounts.info(account)
     if call.parameters(AccountQuery).quota:
-        info["quota"] = False
+        info["quota"] = await call.services.accounts.quota(account, timeout_seconds=call.timeout_seconds)
     return info
+
+
+async def _show_needs_owner(call: Call) -> bool:
+    return call.parameters(AccountQuery).quota and (await call.account()).status.state.operational
 
 
 async def _update(call: Call) -> Mapping[str, Any]:
@@ -184,6 +189,7 @@ OPERATIONS = (
         "account",
         query=AccountQuery,
         answer=AccountInfo,
+        needs_owner=_show_needs_owner,
     ),
     Operation(
         "putV1AccountAccount",

@@ -386,6 +386,17 @@ class AccountInfo(AccountEntry):
     send_only: Annotated[bool | NoneHidden, Field(alias="sendOnly")] = None
     smtp_status: Annotated[SmtpStatus | None, Field(alias="smtpStatus")] = None
     sync_error: Annotated[SyncError | NoneHidden, Field(alias="syncError")] = None
+    coverage: Annotated[
+        float | NoneHidden, Field(description="Part of the server's messages that the index held when last compared.")
+    ] = None
+    last_verified_at: Annotated[
+        datetime | NoneHidden,
+        Field(alias="lastVerifiedAt", description="Since when every mailbox was compared with the server."),
+    ] = None
+    unexplained_missing: Annotated[
+        int | NoneHidden,
+        Field(alias="unexplainedMissing", description="Messages that the comparison found and nothing had told of."),
+    ] = None
     quota: Annotated[Literal[False] | Quota | NoneHidden, Field(description="false: not supported.")] = None
 
 

@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from mailquay.model.account import AccountNumber
-from mailquay.model.mailbox import ListedMailbox, Mailbox, MailboxCursor, MailboxEvidence, MailboxNumber, Verification
+from mailquay.model.mailbox import (
+    IndexVerification,
+    ListedMailbox,
+    Mailbox,
+    MailboxCursor,
+    MailboxEvidence,
+    MailboxNumber,
+    Verification,
+)
 from mailquay.model.message import Envelope, IndexEntry, Structure, Uid
 from mailquay.storage.codec import from_json, to_json
 from mailquay.storage.interface import Database, Pending, Row, Run, RunMany, Script, Unit
@@ -34,6 +42,16 @@ class MailboxRepository:
     async def of_account(self, account: int) -> list[Mailbox]:
         """All mailboxes of an account, by path; those that vanished lately are among them (missing_since_ms)."""
         return [_mailbox(row) for row in await self._database.point("mailboxes_of_account", account)]
+
+    async def verification(self, account: int) -> IndexVerification:
+        """How the index of an account stood when it was compared with the server."""
+        [row] = await self._database.point("account_verification", account)
+        return IndexVerification(row[0], int(row[1]), int(row[2]))
+
+    async def all_verified(self) -> IndexVerification:
+        """The same of all accounts together; `at_ms` is the oldest there is."""
+        [row] = await self._database.fetch("index_verification")
+        return IndexVerification(row[0], int(row[1]), int(row[2]))
 
     def add(self, account: AccountNumber, listing: ListedMailbox, now_ms: int, epoch: int) -> Unit[MailboxNumber]:
         """Give a mailbox its number, or bring back the one that it had."""
