@@ -2,6 +2,8 @@
 
 world.imap_faults.on("UID FETCH", ImapAction.DROP)
 world.imap_faults.missing.add("CONDSTORE")
+world.imap_faults.quirks.add(Leniency.ENVELOPE_SHORT)
+world.imap_faults.message_limit = 1000
 world.smtp_faults.on(SmtpPhase.RCPT, SmtpAction.REPLY, reply="451 4.3.0 later", argument="bruno@")
 """
 
@@ -12,6 +14,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import TypeVar
+
+from mailquay.wire.imap.leniency import Leniency
 
 
 class ImapAction(Enum):
@@ -119,11 +123,19 @@ class ImapFaults:
 
     `missing` names capabilities that the server neither offers nor understands: IDLE, CONDSTORE, UIDPLUS, MOVE,
     SPECIAL-USE and any other. `drop_after_bytes` cuts every connection once the server has sent that much on it.
+    `quirks` are answers written as some servers write them. `message_limit` is how many messages a command may be about
+    (RFC 9738); `unavailable_uids` are messages that fail every FETCH; with `charset_refused` every SEARCH that names a
+    charset is; with `search_empty` no SEARCH finds anything.
     """
 
     refuse_login: bool = False
     missing: set[str] = field(default_factory=set)
     drop_after_bytes: int | None = None
+    quirks: set[Leniency] = field(default_factory=set)
+    message_limit: int | None = None
+    unavailable_uids: set[int] = field(default_factory=set)
+    charset_refused: bool = False
+    search_empty: bool = False
     gate: _Gate = field(default_factory=_Gate)
     _planned: list[ImapFault] = field(default_factory=list)
 
@@ -150,6 +162,9 @@ class ImapFaults:
         """Behave again."""
         self.refuse_login, self.drop_after_bytes = False, None
         self.missing.clear()
+        self.quirks.clear()
+        self.unavailable_uids.clear()
+        self.message_limit, self.charset_refused, self.search_empty = None, False, False
         self._planned.clear()
         self.release()
 

@@ -47,10 +47,16 @@ _USES = frozenset(["\\All", "\\Archive", "\\Drafts", "\\Flagged", "\\Junk", "\\S
 
 
 def path_of(name: MailboxArgument) -> str:
-    """The path of a mailbox argument. Raises MailboxNotFound for a name in broken encoding: we have none such."""
-    if isinstance(name, bytes):
-        raise MailboxNotFound("the name is not modified UTF-7")
-    return name
+    """The path of a mailbox argument; one that is not modified UTF-7 is taken as it is.
+
+    Raises MailboxNotFound for a name in no encoding at all: we have none such.
+    """
+    if isinstance(name, str):
+        return name
+    try:
+        return name.decode()
+    except UnicodeDecodeError:
+        raise MailboxNotFound("the name is neither modified UTF-7 nor UTF-8") from None
 
 
 def select(session: SandboxSession, command: Select) -> Answer:

@@ -27,10 +27,12 @@ from mailquay.wire.imap.condstore import HighestModSeq, Modified, Vanished
 from mailquay.wire.imap.esearch import EsearchResponse, SearchResponse
 from mailquay.wire.imap.fetch import FetchResponse
 from mailquay.wire.imap.flag import SEEN
+from mailquay.wire.imap.message_limit import MessageLimit
 from mailquay.wire.imap.move import Move
 from mailquay.wire.imap.partial import PartialRange, PartialResult, cut_page
 from mailquay.wire.imap.replace import Replace
 from mailquay.wire.imap.response import Status, UntaggedStatus
+from mailquay.wire.imap.response_code import Code
 from mailquay.wire.imap.section import FetchAttribute
 from mailquay.wire.imap.sequence_set import SeqSet, UidSet
 from mailquay.wire.imap.uidplus import AppendUid, CopyUid
@@ -52,8 +54,10 @@ def fetch(session: SandboxSession, command: Fetch) -> Generator[None, None, Answ
     plan = FetchPlan(command, session)
     if command.vanished and command.changed_since is not None:
         _tell_vanished(session, view, command.messages, command.changed_since)
-    chosen = view.resolve(command.messages)
+    chosen, limit = _limited(session, view.resolve(command.messages))
     for one in chosen if command.partial is None else cut_page(chosen, command.partial):
+        if one.message.uid in session.faults.unavailable_uids:
+            return Answer(Status.NO, "UID FETCH Server error", Code("UNAVAILABLE"))
         if command.changed_since is not None and one.message.modseq <= command.changed_since:
             continue
         see = plan.sets_seen and not view.read_only and SEEN not in one.message.flags
@@ -61,7 +65,22 @@ def fetch(session: SandboxSession, command: Fetch) -> Generator[None, None, Answ
             _set_flags(session, [(one.message, one.message.flags | {SEEN})])
         session.send(plan.response(one, with_flags=see))
         yield
-    return _DONE
+    return Answer(Status.OK, "done", limit)
+
+
+def _limited(session: SandboxSession, chosen: Sequence[Numbered]) -> tuple[Sequence[Numbered], MessageLimit | None]:
+    """The newest messages that a command may be about, and what to say of the rest (RFC 9738 §3)."""
+    limit = session.faults.message_limit
+    if limit is None or len(chosen) <= limit:
+        return chosen, None
+    kept = chosen[-limit:]
+    return kept, MessageLimit(limit, kept[0].message.uid)
+
+
+def _refuse_too_many(session: SandboxSession, chosen: Sequence[Numbered]) -> None:
+    """Raises CommandRejected for a COPY, MOVE or STORE of more messages than a command may be about."""
+    if _limited(session, chosen)[1] is not None:
+        raise CommandRejected("too many messages for one command", response_code="MESSAGELIMIT")
 
 
 def _tell_vanished(session: SandboxSession, view: MailboxView, messages: MessageSet, since: int) -> None:
@@ -88,7 +107,7 @@ def store(session: SandboxSession, command: Store) -> Answer:
     if command.unchanged_since is not None:
         session.require("CONDSTORE")
         session.condstore = True
-    chosen = _still_there(view, command.messages)
+    chosen = _still_there(session, view, command.messages)
     since = command.unchanged_since
     changed_meanwhile = [one for one in chosen if since is not None and one.message.modseq > since]
     chosen = [one for one in chosen if since is None or one.message.modseq <= since]
@@ -113,7 +132,7 @@ def store(session: SandboxSession, command: Store) -> Answer:
 def _store_labels(session: SandboxSession, view: MailboxView, command: Store) -> Answer:
     """STORE X-GM-LABELS."""
     session.require("X-GM-EXT-1")
-    chosen = _still_there(view, command.messages)
+    chosen = _still_there(session, view, command.messages)
     store_labels(session.owner.store, view.mailbox, [one.message for one in chosen], command.mode, command.labels or ())
     if not command.silent:
         labels = labels_by_message(session.owner.store, view.mailbox)
@@ -134,11 +153,12 @@ def _combined(flags: frozenset[str], mode: StoreMode, given: frozenset[str]) -> 
             return given
 
 
-def _still_there(view: MailboxView, messages: MessageSet) -> list[Numbered]:
+def _still_there(session: SandboxSession, view: MailboxView, messages: MessageSet) -> list[Numbered]:
     """The messages of a set. Raises CommandRejected when sequence numbers mean some that are expunged already."""
     chosen = view.resolve(messages)
     if any(one.message.expunged for one in chosen):
         raise CommandRejected("some of the messages are gone", response_code="EXPUNGEISSUED")
+    _refuse_too_many(session, chosen)
     return chosen
 
 
@@ -156,7 +176,12 @@ def search(session: SandboxSession, tag: str, command: Search) -> Answer:
     if matcher.uses_modseq:
         session.require("CONDSTORE")
         session.condstore = True
-    found = [one for one in view.numbered() if not one.message.expunged and matcher.matches(one)]
+    if command.declare_charset and session.faults.charset_refused:
+        raise CommandRejected("SEARCH with a charset", response_code="CLIENTBUG")
+    looked_at, limit = _limited(
+        session, [one for one in view.numbered() if not one.message.expunged and matcher.names(one)]
+    )
+    found = [one for one in looked_at if matcher.matches(one) and not session.faults.search_empty]
     if saves:
         view.saved_uids = _saved(found, command)
         if command.returns == frozenset([SearchReturn.SAVE]) and command.partial is None:
@@ -167,7 +192,7 @@ def search(session: SandboxSession, tag: str, command: Search) -> Answer:
         session.send(SearchResponse(tuple(numbers), modseq))
     else:
         session.send(_extended(tag, numbers, command, modseq))
-    return _DONE
+    return Answer(Status.OK, "done", limit)
 
 
 def _saved(found: Sequence[Numbered], command: Search) -> frozenset[int]:
@@ -240,7 +265,7 @@ def replace(session: SandboxSession, command: Replace) -> Answer:
     """REPLACE: append, then expunge; APPENDUID comes before the expunge (RFC 8508 §3.4)."""
     session.require("REPLACE")
     view, mail, path = session.writable, session.owner.store, path_of(command.mailbox)
-    chosen = _still_there(view, command.messages)
+    chosen = _still_there(session, view, command.messages)
     if not chosen:
         raise CommandRejected("there is no such message")
     message = AppendMessage(command.message, command.flags, command.internal_date)
@@ -254,7 +279,7 @@ def replace(session: SandboxSession, command: Replace) -> Answer:
 
 def copy(session: SandboxSession, command: Copy) -> Answer:
     """COPY."""
-    chosen = [one.message for one in _still_there(session.selected, command.messages)]
+    chosen = [one.message for one in _still_there(session, session.selected, command.messages)]
     path = path_of(command.mailbox)
     copies = session.owner.store.copy(chosen, path)
     return Answer(Status.OK, "copied", _copyuid(session, chosen, copies, path))
@@ -264,7 +289,7 @@ def move(session: SandboxSession, command: Move) -> Answer:
     """MOVE; COPYUID comes before the expunges (RFC 6851 §4.3)."""
     session.require("MOVE")
     view = session.writable
-    chosen = [one.message for one in _still_there(view, command.messages)]
+    chosen = [one.message for one in _still_there(session, view, command.messages)]
     path = path_of(command.mailbox)
     copies = session.owner.store.move(view.mailbox, chosen, path)
     code = _copyuid(session, chosen, copies, path)

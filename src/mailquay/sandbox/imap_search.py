@@ -65,6 +65,11 @@ class SearchMatcher:
         self._saved_uids = view.saved_uids
         self._now = now or datetime.now(UTC)
         self.matches: Callable[[Numbered], bool] = self._compile(key)
+        # What a limit counts is what the sets at the top leave to be looked at (RFC 9738 §3).
+        parts = key.keys if isinstance(key, And) else (key,)
+        self.names: Callable[[Numbered], bool] = self._compile(
+            And(tuple(part for part in parts if isinstance(part, SeqSet | UidSet)))
+        )
 
     def _compile(self, key: SearchKey) -> Callable[[Numbered], bool]:
         match key:

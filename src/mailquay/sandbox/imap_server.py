@@ -15,6 +15,7 @@ from mailquay.sandbox.faults import ImapAction, ImapFault, ImapFaults
 from mailquay.sandbox.imap_capabilities import USUAL
 from mailquay.sandbox.imap_commands import carry_out, log_in
 from mailquay.sandbox.imap_commands_notify import tell_news, tells_expunges_at_once
+from mailquay.sandbox.imap_quirks import rewrite
 from mailquay.sandbox.imap_session import WIRE_LIMITS, Answer, SandboxSession
 from mailquay.sandbox.users import UserDirectory
 from mailquay.wire.buffer import NEED_DATA
@@ -89,7 +90,9 @@ class SandboxImapServer:
         self._server = None
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        session = SandboxSession(ImapServer(WIRE_LIMITS), self._users, self._faults, offers=self._offers)
+        faults = self._faults
+        wire = ImapServer(WIRE_LIMITS, rewrite=lambda response, data: rewrite(faults.quirks, response, data))
+        session = SandboxSession(wire, self._users, faults, offers=self._offers)
         connection = _Connection(reader, writer, session, self._limits)
         full = len(self._connections) >= self._limits.sessions
         task = asyncio.create_task(connection.run(full=full), name="sandbox-imap")

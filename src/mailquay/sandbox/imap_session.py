@@ -72,7 +72,9 @@ class SandboxSession:
     @property
     def capabilities(self) -> frozenset[str]:
         """What the server offers now (RFC 9051 §6.1.1)."""
-        return (BEFORE_LOGIN if self.user is None else self.offers) - self.faults.missing
+        limit = self.faults.message_limit
+        limits = frozenset() if limit is None else frozenset([f"MESSAGELIMIT={limit}"])
+        return (BEFORE_LOGIN if self.user is None else self.offers | limits) - self.faults.missing
 
     def has(self, capability: str) -> bool:
         """Whether a capability is offered to users who are logged in."""

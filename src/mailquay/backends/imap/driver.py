@@ -281,13 +281,17 @@ class ImapConnection:
         return error
 
     async def execute_streaming(
-        self, command: Command, *, timeout_seconds: float | None = None
+        self,
+        command: Command,
+        *,
+        timeout_seconds: float | None = None,
+        on_end: Callable[[TaggedResponse], None] | None = None,
     ) -> AsyncGenerator[StreamingEvent, None]:
         """Run one command and yield what it claims as it arrives, large bodies in pieces.
 
         A body comes as LiteralStart, LiteralChunk…, LiteralEnd ahead of its FetchResponse. A slow consumer holds the
         server back. `timeout_seconds` bounds the wait for each event. Leaving the loop early drops the rest of the
-        answer; close the generator (`contextlib.aclosing`) so that this happens at once.
+        answer; close the generator (`contextlib.aclosing`) so that this happens at once. `on_end` gets the tagged OK.
         """
         seconds = self._pump.options.command_seconds if timeout_seconds is None else timeout_seconds
         channel: Channel[SlotEvent] = Channel(_CHANNEL_ITEMS)
@@ -304,6 +308,8 @@ class ImapConnection:
                 slot.abandon()
         if event.status is not Status.OK:
             raise refusal(command, event)
+        if on_end is not None:
+            on_end(event)
 
     async def idle(self, *, restart_seconds: float = MAX_IDLE_SECONDS) -> IdleSession:
         """Begin to idle on the selected mailbox; other commands have to wait until the session is stopped.

@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 
 from mailquay.backends.imap.driver import ImapConnection
 from mailquay.backends.imap.mapping import shown_flags
+from mailquay.backends.imap.searching import Searching
 from mailquay.backends.interface import FlagState, OpenedMailbox
 from mailquay.wire.imap.fetch import FetchResponse
 from mailquay.wire.imap.mailbox_name import MailboxArgument
@@ -20,6 +21,8 @@ class SessionBase(ABC):
         self._wire_names: dict[str, MailboxArgument] = {}
         self._selected: str | None = None
         self._writable = False
+        self._messages = 0
+        self._searching = Searching(connection)
 
     @property
     def capabilities(self) -> frozenset[str]:

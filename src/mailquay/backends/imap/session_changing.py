@@ -7,12 +7,16 @@ from datetime import UTC, datetime
 from typing import Final
 
 from mailquay.backends.imap.result import CommandResult
+from mailquay.backends.imap.searching import MAX_FOUND
 from mailquay.backends.imap.session_base import flag_state, uid_set
-from mailquay.backends.imap.session_reading import MAX_FOUND, SessionReading
+from mailquay.backends.imap.session_reading import SessionReading
 from mailquay.backends.interface import Appended, FlagChange, FlagState, UidMap
+from mailquay.errors import CommandRejected
 from mailquay.wire.imap.append import Append
+from mailquay.wire.imap.capability import Extension, capability_number
 from mailquay.wire.imap.command_message import Copy, ExpungeCommand, Store, StoreMode
 from mailquay.wire.imap.fetch import FetchResponse
+from mailquay.wire.imap.flag import DELETED
 from mailquay.wire.imap.move import Move
 from mailquay.wire.imap.search import Simple
 from mailquay.wire.imap.sequence_set import UidSet
@@ -35,49 +39,69 @@ class SessionChanging(SessionReading):
     ) -> list[FlagState]:
         """See MailSession.store_flags."""
         await self._need_writable()
-        store = Store(
-            uid_set(uids),
-            _CHANGE_MODES[change],
-            flags=None if labels else frozenset(flags),
-            labels=tuple(flags) if labels else None,
-        )
-        result = await self._connection.execute(store)
-        states = [flag_state(row) for row in result.all(FetchResponse)]
+        states: list[FlagState | None] = []
+        for part in await self._parts(uids):
+            store = Store(
+                part,
+                _CHANGE_MODES[change],
+                flags=None if labels else frozenset(flags),
+                labels=tuple(flags) if labels else None,
+            )
+            result = await self._connection.execute(store)
+            states += [flag_state(row) for row in result.all(FetchResponse)]
         return [state for state in states if state is not None]
 
     async def move(self, uids: str, path: str) -> UidMap | None:
         """See MailSession.move."""
         await self._need_writable()
-        if self._has("MOVE"):
-            return _uid_map(await self._connection.execute(Move(uid_set(uids), self._argument(path))))
-        copied = await self.copy(uids, path)
-        await self.expunge(uids)
-        return copied
+        if not self._has("MOVE"):
+            copied = await self.copy(uids, path)
+            await self.expunge(uids)
+            return copied
+        target = self._argument(path)
+        return _uid_map([await self._connection.execute(Move(part, target)) for part in await self._parts(uids)])
 
     async def copy(self, uids: str, path: str) -> UidMap | None:
         """See MailSession.copy."""
-        return _uid_map(await self._connection.execute(Copy(uid_set(uids), self._argument(path))))
+        target = self._argument(path)
+        return _uid_map([await self._connection.execute(Copy(part, target)) for part in await self._parts(uids)])
 
     async def expunge(self, uids: str) -> None:
         """See MailSession.expunge."""
         await self._need_writable()
-        chosen = uid_set(uids)
+        for part in await self._parts(uids):
+            await self._expunge(part)
+
+    async def _expunge(self, chosen: UidSet) -> None:
         if self._has("UIDPLUS"):
-            await self._connection.execute(Store(chosen, StoreMode.ADD, flags=frozenset(["\\Deleted"]), silent=True))
-            await self._connection.execute(ExpungeCommand(chosen))
-            return
+            await self._mark(StoreMode.ADD, chosen)
+            try:
+                await self._connection.execute(ExpungeCommand(chosen))
+            except CommandRejected:
+                # Some offer UIDPLUS and refuse it: then as if they did not.
+                pass
+            else:
+                return
         # EXPUNGE removes whatever is marked: other messages' marks are taken off while ours go.
-        marked = set(await self._search(Simple.DELETED)) - set(chosen)
+        marked = set(await self._searching.find(Simple.DELETED)) - set(await self._searching.find(chosen))
         if marked:
-            await self._connection.execute(
-                Store(UidSet.of(marked), StoreMode.REMOVE, flags=frozenset(["\\Deleted"]), silent=True)
-            )
-        await self._connection.execute(Store(chosen, StoreMode.ADD, flags=frozenset(["\\Deleted"]), silent=True))
+            await self._mark(StoreMode.REMOVE, UidSet.of(marked))
+        await self._mark(StoreMode.ADD, chosen)
         await self._connection.execute(ExpungeCommand())
         if marked:
-            await self._connection.execute(
-                Store(UidSet.of(marked), StoreMode.ADD, flags=frozenset(["\\Deleted"]), silent=True)
-            )
+            await self._mark(StoreMode.ADD, UidSet.of(marked))
+
+    async def _mark(self, mode: StoreMode, uids: UidSet) -> None:
+        await self._connection.execute(Store(uids, mode, flags=frozenset([DELETED]), silent=True))
+
+    async def _parts(self, uids: str) -> list[UidSet]:
+        """The set as given, or cut into such as a server with a MESSAGELIMIT takes (RFC 9738 §3)."""
+        chosen = uid_set(uids)
+        limit = capability_number(self.capabilities, Extension.MESSAGELIMIT)
+        if not limit:
+            return [chosen]
+        existing = await self._searching.find(chosen)
+        return list(UidSet.of(existing).split(limit)) if existing else []
 
     async def append(
         self,
@@ -103,8 +127,13 @@ class SessionChanging(SessionReading):
             await self.open_mailbox(self._selected, writable=True)
 
 
-def _uid_map(result: CommandResult) -> UidMap | None:
-    code = result.code(CopyUid)
-    if code is None or len(code) > MAX_FOUND:
-        return None
-    return UidMap(code.uidvalidity, dict(code.pairs()))
+def _uid_map(results: Sequence[CommandResult]) -> UidMap | None:
+    """Where all of them went; None when the server leaves out any of it."""
+    uids: dict[int, int] = {}
+    code: CopyUid | None = None
+    for result in results:
+        code = result.code(CopyUid)
+        if code is None or len(code) > MAX_FOUND:
+            return None
+        uids |= dict(code.pairs())
+    return None if code is None else UidMap(code.uidvalidity, uids)

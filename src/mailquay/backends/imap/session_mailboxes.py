@@ -134,6 +134,7 @@ class SessionMailboxes(SessionBase):
         result = await self._connection.execute(command)
         self._selected, self._writable = path, writable
         exists, validity, uidnext = result.last(Exists), result.code(UidValidity), result.code(UidNext)
+        self._messages = exists.count if exists is not None else 0
         modseq, permanent, object_id = result.code(HighestModSeq), result.code(PermanentFlags), result.code(MailboxId)
         told = qresync is not None and modseq is not None and modseq.value > 0
         same = qresync is not None and validity is not None and validity.value == qresync.uidvalidity
@@ -141,7 +142,7 @@ class SessionMailboxes(SessionBase):
             path=path,
             uidvalidity=validity.value if validity is not None else None,
             uidnext=uidnext.value if uidnext is not None else None,
-            messages=exists.count if exists is not None else 0,
+            messages=self._messages,
             highestmodseq=modseq.value if modseq is not None and modseq.value else None,
             permanent_flags=permanent.flags if permanent is not None else None,
             mailbox_id=object_id.object_id if object_id is not None else None,

@@ -7,24 +7,19 @@ from contextlib import aclosing
 from typing import Final
 
 from mailquay.backends.imap.mapping import index_entry, shown_flags
+from mailquay.backends.imap.rows import RowReader
 from mailquay.backends.imap.search_terms import search_key
 from mailquay.backends.imap.session_base import SessionBase, flag_state, uid_set
 from mailquay.backends.imap.session_mailboxes import vanished_ranges
 from mailquay.backends.interface import FetchedSections, FlagState, MailboxChanges, SearchTerms
-from mailquay.errors import MessageNotFound, RemoteProtocolError, Unsupported
+from mailquay.errors import MessageNotFound, Unsupported
 from mailquay.model.message import IndexEntry
 from mailquay.wire.imap.command_message import Fetch
-from mailquay.wire.imap.command_search import Search, SearchReturn
 from mailquay.wire.imap.condstore import Vanished
-from mailquay.wire.imap.esearch import EsearchResponse, SearchResponse
 from mailquay.wire.imap.fetch import FetchResponse
 from mailquay.wire.imap.response import LiteralChunk, LiteralStart
-from mailquay.wire.imap.search import SearchKey, Simple
 from mailquay.wire.imap.section import FetchAttribute, FetchItem, FetchSection, Section, SectionText
 from mailquay.wire.imap.sequence_set import UidSet
-
-MAX_FOUND: Final = 5_000_000
-"""More messages than this are not believed: `1:4294967295` is one short line, and would be gigabytes of numbers."""
 
 _BATCH: Final = 500
 _MAX_HEADER_BYTES: Final = 1024 * 1024
@@ -98,17 +93,8 @@ class SessionReading(SessionBase):
             items += [FetchAttribute.GMAIL_MESSAGE_ID, FetchAttribute.GMAIL_THREAD_ID, FetchAttribute.GMAIL_LABELS]
         return tuple(items)
 
-    async def _rows(self, command: Fetch) -> AsyncGenerator[list[FetchResponse], None]:
-        batch: list[FetchResponse] = []
-        async with aclosing(self._connection.execute_streaming(command)) as events:
-            async for event in events:
-                if isinstance(event, FetchResponse):
-                    batch.append(event)
-                    if len(batch) >= _BATCH:
-                        yield batch
-                        batch = []
-        if batch:
-            yield batch
+    def _rows(self, command: Fetch) -> AsyncGenerator[list[FetchResponse], None]:
+        return RowReader(self._connection, self._searching).batches(command)
 
     async def fetch_sections(
         self, uids: str, sections: Sequence[str], *, limit_bytes: int | None = None
@@ -157,27 +143,11 @@ class SessionReading(SessionBase):
 
     async def uids(self) -> list[int]:
         """See MailSession.uids."""
-        return await self._search(Simple.ALL)
+        return await self._searching.everything(self._messages)
 
     async def search(self, terms: SearchTerms) -> list[int]:
         """See MailSession.search."""
-        return await self._search(search_key(terms, self.capabilities))
-
-    async def _search(self, key: SearchKey) -> list[int]:
-        returns = frozenset([SearchReturn.ALL]) if self._has("ESEARCH") else None
-        result = await self._connection.execute(Search(key, returns=returns))
-        extended = result.last(EsearchResponse)
-        if extended is not None:
-            if extended.all is None:
-                return []
-            if len(extended.all) > MAX_FOUND:
-                # "1:4294967295" is one short line, and would be gigabytes of numbers.
-                raise RemoteProtocolError(f"the server claims to have found more than {MAX_FOUND} messages")
-            return list(extended.all)
-        numbers: set[int] = set()
-        for answer in result.all(SearchResponse):
-            numbers.update(answer.numbers)
-        return sorted(numbers)
+        return await self._searching.find(search_key(terms, self.capabilities))
 
 
 def _section(name: str) -> Section:

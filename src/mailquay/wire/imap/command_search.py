@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import ClassVar
 
@@ -30,7 +30,8 @@ class SearchReturn(StrEnum):
 class Search(Command):
     """SEARCH and UID SEARCH (RFC 9051 §6.4.4); `returns` or `partial`, a page, ask for an ESEARCH response.
 
-    CHARSET is sent only when the key is not ASCII, since many servers refuse it.
+    CHARSET is sent only when the key is not ASCII, since many servers refuse it, and not even then without
+    `declare_charset`.
     """
 
     name: ClassVar[str] = "SEARCH"
@@ -39,6 +40,8 @@ class Search(Command):
     uid: bool = True
     returns: frozenset[SearchReturn] | None = None
     partial: PartialRange | None = None
+    declare_charset: bool = field(default=True, compare=False)
+    """Read from a client: whether it has named one."""
 
     @property
     def wire_name(self) -> str:
@@ -53,7 +56,7 @@ class Search(Command):
                     raise LocalProtocolError("a search returns ALL or PARTIAL, not both")
                 options.append(b"PARTIAL " + self.partial.encode())
             w.raw(b"RETURN (" + b" ".join(options) + b") ")
-        if not w.utf8 and not is_ascii(self.key):
+        if self.declare_charset and not w.utf8 and not is_ascii(self.key):
             w.raw(b"CHARSET UTF-8 ")
         keys = self.key.keys if isinstance(self.key, And) else (self.key,)
         if not keys:
@@ -85,13 +88,14 @@ def read_search_command(r: Reader, *, uid: bool) -> Search:
         r.space()
     else:
         r.pos = start
-    charset = "UTF-8"
+    charset, declared = "UTF-8", False
     start = r.pos
     if r.peek().isalpha() and r.word() == "CHARSET":
         r.space()
         charset = r.astring().decode("latin-1").upper()
         if charset not in CHARSETS:
             raise BadCharset(charset)
+        declared = True
         r.space()
     else:
         r.pos = start
@@ -100,7 +104,7 @@ def read_search_command(r: Reader, *, uid: bool) -> Search:
         if len(keys) >= r.limits.max_list_items:
             raise r.error("fewer search keys")
         keys.append(read_search_key(r, charset))
-    return Search(keys[0] if len(keys) == 1 else And(tuple(keys)), uid, returns, partial)
+    return Search(keys[0] if len(keys) == 1 else And(tuple(keys)), uid, returns, partial, declared)
 
 
 def _read_returns(r: Reader) -> tuple[frozenset[SearchReturn], PartialRange | None]:

@@ -137,6 +137,11 @@ class NumberSet:
         ]
         return type(self)(ranges) if ranges else None
 
+    def below(self: S, number: int) -> S | None:
+        """The members lower than `number`; None when there are none."""
+        ranges = [(low, min(high, number - 1)) for low, high in self.ranges if low < number]
+        return type(self)(ranges) if ranges else None
+
     def split(self: S, max_numbers: int) -> Iterator[S]:
         """Cut a finite set into sets of at most `max_numbers` numbers each, ascending."""
         taken: list[tuple[int, int]] = []

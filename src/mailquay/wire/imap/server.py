@@ -15,6 +15,7 @@ Answer each command before asking for the next event: what a command means depen
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from mailquay.errors import LocalProtocolError, RemoteProtocolError
@@ -85,10 +86,13 @@ class ImapServer:
     """One connection's state.
 
     `next_event` raises RemoteProtocolError when the client crosses a limit so that framing is lost: send BYE and close.
-    `send` raises LocalProtocolError for answers that cannot be written or answer nothing.
+    `send` raises LocalProtocolError for answers that cannot be written or answer nothing. With `rewrite`, which gets
+    each response and its bytes, a server can be made to write otherwise than it should.
     """
 
-    def __init__(self, limits: Limits = SERVER_LIMITS) -> None:
+    def __init__(
+        self, limits: Limits = SERVER_LIMITS, *, rewrite: Callable[[Response, bytes], bytes] | None = None
+    ) -> None:
         self.state = State.GREETING
         self.enabled: frozenset[str] = frozenset()
         self.leniencies: set[Leniency] = set()
@@ -99,6 +103,7 @@ class ImapServer:
         self._reading = Reading.COMMAND
         self._pending: dict[str, Command] = {}
         self._current_tag = ""
+        self._rewrite = rewrite
         self._out: list[Piece] = []
 
     @property
@@ -217,8 +222,10 @@ class ImapServer:
         writer = Writer(LiteralMode.SERVER, utf8=self.utf8)
         write_response(writer, response)
         self._follow(response)
-        for segment in writer.finish():
-            self._out.extend(segment)
+        pieces = [piece for segment in writer.finish() for piece in segment]
+        if self._rewrite is not None and all(isinstance(piece, bytes) for piece in pieces):
+            pieces = [self._rewrite(response, b"".join(piece for piece in pieces if isinstance(piece, bytes)))]
+        self._out.extend(pieces)
 
     def _follow(self, response: Response) -> None:
         match response:

@@ -1,0 +1,77 @@
+"""SEARCH by UID from servers as they are: without ESEARCH, without charsets, with a limit, or with an empty answer."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from mailquay.backends.imap.driver import ImapConnection
+from mailquay.backends.imap.result import CommandResult
+from mailquay.errors import CommandRejected, RemoteProtocolError
+from mailquay.wire.imap.command_message import Fetch
+from mailquay.wire.imap.command_search import Search, SearchReturn
+from mailquay.wire.imap.esearch import EsearchResponse, SearchResponse
+from mailquay.wire.imap.fetch import FetchResponse
+from mailquay.wire.imap.message_limit import MessageLimit
+from mailquay.wire.imap.search import And, SearchKey, Simple, is_ascii
+from mailquay.wire.imap.section import FetchAttribute
+from mailquay.wire.imap.sequence_set import UidSet
+
+MAX_FOUND: Final = 5_000_000
+"""More messages than this are not believed: `1:4294967295` is one short line, and would be gigabytes of numbers."""
+
+
+class Searching:
+    """Finds messages in the open mailbox."""
+
+    def __init__(self, connection: ImapConnection) -> None:
+        self._connection = connection
+
+    async def find(self, key: SearchKey) -> list[int]:
+        """The UIDs of the messages that match, ascending.
+
+        Raises CommandRejected for a search that the server does not know, RemoteProtocolError for an answer beyond
+        belief.
+        """
+        found: set[int] = set()
+        part: SearchKey | None = key
+        while part is not None:
+            result = await self._ask(part)
+            found |= _numbers(result)
+            limit = result.code(MessageLimit)
+            part = None
+            if limit is not None and limit.lowest_uid is not None and limit.lowest_uid > 1:
+                # The server has looked at the newest messages only (RFC 9738 §3).
+                part = And((UidSet.span(1, limit.lowest_uid - 1), key))
+        return sorted(found)
+
+    async def everything(self, expected: int) -> list[int]:
+        """All UIDs. A server that finds nothing where `expected` messages are is asked in another way."""
+        found = await self.find(Simple.ALL)
+        if found or not expected:
+            return found
+        result = await self._connection.execute(Fetch(UidSet.span(1), (FetchAttribute.UID,)))
+        return sorted({row.uid for row in result.all(FetchResponse) if row.uid is not None})
+
+    async def _ask(self, key: SearchKey) -> CommandResult:
+        returns = frozenset([SearchReturn.ALL]) if self._connection.has_capability("ESEARCH") else None
+        try:
+            return await self._connection.execute(Search(key, returns=returns))
+        except CommandRejected:
+            if is_ascii(key):
+                raise
+        # Many servers refuse CHARSET and understand UTF-8 all the same.
+        return await self._connection.execute(Search(key, returns=returns, declare_charset=False))
+
+
+def _numbers(result: CommandResult) -> set[int]:
+    extended = result.last(EsearchResponse)
+    if extended is not None:
+        if extended.all is None:
+            return set()
+        if len(extended.all) > MAX_FOUND:
+            raise RemoteProtocolError(f"the server claims to have found more than {MAX_FOUND} messages")
+        return set(extended.all)
+    numbers: set[int] = set()
+    for answer in result.all(SearchResponse):
+        numbers.update(answer.numbers)
+    return numbers

@@ -1,0 +1,195 @@
+"""Each quirk that the sandbox's server can play makes its leniency necessary, and costs our client nothing else."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator
+
+import pytest
+
+from mailquay.backends.imap.backend import ImapBackend, ImapOptions
+from mailquay.backends.imap.session import ImapSession
+from mailquay.backends.interface import FlagChange, SearchTerms
+from mailquay.errors import CommandRejected
+from mailquay.model.account import ImapSettings
+from mailquay.model.message import IndexEntry
+from mailquay.sandbox.faults import ImapAction
+from mailquay.sandbox.imap_quirks import QUIRKS
+from mailquay.sandbox.world import SandboxAccount, SandboxWorld
+from mailquay.wire.imap.leniency import Leniency
+from tests.sandbox.clients import mail
+
+OPTIONS = ImapOptions(
+    connect_seconds=10, command_seconds=20, idle_restart_seconds=60, poll_seconds=1, client_id={"name": "mailquay"}
+)
+RICH = (
+    b"From: Ann Archer <ann@sandbox.test>\r\nSender: Bob <bob@sandbox.test>\r\nTo: c@sandbox.test\r\n"
+    b"Subject: rich\r\nMessage-ID: <rich@sandbox.test>\r\nDate: Thu, 01 Jan 2026 10:00:00 +0000\r\n"
+    b'MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary="b1"\r\n\r\n'
+    b'--b1\r\nContent-Type: text/plain; charset="utf-8"\r\n\r\nhello\r\n'
+    b'--b1\r\nContent-Type: application/pdf; name="a.pdf"\r\n'
+    b'Content-Disposition: attachment; filename="a.pdf"\r\nContent-Transfer-Encoding: base64\r\n\r\nAAAA\r\n'
+    b"--b1--\r\n"
+)
+WITHOUT_ENVELOPE = {Leniency.ENVELOPE_EMPTY, Leniency.MESSAGE_ISOLATED}
+WITHOUT_UIDVALIDITY = {Leniency.UIDVALIDITY_ZERO}
+
+
+def backend(account: SandboxAccount) -> ImapBackend:
+    settings = ImapSettings(
+        host=account.imap_host,
+        port=account.imap_port,
+        user=account.user,
+        password=account.password,
+        tls={"disabled": True},
+    )
+    return ImapBackend(settings, OPTIONS)
+
+
+@contextlib.asynccontextmanager
+async def session_of(account: SandboxAccount) -> AsyncIterator[ImapSession]:
+    session = await backend(account).open_session()
+    try:
+        yield session
+    finally:
+        await session.close()
+
+
+async def entries(session: ImapSession, uids: str = "1:*") -> list[IndexEntry]:
+    return [entry async for batch in session.fetch_envelopes(uids) for entry in [*batch]]
+
+
+def test_every_leniency_can_be_played() -> None:
+    assert set(QUIRKS) == set(Leniency)
+
+
+@pytest.mark.parametrize("leniency", list(Leniency), ids=lambda leniency: leniency.value)
+async def test_a_quirk_needs_its_leniency_and_nothing_else(
+    empty: SandboxWorld, ann: SandboxAccount, leniency: Leniency
+) -> None:
+    store = empty.store_of(ann.email)
+    store.create("Entwürfe & mehr")
+    for raw in (mail("plain"), RICH):
+        store.append("INBOX", raw)
+    empty.imap_faults.quirks.add(leniency)
+    async with session_of(ann) as session:
+        assert "Entwürfe & mehr" in {box.path for box in await session.list_mailboxes()}
+        assert (await session.status(["Sent"]))["Sent"].messages == 0
+        assert (await session.open_mailbox("Entwürfe & mehr")).messages == 0
+        opened = await session.open_mailbox("INBOX", writable=True)
+        assert (opened.messages, opened.uidnext) == (2, 3)
+        assert (opened.uidvalidity is None) is (leniency in WITHOUT_UIDVALIDITY)
+        found = await entries(session)
+        assert [entry.uid for entry in found] == [1, 2]
+        assert all((entry.envelope is None) is (leniency in WITHOUT_ENVELOPE) for entry in found)
+        assert all((entry.error is None) is (leniency is not Leniency.MESSAGE_ISOLATED) for entry in found)
+        copied = await session.copy("1", "Archive")
+        assert copied is not None and dict(copied.uids) == {1: 1}
+        needed = set(session._connection.leniencies)
+    watch = await backend(ann).open_watch("INBOX")
+    await watch.start()
+    store.append("INBOX", mail("new"))
+    assert await watch.next_news()
+    needed |= watch._connection.leniencies
+    await watch.close()
+    assert needed == {leniency}
+
+
+# What is no matter of the grammar
+
+
+async def test_a_message_limit_hides_nothing(empty: SandboxWorld, ann: SandboxAccount) -> None:
+    store = empty.store_of(ann.email)
+    for number in range(8):
+        store.append("INBOX", mail(str(number)))
+    empty.imap_faults.message_limit = 3
+    async with session_of(ann) as session:
+        await session.open_mailbox("INBOX", writable=True)
+        assert await session.uids() == list(range(1, 9))
+        assert sorted(entry.uid for entry in await entries(session)) == list(range(1, 9))
+        assert await session.search(SearchTerms(text={"subject": "2"})) == [3]
+        states = await session.store_flags("1:*", FlagChange.ADD, ["\\Seen"])
+        assert [state.uid for state in states] == list(range(1, 9))
+        copied = await session.copy("1:*", "Archive")
+        assert copied is not None and dict(copied.uids) == {uid: uid for uid in range(1, 9)}
+        moved = await session.move("2:5,8", "Archive")
+        assert moved is not None and list(moved.uids) == [2, 3, 4, 5, 8]
+        await session.expunge("1:6")
+        assert await session.uids() == [7]
+        await session.expunge("100:200")
+
+
+@pytest.mark.parametrize("broken", [{3}, {1, 8}, {2, 3, 4}, set(range(1, 9))], ids=str)
+async def test_messages_that_cannot_be_read_are_told_apart(
+    empty: SandboxWorld, ann: SandboxAccount, broken: set[int]
+) -> None:
+    store = empty.store_of(ann.email)
+    for number in range(8):
+        store.append("INBOX", mail(str(number)))
+    empty.imap_faults.unavailable_uids |= broken
+    async with session_of(ann) as session:
+        await session.open_mailbox("INBOX")
+        found = {entry.uid: entry.error for entry in await entries(session)}
+        assert {uid for uid, error in found.items() if error is not None} == broken
+        assert set(found) == set(range(1, 9))
+
+
+async def test_a_server_that_refuses_every_fetch_is_believed(empty: SandboxWorld, ann: SandboxAccount) -> None:
+    store = empty.store_of(ann.email)
+    for number in range(100):
+        store.append("INBOX", mail(str(number)))
+    empty.imap_faults.on("UID FETCH", ImapAction.BAD, times=None)
+    async with session_of(ann) as session:
+        await session.open_mailbox("INBOX")
+        with pytest.raises(CommandRejected):
+            await entries(session)
+        empty.imap_faults.clear()
+        empty.imap_faults.on("UID FETCH", ImapAction.NO, code="NOPERM")
+        with pytest.raises(CommandRejected):
+            await entries(session)
+        assert len(await entries(session)) == 100
+
+
+async def test_a_search_with_a_charset_is_tried_without(empty: SandboxWorld, ann: SandboxAccount) -> None:
+    empty.store_of(ann.email).append("INBOX", mail("x", "Grüße\r\n"))
+    empty.imap_faults.charset_refused = True
+    async with session_of(ann) as session:
+        await session.open_mailbox("INBOX")
+        assert await session.search(SearchTerms(text={"body": "grüße"})) == [1]
+        assert await session.search(SearchTerms(text={"subject": "x"})) == [1]
+        empty.imap_faults.on("UID SEARCH", ImapAction.BAD)
+        with pytest.raises(CommandRejected):
+            await session.search(SearchTerms(text={"subject": "x"}))
+
+
+async def test_a_search_that_finds_nothing_where_messages_are(empty: SandboxWorld, ann: SandboxAccount) -> None:
+    for subject in "ab":
+        empty.store_of(ann.email).append("INBOX", mail(subject))
+    empty.imap_faults.search_empty = True
+    async with session_of(ann) as session:
+        await session.open_mailbox("INBOX")
+        assert await session.uids() == [1, 2]
+        await session.open_mailbox("Sent")
+        assert await session.uids() == []
+
+
+async def test_uid_expunge_that_is_offered_and_refused(empty: SandboxWorld, ann: SandboxAccount) -> None:
+    store = empty.store_of(ann.email)
+    for subject in "abc":
+        store.append("INBOX", mail(subject))
+    empty.imap_faults.on("UID EXPUNGE", ImapAction.NO, times=None)
+    async with session_of(ann) as session:
+        await session.open_mailbox("INBOX", writable=True)
+        await session.store_flags("3", FlagChange.ADD, ["\\Deleted"])
+        await session.expunge("1")
+        assert await session.uids() == [2, 3]
+        [[_, marked]] = [batch async for batch in session.fetch_flags("2:3")]
+        assert marked.flags == ("\\Deleted",)
+
+
+async def test_a_fetch_that_fails_over_messages_that_are_gone(empty: SandboxWorld, ann: SandboxAccount) -> None:
+    empty.store_of(ann.email).append("INBOX", mail("a"))
+    empty.imap_faults.on("UID FETCH", ImapAction.NO, text="Some of the requested messages no longer exist.")
+    async with session_of(ann) as session:
+        await session.open_mailbox("INBOX")
+        assert await entries(session) == []
