@@ -31,6 +31,7 @@ check: install ## format, lint, types, imports, RFC citations, locks, options, w
 	@$(PYTHON) scripts/check_rfcs.py
 	@$(PYTHON) scripts/check_locks.py
 	@$(PYTHON) scripts/check_settings.py
+	@$(PYTHON) scripts/quirks_docs.py --check
 	@$(PYTHON) scripts/check_words.py
 
 format: install ## rewrite the code in the house's format
@@ -66,6 +67,7 @@ migrate: runtime ## bring the database to the newest schema
 
 docs: install ## write the generated documentation anew
 	@$(PYTHON) scripts/settings_docs.py
+	@$(PYTHON) scripts/quirks_docs.py
 
 lock: install ## rewrite the lock files from pyproject.toml (newer versions: ARGS=--upgrade)
 	@$(PYTHON) scripts/lock.py $(ARGS)

@@ -61,9 +61,13 @@ class ScriptedServer:
 
     async def connect(self) -> Stream:
         """A client's stream to this server."""
+        return await connect("127.0.0.1", self.port, tls=None, timeout_seconds=5)
+
+    @property
+    def port(self) -> int:
+        """Where it listens."""
         assert self._server is not None
-        port = self._server.sockets[0].getsockname()[1]
-        return await connect("127.0.0.1", port, tls=None, timeout_seconds=5)
+        return int(self._server.sockets[0].getsockname()[1])
 
     async def _play(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._writer = writer

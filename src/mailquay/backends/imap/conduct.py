@@ -1,0 +1,130 @@
+"""How we deal with servers that keep to the grammar and still behave in a way of their own, each way with a name.
+
+Breaches of the grammar are in `wire/imap/leniency.py`. The numbers are rows of our list of edge cases.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+
+
+class Conduct(Enum):
+    """One habit of servers. `rows` are its edge cases, `explanation` says what is seen and what we do."""
+
+    rows: tuple[int, ...]
+    explanation: str
+
+    def __new__(cls, name: str, rows: tuple[int, ...], explanation: str) -> Conduct:
+        member = object.__new__(cls)
+        member._value_ = name
+        member.rows = rows
+        member.explanation = explanation
+        return member
+
+    TOO_MANY_SESSIONS = (
+        "too-many-sessions",
+        (2, 35, 60),
+        "a login is refused because there are too many connections; it is tried again later, and nobody doubts the "
+        "password",
+    )
+    NOT_CONNECTED = (
+        "not-connected",
+        (12,),
+        "a command is refused because the user is authenticated but not connected; that passes within minutes",
+    )
+    BACKOFF_NAMED = (
+        "backoff-named",
+        (13,),
+        "the text of an answer names a time to wait; it is waited for exactly so long, a day at most",
+    )
+    MESSAGES_GONE = (
+        "messages-gone",
+        (18,),
+        "a FETCH fails because some of its messages are gone; the rows that came are taken for all there are",
+    )
+    ITEMS_OFFERED = (
+        "items-offered",
+        (19,),
+        "a FETCH item of an extension fails the whole FETCH; only items of extensions on offer are asked for",
+    )
+    LOGIN_FOR_SLASHES = (
+        "login-for-slashes",
+        (20,),
+        "a user name with a slash or backslash works with LOGIN alone; other mechanisms are not tried then",
+    )
+    MESSAGE_LIMIT = (
+        "message-limit",
+        (32,),
+        "a command is carried out for the newest messages only; further ones ask for those below, until all are there",
+    )
+    CHARSET_REFUSED = (
+        "charset-refused",
+        (33, 55),
+        "a SEARCH that names a charset is refused; only texts beyond ASCII need one, and it is left out when refused",
+    )
+    MESSAGE_UNAVAILABLE = (
+        "message-unavailable",
+        (34,),
+        "one message fails every FETCH it is part of; it is found by halving and marked, and the rest is read",
+    )
+    BODY_MISSING = (
+        "body-missing",
+        (37,),
+        "a FETCH is answered OK without the body it asked for; the message counts as not found, not as empty",
+    )
+    LITERAL_CUT = (
+        "literal-cut",
+        (43,),
+        "another response stands where the rest of a literal should; nothing more can be trusted, the connection goes",
+    )
+    SEARCH_EMPTY = (
+        "search-empty",
+        (44,),
+        "a SEARCH for everything finds nothing in a mailbox with messages; FETCH is asked for the UIDs instead",
+    )
+    SETS_ASCENDING = (
+        "sets-ascending",
+        (40, 50, 67),
+        "sets that descend, overlap or hold 0 are refused; ours are sorted and merged, and cannot hold 0",
+    )
+    ID_FIRST = (
+        "id-first",
+        (53,),
+        "SELECT is refused until the client has said who it is; ID follows right after the login where it is offered",
+    )
+    STATUS_EMPTY = ("status-empty", (54,), "STATUS is answered without any counter; they count as not told")
+    ALERT_IGNORED = (
+        "alert-ignored",
+        (58,),
+        "an alert about the server's own troubles comes at any time; it changes nothing",
+    )
+    UID_EXPUNGE_REFUSED = (
+        "uid-expunge-refused",
+        (63,),
+        "UIDPLUS is offered and UID EXPUNGE refused; the marks of other messages are taken off while EXPUNGE runs",
+    )
+    RECENT_NEVER = (
+        "recent-never",
+        (64,),
+        "connections are dropped over SEARCH NEW and RECENT; we never send them",
+    )
+    USE_BY_NAME = (
+        "use-by-name",
+        (38, 72),
+        "no mailbox says what it is for; names in many languages tell, each use is given once",
+    )
+    REV1_PREFERRED = (
+        "rev1-preferred",
+        (14,),
+        "IMAP4rev2 is offered, and searches break once it is enabled; it never is where IMAP4rev1 is offered too",
+    )
+    SIZES_LIMITED = (
+        "sizes-limited",
+        (74,),
+        "a hostile server announces or claims sizes without end; lines, literals, lists and depths have limits",
+    )
+    ARGUMENTS_CHECKED = (
+        "arguments-checked",
+        (75,),
+        "a line break in a name or a search would end the command and begin another; it never reaches a server",
+    )
