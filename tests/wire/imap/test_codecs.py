@@ -203,6 +203,18 @@ FETCHES: list[tuple[bytes, FetchResponse]] = [
         b"* 2 FETCH (X-GM-MSGID 18446744073709551615 X-GM-LABELS (\\Inbox a &AOk-) EMAILID (M1) PREVIEW {2}\r\nhi)",
         FetchResponse(2, gmail_message_id=2**64 - 1, gmail_labels=("\\Inbox", "a", "é"), email_id="M1", preview=b"hi"),
     ),
+    (
+        b'* 3 FETCH (UID 5 FLAGS (\\Seen) ENVELOPE (NIL "a (b" NIL NIL NIL NIL NIL NIL NIL NIL))',
+        FetchResponse(3, 5, frozenset({"\\Seen"}), envelope=EMPTY._replace(subject=b"a (b")),
+    ),
+    (
+        b'* 3 FETCH (UID 5 ENVELOPE (NIL "a" NIL NIL NIL NIL NIL NIL NIL NIL) FLAGS (\\Seen))',
+        FetchResponse(3, 5, frozenset({"\\Seen"}), envelope=EMPTY._replace(subject=b"a")),
+    ),
+    (
+        b'* 3 FETCH (UID 5 FLAGS (\\Seen) ENVELOPE (NIL "a \\"b\\\\" NIL NIL NIL NIL NIL NIL NIL NIL))',
+        FetchResponse(3, 5, frozenset({"\\Seen"}), envelope=EMPTY._replace(subject=b'a "b\\')),
+    ),
     (b"* 25996 UIDFETCH (FLAGS (\\Seen) MODSEQ (12))", FetchResponse(0, 25996, frozenset({"\\Seen"}), 12)),
     (b"* 25996 uidfetch (RFC822.SIZE 7 UID 25996)", FetchResponse(0, 25996, size_bytes=7)),
     (b'* 2 FETCH (X-NEW (a "b)" {1}\r\nc) UID 4)', FetchResponse(2, 4, unknown=(("X-NEW", b'(a "b)" "c")'),))),

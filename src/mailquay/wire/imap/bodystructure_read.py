@@ -12,25 +12,36 @@ from mailquay.errors import RemoteProtocolError
 from mailquay.wire.imap.bodystructure import BodyMultipart, BodyPart, BodyStructure, Disposition, Parameters
 from mailquay.wire.imap.bodystructure_lenient import body_from_node, lower_name
 from mailquay.wire.imap.envelope import read_envelope
-from mailquay.wire.imap.lexer import Reader, unescape
+from mailquay.wire.imap.lexer import ANY_STRING, PLAIN_STRING, Reader, unescape
 
-_Q = rb'"([^"\\\r\n]*+(?:\\.[^"\\\r\n]*+)*+)"'
-_QU = rb'"[^"\\\r\n]*+(?:\\.[^"\\\r\n]*+)*+"'
-_NQ = rb"(?:NIL|" + _Q + rb")"
-_NAME = rb'"([^"\\\r\n]*+)"'
-_NAME_U = rb'"[^"\\\r\n]*+"'
-# A list of parameters in three groups: name and value if there is one, else all of it; most often there is one.
-_PARAMETERS = rb"(?:NIL|\(" + _NAME + rb" " + _Q + rb"\)|\(((?:" + _NAME_U + rb" " + _QU + rb" ?)*+)\))"
-_DISPOSITION = rb"(?:NIL|\(" + _NAME + rb" " + _PARAMETERS + rb"\))"
-_TAIL = rb"(?: " + _DISPOSITION + rb"(?: " + _NQ + rb"(?: " + _NQ + rb")?)?)?"
-_LEAF = re.compile(
-    rb"\((" + _NAME + rb" " + _NAME + rb" " + _PARAMETERS + rb") " + _NQ + rb" " + _NQ + rb" " + _NAME
-    + rb" (\d{1,15})(?: (\d{1,15}))?((?: " + _NQ + _TAIL + rb")?)\)"
-)  # fmt: skip
+
+class _Patterns:
+    """The expressions for one kind of string; both kinds have the same groups."""
+
+    def __init__(self, name: bytes, inside: bytes) -> None:
+        self.quoted = rb'"(' + inside + rb')"'
+        self.name = rb'"(' + name + rb')"'
+        self.nstring = rb"(?:NIL|" + self.quoted + rb")"
+        pair = rb'"' + name + rb'" "' + inside + rb'"'
+        # A list of parameters in three groups: name and value if there is one, else all of it; most often there is one.
+        self.parameters = rb"(?:NIL|\(" + self.name + rb" " + self.quoted + rb"\)|\(((?:" + pair + rb" ?)*+)\))"
+        disposition = rb"(?:NIL|\(" + self.name + rb" " + self.parameters + rb"\))"
+        self.tail = rb"(?: " + disposition + rb"(?: " + self.nstring + rb"(?: " + self.nstring + rb")?)?)?"
+        self.leaf = re.compile(
+            rb"\((" + self.name + rb" " + self.name + rb" " + self.parameters + rb") "
+            + self.nstring + rb" " + self.nstring + rb" " + self.name
+            + rb" (\d{1,15})(?: (\d{1,15}))?((?: " + self.nstring + self.tail + rb")?)\)"
+        )  # fmt: skip
+        self.multipart_tail = re.compile(
+            rb" ?" + self.name + rb"(?: " + self.parameters + rb"((?:" + self.tail + rb")?))?\)"
+        )
+
+
+_ANY = _Patterns(rb'[^"\\\r\n]*+', ANY_STRING)
+_PLAIN = _Patterns(PLAIN_STRING, PLAIN_STRING)
 _LEAF_COMMON, _LEAF_TYPE, _LEAF_TAIL = (1, 7, 8, 9, 10, 11, 12), (2, 3, 4, 5, 6), (13, 14, 15, 16, 17, 18, 19)
-_MULTIPART_TAIL = re.compile(rb" ?" + _NAME + rb"(?: " + _PARAMETERS + rb"((?:" + _TAIL + rb")?))?\)")
 _MULTIPART_COMMON, _MULTIPART_REST = (1, 2, 3, 4, 5), (6, 7, 8, 9, 10, 11)
-_PARAMETER = re.compile(_NAME + rb" " + _Q)
+_PARAMETER = re.compile(_ANY.name + rb" " + _ANY.quoted)
 _MAX_CACHED_TYPES = 512
 
 _Type = tuple[str, str, Parameters]
@@ -87,6 +98,8 @@ _Open = tuple[int, list["BodyStructure"]]
 def _read(r: Reader, depth: int) -> BodyStructure | None:
     """Walk over the structure with a stack of open multiparts; `depth` counts the messages around it."""
     data, pos = r.data, r.pos
+    patterns = _PLAIN if r.plain else _ANY
+    match_leaf, match_tail = patterns.leaf.match, patterns.multipart_tail.match
     stack: list[_Open] = []
     part: BodyStructure | None
     while True:
@@ -96,7 +109,7 @@ def _read(r: Reader, depth: int) -> BodyStructure | None:
             stack.append((pos, []))
             pos += 1
             continue
-        match = _LEAF.match(data, pos)
+        match = match_leaf(data, pos)
         part = None if match is None else _leaf(match)
         if match is None or part is None:
             r.pos = pos
@@ -114,7 +127,7 @@ def _read(r: Reader, depth: int) -> BodyStructure | None:
                 pos += data[pos] == _BLANK
                 break
             del stack[-1]
-            match = _MULTIPART_TAIL.match(data, pos)
+            match = match_tail(data, pos)
             if match is None:
                 r.pos = start
                 part = body_from_node(r.node(), r)
@@ -168,18 +181,11 @@ def _multipart(parts: list[BodyStructure], match: re.Match[bytes]) -> BodyMultip
 
 
 _MESSAGE_HEAD = re.compile(
-    rb'\("(message)" "(rfc822|global)" '
-    + _PARAMETERS
-    + rb" "
-    + _NQ
-    + rb" "
-    + _NQ
-    + rb" "
-    + _NAME
-    + rb" (\d{1,15}) (?=\()",
+    rb'\("(message)" "(rfc822|global)" ' + _ANY.parameters + rb" " + _ANY.nstring + rb" " + _ANY.nstring
+    + rb" " + _ANY.name + rb" (\d{1,15}) (?=\()",
     re.IGNORECASE,
-)
-_MESSAGE_TAIL = re.compile(rb" (\d{1,15})(?: " + _NQ + _TAIL + rb")?\)")
+)  # fmt: skip
+_MESSAGE_TAIL = re.compile(rb" (\d{1,15})(?: " + _ANY.nstring + _ANY.tail + rb")?\)")
 
 
 def _read_unusual(r: Reader, depth: int) -> BodyStructure | None:

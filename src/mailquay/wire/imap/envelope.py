@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 from mailquay.errors import RemoteProtocolError
 from mailquay.wire.imap.leniency import Leniency
-from mailquay.wire.imap.lexer import Node, Reader, unescape
+from mailquay.wire.imap.lexer import ANY_STRING, BACKSLASH, PLAIN_STRING, Node, Reader, unescape
 from mailquay.wire.imap.writer import Writer
 
 
@@ -46,14 +46,23 @@ class Envelope(NamedTuple):
     message_id: bytes | None
 
 
-_STRING = rb'(?:NIL|"([^"\\\r\n]*+(?:\\.[^"\\\r\n]*+)*+)")'
-_STRING_UNCAPTURED = rb'(?:NIL|"[^"\\\r\n]*+(?:\\.[^"\\\r\n]*+)*+")'
-_ADDRESS_UNCAPTURED = rb"\(" + rb" ".join([_STRING_UNCAPTURED] * 4) + rb"\) ?"
-_ADDRESSES = rb"(?:NIL|\(((?:" + _ADDRESS_UNCAPTURED + rb")++)\))"
-_ADDRESS = re.compile(rb"\(" + rb" ".join([_STRING] * 4) + rb"\)")
-ENVELOPE_PATTERN: Final = rb"\(" + rb" ".join([_STRING] * 2 + [_ADDRESSES] * 6 + [_STRING] * 2) + rb"\)"
+def _address_pattern(string: bytes) -> bytes:
+    return rb"\(" + rb" ".join([string] * 4) + rb"\)"
+
+
+def _envelope_pattern(inside: bytes) -> bytes:
+    string = rb'(?:NIL|"(' + inside + rb')")'
+    address = _address_pattern(rb'(?:NIL|"' + inside + rb'")')
+    addresses = rb"(?:NIL|\(((?:" + address + rb" ?)++)\))"
+    return rb"\(" + rb" ".join([string] * 2 + [addresses] * 6 + [string] * 2) + rb"\)"
+
+
+ENVELOPE_PATTERN: Final = _envelope_pattern(ANY_STRING)
 """Ten groups, one for each field; for other patterns to contain. What matches is complete and in good order."""
+PLAIN_ENVELOPE_PATTERN: Final = _envelope_pattern(PLAIN_STRING)
+"""The same for what a Reader calls plain."""
 _ENVELOPE: Final = re.compile(ENVELOPE_PATTERN)
+_ADDRESS = re.compile(_address_pattern(rb'(?:NIL|"(' + ANY_STRING + rb')")'))
 _FIELDS = 10
 _CACHED_BYTES = 200
 """Address lists up to this size are cached: the same few correspondents fill most of a mailbox."""
@@ -69,7 +78,7 @@ def _addresses(raw: bytes | None) -> Addresses:
 
 def _read_addresses(raw: bytes) -> Addresses:
     matches = _ADDRESS.finditer(raw)
-    if b"\\" not in raw:
+    if BACKSLASH not in raw:
         return tuple([Address._make(match.groups()) for match in matches])
     return tuple(Address(*(None if part is None else unescape(part) for part in match.groups())) for match in matches)
 
@@ -96,16 +105,16 @@ def envelope_from_groups(groups: tuple[bytes | None, ...], r: Reader) -> Envelop
         r.note(Leniency.ENVELOPE_SENDER_NIL)
     from_addresses = _addresses(from_)
     fields = (
-        date if date is None or b"\\" not in date else unescape(date),
-        subject if subject is None or b"\\" not in subject else unescape(subject),
+        date and unescape(date),
+        subject and unescape(subject),
         from_addresses,
         from_addresses if sender == from_ else _addresses(sender),
         from_addresses if reply_to == from_ else _addresses(reply_to),
         _addresses(to),
         _addresses(cc),
         _addresses(bcc),
-        in_reply_to if in_reply_to is None or b"\\" not in in_reply_to else unescape(in_reply_to),
-        message_id if message_id is None or b"\\" not in message_id else unescape(message_id),
+        in_reply_to and unescape(in_reply_to),
+        message_id and unescape(message_id),
     )
     # Twice as fast as calling the class.
     return tuple.__new__(Envelope, fields)

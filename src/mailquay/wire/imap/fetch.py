@@ -16,11 +16,17 @@ from mailquay.wire.imap.bodystructure import BodyStructure
 from mailquay.wire.imap.bodystructure_lenient import parse_lenient_number
 from mailquay.wire.imap.bodystructure_read import read_body_structure
 from mailquay.wire.imap.date import parse_date_time
-from mailquay.wire.imap.envelope import ENVELOPE_PATTERN, Envelope, envelope_from_groups, read_envelope
+from mailquay.wire.imap.envelope import (
+    ENVELOPE_PATTERN,
+    PLAIN_ENVELOPE_PATTERN,
+    Envelope,
+    envelope_from_groups,
+    read_envelope,
+)
 from mailquay.wire.imap.flag import parse_flags
 from mailquay.wire.imap.gmail import read_labels
 from mailquay.wire.imap.leniency import Leniency
-from mailquay.wire.imap.lexer import FramingLost, Reader
+from mailquay.wire.imap.lexer import CR, LF, FramingLost, Reader
 from mailquay.wire.imap.objectid import read_object_id
 from mailquay.wire.imap.section import Section, SectionKind, SectionText, read_section
 
@@ -177,11 +183,17 @@ _READERS: Final[dict[bytes, tuple[int, Callable[[Reader], object]]]] = {
 }
 
 
-_USUAL_START = re.compile(
-    rb"\((?:UID ([1-9]\d{0,8}) )?(?:FLAGS \(([^()\"{\r\n]*)\) )?(?:MODSEQ \((\d{1,19})\) )?"
-    rb'(?:INTERNALDATE "([^"\\]*)" )?(?:RFC822\.SIZE (\d{1,10}) )?(?:(ENVELOPE) ' + ENVELOPE_PATTERN + rb" )?"
-)
-"""The items of every sync, in the order in which we ask for them; a server that keeps it is read faster."""
+def _usual_start(envelope: bytes) -> re.Pattern[bytes]:
+    """The items of every sync, in the order in which we ask for them; a server that keeps it is read faster."""
+    return re.compile(
+        rb"\((?:UID ([1-9]\d{0,8}) )?(?:FLAGS \(([^()\"{\r\n]*)\) )?(?:MODSEQ \((\d{1,19})\) )?"
+        rb'(?:INTERNALDATE "([^"\\]*)" )?(?:RFC822\.SIZE (\d{1,10}) )?(?:(ENVELOPE) ' + envelope + rb" )?"
+    )
+
+
+_USUAL_START = _usual_start(ENVELOPE_PATTERN)
+_USUAL_PLAIN_START = _usual_start(PLAIN_ENVELOPE_PATTERN)
+_ENVELOPE_ITEM = b" ENVELOPE ("
 _CLOSE = 0x29
 _USUAL_END = b"BODYSTRUCTURE ("
 
@@ -215,7 +227,9 @@ def _build(values: _Values) -> FetchResponse:
 def _read_items(r: Reader, values: _Values, *, cut: bool) -> None:
     """Read items up to the closing parenthesis, or to the end if a message is `cut` behind a streamed literal."""
     data = r.data
-    match = _USUAL_START.match(data, r.pos)
+    # Flags hold backslashes and stand before the envelope; behind it they are rare, and line breaks are nowhere.
+    r.plain = data.rfind(b"\\") < data.find(_ENVELOPE_ITEM) and LF not in data and CR not in data
+    match = (_USUAL_PLAIN_START if r.plain else _USUAL_START).match(data, r.pos)
     if match is None:
         raise r.error("a list of FETCH items")
     r.pos = match.end()

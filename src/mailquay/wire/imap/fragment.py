@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from mailquay.errors import RemoteProtocolError
 from mailquay.wire.buffer import NEED_DATA, NeedData, ReceiveBuffer
-from mailquay.wire.imap.lexer import NO_STREAMED
+from mailquay.wire.imap.lexer import CR, LF, NO_STREAMED
 from mailquay.wire.imap.limits import Limits
 
 _LITERAL_TAIL = re.compile(rb"(~?)\{(\d{1,10})(\+?)\}\Z")
@@ -156,7 +156,7 @@ class Fragmenter:
         """Add a whole literal. A short one becomes a quoted string, which means the same and is faster to match."""
         self._literal_left = 0
         line = self._parts[-1]
-        if len(literal) <= _QUOTED_BYTES and not self._announce and b"\r" not in literal and b"\n" not in literal:
+        if len(literal) <= _QUOTED_BYTES and not self._announce and CR not in literal and LF not in literal:
             announcement = line.rfind(b"{")
             if line[announcement - 1 : announcement] != b"~":
                 self._parts[-1] = line[:announcement]
