@@ -118,7 +118,12 @@ class MailSession(Protocol):
 
     @property
     def selected(self) -> str | None:
-        """The path of the mailbox that is open."""
+        """The path of the mailbox that is open, as it was when it was opened: another may stand there by now."""
+        ...
+
+    @property
+    def selected_uidvalidity(self) -> int | None:
+        """UIDVALIDITY of the mailbox that is open; None when none is, or the server gave none."""
         ...
 
     @property

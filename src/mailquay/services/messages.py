@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
-from mailquay.backends.interface import FlagChange, MailSession
+from mailquay.backends.interface import FlagChange, MailSession, OpenedMailbox
 from mailquay.errors import MessageNotFound, NotOperational, Unavailable
 from mailquay.mime.header import parse_header
 from mailquay.mime.transfer import decoder_for
@@ -90,7 +90,7 @@ class MessageReader:
     ) -> tuple[int, list[IndexEntry]]:
         """While the first sync is still at work, and where there is no index, the server is asked."""
         async with self._access.session(account, path=mailbox.listing.path, timeout_seconds=timeout_seconds) as session:
-            await session.open_mailbox(mailbox.listing.path)
+            self._check_same(account, mailbox, await session.open_mailbox(mailbox.listing.path))
             uids = await session.uids()
             chosen = sorted(uids, reverse=True)[page * page_size : (page + 1) * page_size]
             return len(uids), await _fetch_entries(session, chosen)
@@ -288,12 +288,17 @@ class MessageReader:
         """A session that has the mailbox open, under the UIDVALIDITY that our ids stand for."""
         path = mailbox.listing.path
         async with self._access.session(account, path=path, timeout_seconds=timeout_seconds) as session:
-            if session.selected != path or writable:
-                opened = await session.open_mailbox(path, writable=writable)
-                if mailbox.uidvalidity not in (None, opened.uidvalidity or 0):
-                    self._access.nudge(account.number, [path])
-                    raise Unavailable("the server has replaced the mailbox, which is read anew; try again in a moment")
+            # What a session has had open for a while may stand under another path now, and another mailbox at its own.
+            same = session.selected == path and (session.selected_uidvalidity or 0) == mailbox.uidvalidity
+            if writable or not same:
+                self._check_same(account, mailbox, await session.open_mailbox(path, writable=writable))
             yield session
+
+    def _check_same(self, account: Account, mailbox: Mailbox, opened: OpenedMailbox) -> None:
+        """Raise Unavailable when the server has another mailbox at this path than our ids stand for."""
+        if mailbox.uidvalidity not in (None, opened.uidvalidity or 0):
+            self._access.nudge(account.number, [mailbox.listing.path])
+            raise Unavailable("the server has replaced the mailbox, which is read anew; try again in a moment")
 
     async def _entry(self, session: MailSession, mailbox: Mailbox, ref: MessageRef) -> IndexEntry:
         entry = await self._store.messages.get(mailbox.number, ref.uid)

@@ -20,6 +20,7 @@ class SessionBase(ABC):
         self._connection = connection
         self._wire_names: dict[str, MailboxArgument] = {}
         self._selected: str | None = None
+        self._selected_uidvalidity: int | None = None
         self._writable = False
         self._messages = 0
         self._searching = Searching(connection)
@@ -33,6 +34,11 @@ class SessionBase(ABC):
     def selected(self) -> str | None:
         """See MailSession.selected."""
         return self._selected
+
+    @property
+    def selected_uidvalidity(self) -> int | None:
+        """See MailSession.selected_uidvalidity."""
+        return None if self._selected is None else self._selected_uidvalidity
 
     @property
     def usable(self) -> bool:

@@ -11,7 +11,7 @@ from mailquay.backends.imap.searching import MAX_FOUND
 from mailquay.backends.imap.session_base import flag_state, uid_set
 from mailquay.backends.imap.session_reading import SessionReading
 from mailquay.backends.interface import Appended, FlagChange, FlagState, UidMap
-from mailquay.errors import CommandRejected
+from mailquay.errors import CommandRejected, Unavailable
 from mailquay.wire.imap.append import Append
 from mailquay.wire.imap.capability import Extension, capability_number
 from mailquay.wire.imap.command_message import Copy, ExpungeCommand, Store, StoreMode
@@ -123,8 +123,13 @@ class SessionChanging(SessionReading):
         return Appended() if code is None else Appended(code.uidvalidity, code.uid)
 
     async def _need_writable(self) -> None:
-        if self._selected is not None and not self._writable:
-            await self.open_mailbox(self._selected, writable=True)
+        if self._selected is None or self._writable:
+            return
+        before = self._selected_uidvalidity
+        opened = await self.open_mailbox(self._selected, writable=True)
+        if opened.uidvalidity != before:
+            # The UIDs at hand mean messages of the mailbox that was open, which has another path now, or none.
+            raise Unavailable("another mailbox has taken the place of the one that was open")
 
 
 def _uid_map(results: Sequence[CommandResult]) -> UidMap | None:

@@ -135,12 +135,13 @@ class SessionMailboxes(SessionBase):
         self._selected, self._writable = path, writable
         exists, validity, uidnext = result.last(Exists), result.code(UidValidity), result.code(UidNext)
         self._messages = exists.count if exists is not None else 0
+        self._selected_uidvalidity = validity.value if validity is not None else None
         modseq, permanent, object_id = result.code(HighestModSeq), result.code(PermanentFlags), result.code(MailboxId)
         told = qresync is not None and modseq is not None and modseq.value > 0
         same = qresync is not None and validity is not None and validity.value == qresync.uidvalidity
         return OpenedMailbox(
             path=path,
-            uidvalidity=validity.value if validity is not None else None,
+            uidvalidity=self._selected_uidvalidity,
             uidnext=uidnext.value if uidnext is not None else None,
             messages=self._messages,
             highestmodseq=modseq.value if modseq is not None and modseq.value else None,
