@@ -171,13 +171,10 @@ class FirstSync:
 
 
 def _is_news(context: SyncContext, mailbox: Mailbox, entry: IndexEntry) -> bool:
-    """Mail found by an account's very first sync is news if it arrived since notifyFrom, to the second."""
+    """A mailbox that is indexed anew holds news where nothing was announced before."""
     if mailbox.announced_below is not None:
         return entry.uid >= mailbox.announced_below
-    notify_from_ms = context.account.profile.notify_from_ms
-    if not context.first_sync or entry.internal_date_ms is None or notify_from_ms is None:
-        return False
-    return entry.internal_date_ms // 1000 >= notify_from_ms // 1000
+    return context.is_news(entry)
 
 
 async def _nothing() -> AsyncIterator[list[IndexEntry]]:

@@ -61,12 +61,23 @@ class MailboxReplacement:
                 formers.add(page)
         indexed = {uid for uid, _, _ in await self._store.messages.flags(mailbox.number)}
         uids = [uid for uid in await session.uids() if uid not in indexed and uid < (opened.uidnext or 2**32)]
+        synced_at_ms = max((one.synced_at_ms or 0 for one in predecessors), default=0)
         unknown: list[IndexEntry] = []
         for start in range(0, len(uids), _BATCH):
             async for batch in session.fetch_envelopes(sequence_set(uids[start : start + _BATCH])):
-                unknown += await self._store_found(context, mailbox, batch, formers)
+                others = await self._store_found(context, mailbox, batch, formers)
+                # Before the first sync was over, what we had not seen may have been there all the time.
+                unknown += others if synced_at_ms else await self._store_old(context, mailbox, others)
         await self._tell_gone(context, mailbox, formers)
-        return await self._news(context, mailbox, predecessors, formers, unknown)
+        return await self._news(context, mailbox, synced_at_ms, formers, unknown)
+
+    async def _store_old(
+        self, context: SyncContext, mailbox: Mailbox, entries: Sequence[IndexEntry]
+    ) -> list[IndexEntry]:
+        """Index without an event what a first sync would not tell; returns the rest."""
+        old = [entry for entry in entries if not context.is_news(entry)]
+        await self._store.commit(fenced(context.fence, self._store.messages.put(mailbox.number, old)))
+        return [entry for entry in entries if context.is_news(entry)]
 
     async def _store_found(
         self, context: SyncContext, mailbox: Mailbox, batch: Sequence[IndexEntry], formers: FormerMessages
@@ -115,7 +126,7 @@ class MailboxReplacement:
         self,
         context: SyncContext,
         mailbox: Mailbox,
-        predecessors: Sequence[Predecessor],
+        synced_at_ms: int,
         formers: FormerMessages,
         unknown: Sequence[IndexEntry],
     ) -> list[int]:
@@ -126,7 +137,6 @@ class MailboxReplacement:
         """
         if all(recognisable(former) for former in formers.left()):
             return [entry.uid for entry in unknown]
-        synced_at_ms = max((one.synced_at_ms or 0 for one in predecessors), default=0)
         old = [entry for entry in unknown if (entry.internal_date_ms or 0) < synced_at_ms]
         for start in range(0, len(old), _CHANGES_PER_COMMIT):
             put = self._store.messages.put(mailbox.number, old[start : start + _CHANGES_PER_COMMIT])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mailquay.model.account import Account
+from mailquay.model.message import IndexEntry
 from mailquay.model.node import Fence
 
 
@@ -24,3 +25,13 @@ class SyncContext:
     def unindexed(self) -> bool:
         """Whether the account keeps no index (`imapIndexer: fast`): new mail is announced, nothing else is followed."""
         return not self.account.profile.indexed
+
+    def is_news(self, entry: IndexEntry) -> bool:
+        """Whether a message of a mailbox not known before is news: in the account's very first sync, since notifyFrom.
+
+        Both times count to the second.
+        """
+        notify_from_ms = self.account.profile.notify_from_ms
+        if not self.first_sync or entry.internal_date_ms is None or notify_from_ms is None:
+            return False
+        return entry.internal_date_ms // 1000 >= notify_from_ms // 1000

@@ -1,0 +1,86 @@
+"""UIDVALIDITY that changes at bad moments, at the built-in server: what is told, what is kept, and how much of it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from mailquay.config import Config
+from mailquay.model.account import Account, AccountProfile, ImapSettings
+from mailquay.model.event import EventName, LoggedEvent
+from mailquay.model.mailbox import Mailbox
+from mailquay.sandbox.faults import ImapAction
+from mailquay.sandbox.world import SandboxWorld
+from tests.runtime.harness import SystemClock, TestNode, running_node
+
+_OLD = datetime(2020, 1, 1, tzinfo=UTC)
+_TOLD = (EventName.MESSAGE_NEW, EventName.MESSAGE_UPDATED, EventName.MESSAGE_DELETED)
+
+
+@pytest.fixture
+async def world() -> AsyncIterator[SandboxWorld]:
+    world = SandboxWorld(empty=True)
+    await world.start()
+    yield world
+    await world.stop()
+
+
+def _fill(world: SandboxWorld, path: str, *names: str) -> None:
+    for name in names:
+        raw = f"Message-ID: <{name}@x.test>\r\nSubject: {name}\r\n\r\n{name}\r\n".encode()
+        world.store_of(world.accounts[0].email).append(path, raw, received=_OLD)
+
+
+@contextlib.asynccontextmanager
+async def _node(folder: Path) -> AsyncIterator[TestNode]:
+    config = Config(imap_sweep_interval_seconds=3600, reconnect_backoff_seconds=0.01, imap_command_timeout_seconds=5)
+    async with running_node(f"sqlite:///{folder}/m.db", folder, config=config) as node:
+        yield node
+
+
+async def _register(node: TestNode, world: SandboxWorld) -> Account:
+    at = world.accounts[0]
+    imap = ImapSettings(
+        host=at.imap_host, port=at.imap_port, user=at.user, password=at.password, tls={"disabled": True}
+    )
+    profile = AccountProfile(name="Ann", email=at.email, imap=imap, notify_from_ms=SystemClock().now_ms())
+    return await node.register("ann", profile)
+
+
+async def _until(node: TestNode, account: Account, path: str, right: Callable[[Mailbox], bool]) -> Mailbox:
+    """Wait for a state of a mailbox that no event tells of."""
+    changed = asyncio.Event()
+    async with asyncio.timeout(10):
+        while True:
+            found = await node.store.mailboxes.by_path(account.number, path)
+            if found is not None and right(found):
+                return found
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(changed.wait(), 0.01)
+
+
+async def _told(node: TestNode, account: Account) -> list[LoggedEvent]:
+    return [one for one in await node.store.events.of_account_after(account.number, 0, 1000) if one.name in _TOLD]
+
+
+async def test_a_first_sync_that_was_cut_off_makes_no_news_of_what_was_there_before(
+    world: SandboxWorld, tmp_path: Path
+) -> None:
+    store = world.store_of(world.accounts[0].email)
+    store.create("Work")
+    _fill(world, "Work", "one", "two")
+    world.imap_faults.on("UID FETCH", ImapAction.DROP, times=None)
+    async with _node(tmp_path) as node:
+        account = await _register(node, world)
+        await _until(node, account, "Work", lambda box: box.uidvalidity is not None)
+        store.mailbox("Work").uidvalidity += 70
+        world.imap_faults.clear()
+        await node.wait_for(EventName.MAILBOX_RESET, account=account, path="Work")
+        work = await _until(node, account, "Work", lambda box: box.cursor is not None)
+        assert await node.store.messages.count(work.number) == 2
+        assert await _told(node, account) == []
