@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
+import tracemalloc
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mailquay.model.mailbox import MailboxNumber
 from mailquay.model.message import Envelope, IndexEntry, MessageRef, Uid
-from mailquay.services.former_messages import FormerMessages, recognisable
+from mailquay.services.former_messages import FormerMessages
 from mailquay.storage.repositories.replacements import Former
 
 
@@ -64,9 +65,32 @@ def test_a_provider_id_comes_first_and_may_be_lost() -> None:
 
 def test_what_was_not_found_is_left() -> None:
     known = FormerMessages()
-    known.add([former(1, "<a>"), former(2), former(3, email="e")])
-    assert known.take(entry(5, "<a>")) is not None
-    assert [(one.ref.uid, recognisable(one)) for one in known.left()] == [(2, False), (3, True)]
+    known.add([former(1, "<a>"), former(2), former(3, email="e"), former(4, email="f"), former(5, "<b>")])
+    assert known.take(entry(5, "<a>", size=9)) is not None
+    assert [(one.ref.uid, known.recognisable(one)) for one in known.left()] == [
+        (2, False),
+        (3, False),
+        (4, False),
+        (5, True),
+    ]
+    assert known.take(entry(6, "<c>", size=9, email="e")) is not None
+    assert [known.recognisable(one) for one in known.left()] == [False, True, True]
+
+
+def test_a_server_that_makes_new_provider_ids_has_the_same_messages() -> None:
+    """Before its envelope is read, nothing but its id, its size and its date are known of a message."""
+    known = [former(1, size=7, email="e1"), former(2, size=8, email="e2")]
+    assert found(known, entry(1, "<b>", size=8, email="x1"), entry(2, "<a>", size=7, email="x2")) == [2, 1]
+
+
+def test_half_a_million_need_little_memory() -> None:
+    known = FormerMessages()
+    formers = [former(uid, f"<{uid}>", size=uid, email=f"e{uid}") for uid in range(20_000)]
+    tracemalloc.start()
+    known.add(formers)
+    size_bytes, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert size_bytes / len(formers) < 500
 
 
 def test_many_that_are_alike_take_no_longer_each() -> None:

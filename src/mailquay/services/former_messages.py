@@ -12,25 +12,40 @@ from mailquay.storage.repositories.replacements import Former
 Shape = tuple[int | None, int | None]
 """Size in bytes and received date in seconds."""
 
+_Alike = dict[Shape, deque[Former]]
+
 
 class FormerMessages:
     """What a mailbox held before its UIDVALIDITY changed; each message is found again once.
 
     A Message-ID alone is enough (a restored mailbox has new dates, a migrated one sometimes new sizes); among several
-    with the same one, size and date decide. Size and date alone are enough only where no Message-ID is known.
+    with the same one, size and date decide. Size and date alone are enough only where no Message-ID is known. Provider
+    ids come first, but a server that makes new UIDs often makes new ids too.
     """
 
     def __init__(self) -> None:
-        self._candidates: dict[int, dict[Shape, deque[Former]]] = {}
+        # Nearly all keys have one message, which then needs no collection of its own: there may be a million.
+        self._candidates: dict[int, Former | _Alike] = {}
         self._left: dict[MessageRef, Former] = {}
+        self._ids_outlive = False
 
     def add(self, formers: Sequence[Former]) -> None:
         """Take in messages that may be found again."""
         for former in formers:
             self._left[former.ref] = former
             shape = _shape(former.size_bytes, former.internal_date_ms)
-            for key in _keys(former.email_id, former.message_id) or [_key("shape", shape)]:
-                self._candidates.setdefault(key, {}).setdefault(shape, deque()).append(former)
+            keys = _keys(former.email_id, former.message_id)
+            for key in keys if former.message_id is not None else [*keys, _key("shape", shape)]:
+                self._add(key, shape, former)
+
+    def _add(self, key: int, shape: Shape, former: Former) -> None:
+        first = self._candidates.setdefault(key, former)
+        if first is former:
+            return
+        if isinstance(first, Former):
+            alike: _Alike = {_shape(first.size_bytes, first.internal_date_ms): deque([first])}
+            self._candidates[key] = first = alike
+        first.setdefault(shape, deque()).append(former)
 
     def take(self, entry: IndexEntry) -> Former | None:
         """The message that this one was; None when it is a new one."""
@@ -40,17 +55,23 @@ class FormerMessages:
             former = self._pop(key, shape)
             if former is not None:
                 del self._left[former.ref]
+                self._ids_outlive = self._ids_outlive or (
+                    former.email_id is not None and former.email_id == entry.email_id
+                )
                 return former
         return None
 
     def _pop(self, key: int, shape: Shape) -> Former | None:
         """The next candidate of this shape, else of any; each is looked at once, however many are alike."""
-        shapes = self._candidates.get(key, {})
-        while shapes:
-            chosen = shape if shape in shapes else next(iter(shapes))
-            former = shapes[chosen].popleft()
-            if not shapes[chosen]:
-                del shapes[chosen]
+        candidates = self._candidates.get(key, {})
+        if isinstance(candidates, Former):
+            del self._candidates[key]
+            return candidates if candidates.ref in self._left else None
+        while candidates:
+            chosen = shape if shape in candidates else next(iter(candidates))
+            former = candidates[chosen].popleft()
+            if not candidates[chosen]:
+                del candidates[chosen]
             if former.ref in self._left:
                 return former
         return None
@@ -59,10 +80,12 @@ class FormerMessages:
         """Those that were not found again."""
         return list(self._left.values())
 
+    def recognisable(self, former: Former) -> bool:
+        """Whether a message would have been found again wherever it stood: it is gone if it was not.
 
-def recognisable(former: Former) -> bool:
-    """Whether a message would have been found again wherever it stood: it is gone if it was not."""
-    return former.message_id is not None or former.email_id is not None
+        A provider id proves that only where one has been seen to outlive the change.
+        """
+        return former.message_id is not None or (self._ids_outlive and former.email_id is not None)
 
 
 def _keys(email_id: str | None, message_id: str | None) -> list[int]:

@@ -10,7 +10,7 @@ import structlog
 from mailquay.backends.interface import FlagState, MailSession, OpenedMailbox
 from mailquay.model.mailbox import Mailbox, MailboxNumber
 from mailquay.model.message import IndexEntry
-from mailquay.services.former_messages import FormerMessages, recognisable
+from mailquay.services.former_messages import FormerMessages
 from mailquay.services.index_changes import messages_gone
 from mailquay.services.ports import Clock
 from mailquay.services.sequences import sequence_set
@@ -111,7 +111,7 @@ class MailboxReplacement:
     async def _tell_gone(self, context: SyncContext, mailbox: Mailbox, formers: FormerMessages) -> None:
         gone: dict[MailboxNumber, list[int]] = {}
         for former in formers.left():
-            if recognisable(former):
+            if formers.recognisable(former):
                 gone.setdefault(former.ref.mailbox, []).append(former.ref.uid)
         for number, uids in gone.items():
             before = dataclasses.replace(mailbox, number=number)
@@ -135,7 +135,7 @@ class MailboxReplacement:
         Where former messages could not be recognised (their envelopes had not been read yet), what is older than the
         last sync may be one of them.
         """
-        if all(recognisable(former) for former in formers.left()):
+        if all(formers.recognisable(former) for former in formers.left()):
             return [entry.uid for entry in unknown]
         old = [entry for entry in unknown if (entry.internal_date_ms or 0) < synced_at_ms]
         for start in range(0, len(old), _CHANGES_PER_COMMIT):

@@ -80,12 +80,16 @@ class ReplacementRepository:
     async def formers(self, number: MailboxNumber) -> AsyncIterator[list[Former]]:
         """What a former mailbox still holds, in pages."""
         last = 0
+        # Of hundreds of thousands most have the same flags.
+        shared: dict[str, tuple[str, ...]] = {}
         while rows := await self._database.fetch("message_identities", number, last, _PAGE):
             page = []
             for uid, flags, date_ms, size, email_id, envelope in rows:
                 known = None if envelope is None else from_json(envelope, _Identity).message_id
                 ref = MessageRef(number, Uid(uid))
-                page.append(Former(ref, tuple(flags.split()), date_ms, size, email_id, known or None))
+                if flags not in shared:
+                    shared[flags] = tuple(flags.split())
+                page.append(Former(ref, shared[flags], date_ms, size, email_id, known or None))
             yield page
             last = rows[-1][0]
 
