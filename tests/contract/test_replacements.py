@@ -6,7 +6,7 @@ import pytest
 
 from mailquay.errors import MessageNotFound, Unavailable
 from mailquay.model.account import AccountId, AccountNumber, AccountProfile
-from mailquay.model.mailbox import ListedMailbox, MailboxNumber
+from mailquay.model.mailbox import ListedMailbox, MailboxCursor, MailboxNumber
 from mailquay.model.message import Envelope, IndexEntry, MessageRef, Uid
 from mailquay.runtime.purge import purge_everything
 from mailquay.services.places import place_of
@@ -28,8 +28,8 @@ async def _mailbox(store: Store, *uids: int) -> tuple[AccountNumber, MailboxNumb
     return account.number, number
 
 
-async def _replace(store: Store, account: AccountNumber, number: MailboxNumber) -> MailboxNumber:
-    return await store.commit(store.replacements.replace(account, number, WORK, 7, 1))
+async def _replace(store: Store, account: AccountNumber, number: MailboxNumber, uidvalidity: int = 0) -> MailboxNumber:
+    return await store.commit(store.replacements.replace(account, number, WORK, uidvalidity, 7, 1))
 
 
 async def _formers(store: Store, number: MailboxNumber) -> list[Former]:
@@ -90,3 +90,52 @@ async def test_old_ids_expire(store: Store) -> None:
     assert [await store.commit(store.replacements.expire(101, 2)) for _ in range(3)] == [2, 1, 0]
     with pytest.raises(MessageNotFound):
         await place_of(store, account, MessageRef(old, Uid(1)))
+
+
+async def _carry_all(store: Store, old: MailboxNumber, new: MailboxNumber, uidvalidity: int, shift: int) -> None:
+    """Carry a whole mailbox over, to UIDs that are `shift` higher."""
+    await store.commit(store.mailboxes.begin(new, uidvalidity))
+    pairs = [(former, _entry(former.ref.uid + shift)) for former in await _formers(store, old)]
+    await store.commit(store.messages.put(new, [entry for _, entry in pairs]))
+    await store.commit(store.replacements.carry_over(new, pairs, expires_ms=100))
+    cursor = MailboxCursor(uidvalidity, 99, None, len(pairs), 1, 7)
+    await store.commit(store.mailboxes.update_cursor(new, cursor, 1))
+    await store.commit(store.replacements.close(new))
+
+
+async def test_a_uidvalidity_that_returns_brings_back_its_number_and_nothing_grows(store: Store) -> None:
+    account, first = await _mailbox(store, 1, 2)
+    await store.commit(store.mailboxes.update_cursor(first, MailboxCursor(5, 3, None, 2, 1, 7), 1))
+    numbers = [first]
+    for turn in range(6):
+        to, shift = ((6, 10), (5, -10))[turn % 2]
+        numbers.append(await _replace(store, account, numbers[-1], to))
+        await _carry_all(store, numbers[-2], numbers[-1], to, shift)
+    second = numbers[1]
+    assert numbers == [first, second] * 3 + [first]
+    await purge_everything(store)
+    found = [
+        (await place_of(store, account, MessageRef(number, Uid(uid))))[1] for number, uid in ((first, 1), (second, 12))
+    ]
+    assert found == [MessageRef(first, Uid(1)), MessageRef(first, Uid(2))]
+    assert [entry.uid for entry in await store.messages.page(first, limit=9, offset=0)] == [2, 1]
+    assert await store.commit(store.replacements.expire(101, 1000)) == 4
+
+
+async def test_a_uidvalidity_that_returns_in_the_middle_finds_what_was_left_there(store: Store) -> None:
+    account, first = await _mailbox(store, 1, 2)
+    second = await _replace(store, account, first, 6)
+    [one, _] = await _formers(store, first)
+    await store.commit(store.messages.put(second, [_entry(11)]))
+    await store.commit(store.replacements.carry_over(second, [(one, _entry(11))], expires_ms=100))
+    assert await _replace(store, account, second, 5) == first
+    assert [before.number for before in await store.replacements.predecessors(first)] == [second]
+    assert [entry.uid for entry in await store.messages.page(first, limit=9, offset=0)] == [2]
+
+
+async def test_a_mailbox_that_was_removed_does_not_return(store: Store) -> None:
+    """Simple servers begin each mailbox with the same UIDVALIDITY, also one that is made anew."""
+    account, first = await _mailbox(store, 1)
+    await store.commit(store.mailboxes.remove(first, 8))
+    second = await store.commit(store.mailboxes.add(account, WORK, 9, 1))
+    assert await _replace(store, account, second, 5) not in (first, second)

@@ -34,10 +34,15 @@ class MailboxReplacement:
         self._store = store
         self._clock = clock
 
-    async def begin(self, context: SyncContext, mailbox: Mailbox) -> Mailbox:
-        """UIDs mean nothing any more (RFC 9051 §2.3.1.1): the mailbox gets a new number, the old one is kept aside."""
+    async def begin(self, context: SyncContext, mailbox: Mailbox, opened: OpenedMailbox) -> Mailbox:
+        """UIDs mean nothing any more (RFC 9051 §2.3.1.1): the mailbox gets another number, its own is kept aside."""
         replace = self._store.replacements.replace(
-            mailbox.account, mailbox.number, mailbox.listing, self._clock.now_ms(), context.fence.epoch
+            mailbox.account,
+            mailbox.number,
+            mailbox.listing,
+            opened.uidvalidity or 0,
+            self._clock.now_ms(),
+            context.fence.epoch,
         )
         [number] = await self._store.commit(fenced(context.fence, replace))
         _log.warning("mailbox_replaced", account=context.account.id, path=mailbox.listing.path)

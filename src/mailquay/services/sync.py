@@ -57,7 +57,7 @@ class MailboxSync:
         """
         opened = await session.open_mailbox(mailbox.listing.path, since=_known_state(context, mailbox))
         if mailbox.uidvalidity not in (None, opened.uidvalidity or 0):
-            mailbox = await self._replacement.begin(context, mailbox)
+            mailbox = await self._replacement.begin(context, mailbox, opened)
         if mailbox.cursor is None:
             predecessors = await self._store.replacements.predecessors(mailbox.number)
             if predecessors:

@@ -69,6 +69,20 @@ ON CONFLICT (number) DO NOTHING;
 INSERT INTO retired_mailboxes (number, account_number, path, uidvalidity, retired_ms, replaced_by, synced_at_ms)
 SELECT number, account_number, path, uidvalidity, $2, $3, synced_at_ms FROM mailboxes WHERE number = $1;
 
+-- name: mailbox_returns
+SELECT number FROM retired_mailboxes WHERE account_number = $1 AND path = $2 AND uidvalidity = $3
+    AND (replaced_by IS NOT NULL OR synced_at_ms IS NOT NULL)
+ORDER BY retired_ms DESC, number DESC LIMIT 1;
+
+-- name: mailbox_unretire
+DELETE FROM retired_mailboxes WHERE number = $1;
+
+-- name: mailbox_restore
+INSERT INTO mailboxes (number, account_number, path, listing, seen_at_ms, seen_epoch)
+VALUES ($1, $2, $3, $4, $5, $6)
+ON CONFLICT (account_number, path)
+DO UPDATE SET listing = excluded.listing, missing_since_ms = NULL RETURNING number;
+
 -- name: mailbox_successor_changed
 UPDATE retired_mailboxes SET replaced_by = $2 WHERE replaced_by = $1;
 

@@ -50,18 +50,34 @@ class ReplacementRepository:
         self._database = database
 
     def replace(
-        self, account: AccountNumber, number: MailboxNumber, listing: ListedMailbox, now_ms: int, epoch: int
+        self,
+        account: AccountNumber,
+        number: MailboxNumber,
+        listing: ListedMailbox,
+        uidvalidity: int,
+        now_ms: int,
+        epoch: int,
     ) -> Unit[MailboxNumber]:
-        """Retire a mailbox, and give the one that stands at its path now a number of its own.
+        """Retire a mailbox, and give the one that stands at its path now a number of its own, or its former one.
 
-        What the former one held is kept until `close`; so is what was still to be carried over into it.
+        A UIDVALIDITY that returns brings back its number (two servers behind one address may show one each by turns):
+        its ids are good again, and there are no more numbers and old ids than there are UIDVALIDITYs. What the retired
+        one held is kept until `close`; so is what was still to be carried over into it.
         """
 
         def script(_pending: Pending) -> Script[MailboxNumber]:
             # Its path must be free before the successor has a number: until then it stands in for its own successor.
             yield Run("mailbox_replace", (number, now_ms, number))
             yield Run("mailbox_delete", (number,))
-            [(successor,)] = yield Run("mailbox_insert", (account, listing.path, to_json(listing), now_ms, epoch))
+            place = (account, listing.path, to_json(listing), now_ms, epoch)
+            returns = (yield Run("mailbox_returns", (account, listing.path, uidvalidity))) if uidvalidity else []
+            if returns:
+                former = returns[0][0]
+                yield Run("mailbox_unretire", (former,))
+                yield Run("purge_done", ("messages", former))
+                [(successor,)] = yield Run("mailbox_restore", (former, *place))
+            else:
+                [(successor,)] = yield Run("mailbox_insert", place)
             yield Run("mailbox_successor_changed", (number, successor))
             return MailboxNumber(successor)
 
