@@ -7,15 +7,18 @@ import contextlib
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from mailquay.config import Config
+from mailquay.errors import StorageError
 from mailquay.model.account import Account, AccountProfile, ImapSettings
 from mailquay.model.event import EventName, LoggedEvent
 from mailquay.model.mailbox import Mailbox
 from mailquay.sandbox.faults import ImapAction
 from mailquay.sandbox.world import SandboxWorld
+from mailquay.services.replacement import MailboxReplacement
 from tests.runtime.harness import SystemClock, TestNode, running_node
 
 _OLD = datetime(2020, 1, 1, tzinfo=UTC)
@@ -64,6 +67,10 @@ async def _until(node: TestNode, account: Account, path: str, right: Callable[[M
                 await asyncio.wait_for(changed.wait(), 0.01)
 
 
+def _synced_as(mailbox: Mailbox, uidvalidity: int) -> bool:
+    return mailbox.cursor is not None and mailbox.uidvalidity == uidvalidity
+
+
 async def _told(node: TestNode, account: Account) -> list[LoggedEvent]:
     return [one for one in await node.store.events.of_account_after(account.number, 0, 1000) if one.name in _TOLD]
 
@@ -84,3 +91,54 @@ async def test_a_first_sync_that_was_cut_off_makes_no_news_of_what_was_there_bef
         work = await _until(node, account, "Work", lambda box: box.cursor is not None)
         assert await node.store.messages.count(work.number) == 2
         assert await _told(node, account) == []
+
+
+async def test_flags_that_change_while_a_carry_over_is_interrupted_are_told(
+    world: SandboxWorld, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = world.store_of(world.accounts[0].email)
+    work = store.create("Work")
+    _fill(world, "Work", "one", "two")
+    real = MailboxReplacement._tell_gone
+    broken: list[bool] = []
+
+    async def interrupted(*args: Any) -> None:
+        if not broken:
+            broken.append(True)
+            [one, _] = work
+            store.set_flags(work, [(one, frozenset({"\\Flagged"}))])
+            raise StorageError("the disk went away")
+        await real(*args)
+
+    monkeypatch.setattr(MailboxReplacement, "_tell_gone", interrupted)
+    async with _node(tmp_path) as node:
+        account = await _register(node, world)
+        before = await _until(node, account, "Work", lambda box: box.cursor is not None)
+        await node.wait_for(EventName.ACCOUNT_INITIALIZED, account=account)
+        work.uidvalidity += 70
+        node.supervisor.reconnect(account.number)
+        await node.wait_for(EventName.MAILBOX_RESET, account=account, path="Work", reason="uidValidityChange")
+        after = await _until(node, account, "Work", lambda box: box.number != before.number)
+        assert broken
+        assert [flags for _, flags, _ in await node.store.messages.flags(after.number)] == ["\\Flagged", ""]
+        assert [(one.name, one.facts["uid"]) for one in await _told(node, account)] == [(EventName.MESSAGE_UPDATED, 1)]
+
+
+async def test_a_server_that_shows_two_uidvalidities_by_turns_makes_nothing_grow(
+    world: SandboxWorld, tmp_path: Path
+) -> None:
+    store = world.store_of(world.accounts[0].email)
+    work = store.create("Work")
+    _fill(world, "Work", "one", "two", "three")
+    numbers: set[int] = set()
+    async with _node(tmp_path) as node:
+        account = await _register(node, world)
+        await node.wait_for(EventName.ACCOUNT_INITIALIZED, account=account)
+        for turn in range(1, 7):
+            work.uidvalidity += 70 if turn % 2 else -70
+            node.supervisor.reconnect(account.number)
+            box = await _until(node, account, "Work", lambda box: _synced_as(box, work.uidvalidity))
+            numbers.add(box.number)
+        assert await _told(node, account) == []
+        assert len(numbers) == 2
+        assert await node.store.commit(node.store.replacements.expire(2**60, 1000)) == 6

@@ -56,7 +56,7 @@ class FirstSync:
             total += len(batch)
             highest = max(highest, max((entry.uid for entry in batch), default=0))
             for entry in batch:
-                if _is_news(context, mailbox, entry):
+                if entry.uid not in indexed and _is_news(context, mailbox, entry):
                     news.append(entry.uid)
                 else:
                     known.append(entry)
@@ -65,7 +65,10 @@ class FirstSync:
                 known = []
         await self._store.commit(fenced(context.fence, self._store.messages.put(mailbox.number, known)))
         unplaced = dataclasses.replace(mailbox, cursor=None)
-        await self._arrivals.announce(session, context, unplaced, [uid for uid in news if uid not in indexed])
+        await self._arrivals.announce(session, context, unplaced, news)
+        if indexed:
+            # What was indexed before a crash may be gone by now: counts that differ bring that to light.
+            total = await self._store.messages.count(mailbox.number)
         return await self._placed(context, mailbox, opened, max(opened.uidnext or 1, highest + 1), total)
 
     async def seed_unindexed(

@@ -11,7 +11,7 @@ from mailquay.backends.interface import FlagState, MailSession, OpenedMailbox
 from mailquay.model.mailbox import Mailbox, MailboxNumber
 from mailquay.model.message import IndexEntry
 from mailquay.services.former_messages import FormerMessages
-from mailquay.services.index_changes import messages_gone
+from mailquay.services.index_changes import flags_seen, messages_gone
 from mailquay.services.ports import Clock
 from mailquay.services.sequences import sequence_set
 from mailquay.services.sync_context import SyncContext
@@ -65,6 +65,8 @@ class MailboxReplacement:
             async for page in self._store.replacements.formers(predecessor.number):
                 formers.add(page)
         indexed = {uid for uid, _, _ in await self._store.messages.flags(mailbox.number)}
+        if indexed:
+            await self._compare_flags(session, context, mailbox, max(indexed))
         uids = [uid for uid in await session.uids() if uid not in indexed and uid < (opened.uidnext or 2**32)]
         synced_at_ms = max((one.synced_at_ms or 0 for one in predecessors), default=0)
         unknown: list[IndexEntry] = []
@@ -75,6 +77,14 @@ class MailboxReplacement:
                 unknown += others if synced_at_ms else await self._store_old(context, mailbox, others)
         await self._tell_gone(context, mailbox, formers)
         return await self._news(context, mailbox, synced_at_ms, formers, unknown)
+
+    async def _compare_flags(self, session: MailSession, context: SyncContext, mailbox: Mailbox, last: int) -> None:
+        """What is indexed already was read some time ago: the mod-sequence that we go on from says nothing of it."""
+        async for states in session.fetch_flags(f"1:{last}"):
+            now_ms = self._clock.now_ms()
+            await self._store.commit(
+                flags_seen(self._store, context.fence, mailbox, states, now_ms, silent=context.silent)
+            )
 
     async def _store_old(
         self, context: SyncContext, mailbox: Mailbox, entries: Sequence[IndexEntry]
