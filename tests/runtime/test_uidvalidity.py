@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 
+from mailquay.backends.imap.session import ImapSession
+from mailquay.backends.interface import OpenedMailbox
 from mailquay.config import Config
-from mailquay.errors import StorageError
+from mailquay.errors import CommandRejected, StorageError
 from mailquay.model.account import Account, AccountProfile, ImapSettings
 from mailquay.model.event import EventName, LoggedEvent
 from mailquay.model.mailbox import Mailbox
+from mailquay.model.message import IndexEntry
 from mailquay.sandbox.faults import ImapAction
 from mailquay.sandbox.world import SandboxWorld
 from mailquay.services.replacement import MailboxReplacement
@@ -142,3 +147,58 @@ async def test_a_server_that_shows_two_uidvalidities_by_turns_makes_nothing_grow
         assert await _told(node, account) == []
         assert len(numbers) == 2
         assert await node.store.commit(node.store.replacements.expire(2**60, 1000)) == 6
+
+
+async def test_a_server_without_uidvalidity_is_not_asked_without_end(
+    world: SandboxWorld, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = world.store_of(world.accounts[0].email)
+    paths = ("One", "Two", "Three")
+    for path in paths:
+        store.create(path)
+        _fill(world, path, path)
+    real = ImapSession.open_mailbox
+    opened: list[str] = []
+
+    async def without_uidvalidity(self: ImapSession, path: str, **options: Any) -> OpenedMailbox:
+        opened.append(path)
+        answer = await real(self, path, **options)
+        self._selected_uidvalidity = None
+        return dataclasses.replace(answer, uidvalidity=None)
+
+    monkeypatch.setattr(ImapSession, "open_mailbox", without_uidvalidity)
+    async with _node(tmp_path) as node:
+        account = await _register(node, world)
+        await node.wait_for(EventName.ACCOUNT_INITIALIZED, account=account)
+        for path in paths:
+            mailbox = await _until(node, account, path, lambda box: box.cursor is not None)
+            async with asyncio.timeout(10):
+                while await node.store.messages.without_envelope(mailbox.number, limit=1):
+                    await asyncio.sleep(0.01)  # nothing tells of an envelope that was filled in
+        assert len(opened) < 30
+
+
+async def test_a_mailbox_that_refuses_to_show_envelopes_does_not_keep_the_account_down(
+    world: SandboxWorld, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = world.store_of(world.accounts[0].email)
+    store.create("Work")
+    _fill(world, "Work", "one")
+    real = ImapSession.fetch_envelopes
+
+    async def refused(self: ImapSession, uids: str) -> AsyncIterator[list[IndexEntry]]:
+        if self.selected == "Work":
+            raise CommandRejected("no envelopes today")
+        async for batch in real(self, uids):
+            yield batch
+
+    monkeypatch.setattr(ImapSession, "fetch_envelopes", refused)
+    async with _node(tmp_path) as node:
+        account = await _register(node, world)
+        await node.wait_for(EventName.ACCOUNT_INITIALIZED, account=account)
+        with structlog.testing.capture_logs() as logs:
+            await node.access.catch_up(account.number, ["Work"], timeout_seconds=5)
+            world.store_of(world.accounts[0].email).append("INBOX", b"Subject: news\r\n\r\n")
+            await node.wait_for(EventName.MESSAGE_NEW, account=account, path="INBOX")
+        assert [entry for entry in logs if entry["event"] == "account_failed"] == []
+        assert "envelopes_refused" in [entry["event"] for entry in logs]

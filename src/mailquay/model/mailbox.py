@@ -62,6 +62,7 @@ class MailboxCursor:
     """Up to where our index of a mailbox agrees with the server: the state that the index was built from.
 
     `initial_uidnext` is UIDNEXT when the mailbox was first seen: messages below it are never announced as new.
+    `uidvalidity` is 0 where the server gives none.
     """
 
     uidvalidity: int
@@ -122,7 +123,7 @@ class Mailbox:
     def current(self) -> bool:
         """Whether the index agrees with the last evidence, so that a listing may be answered from it."""
         cursor, evidence = self.cursor, self.evidence
-        if cursor is None or cursor.uidvalidity != evidence.uidvalidity:
+        if cursor is None or cursor.uidvalidity != (evidence.uidvalidity or 0):
             return False
         if evidence.uidnext is not None and evidence.uidnext != cursor.uidnext:
             return False

@@ -281,17 +281,31 @@ class CatchUp:
         async with self._pool.borrow(
             path=mailbox.listing.path, timeout_seconds=self._config.imap_connect_timeout_seconds, patient=True
         ) as session:
-            if session.selected != mailbox.listing.path:
-                opened = await session.open_mailbox(mailbox.listing.path)
-                if mailbox.cursor is None or opened.uidvalidity != mailbox.cursor.uidvalidity:
+            try:
+                if not await self._has_open(session, mailbox):
                     self.nudge([mailbox.listing.path])
                     return None
-            async for batch in session.fetch_envelopes(sequence_set(uids)):
-                digests = [self._sync.digest(entry) for entry in batch]
-                put = self._store.messages.put(mailbox.number, batch)
-                remember = self._store.messages.remember(self._account.number, digests, self._clock.now_ms())
-                await self._store.commit(fenced(self._fence, put, remember))
+            except (CommandRejected, MailboxNotFound) as error:
+                # Catching up with it says so, and leaves it alone after a while.
+                self._log.warning("mailbox_refused", path=mailbox.listing.path, code=error.code, error=error.message)
+                return None
+            try:
+                async for batch in session.fetch_envelopes(sequence_set(uids)):
+                    digests = [self._sync.digest(entry) for entry in batch]
+                    put = self._store.messages.put(mailbox.number, batch)
+                    remember = self._store.messages.remember(self._account.number, digests, self._clock.now_ms())
+                    await self._store.commit(fenced(self._fence, put, remember))
+            except CommandRejected as error:
+                # The others can be read all the same; a page that shows these asks again.
+                self._log.warning("envelopes_refused", path=mailbox.listing.path, error=error.message)
         return min(uids)
+
+    async def _has_open(self, session: MailSession, mailbox: Mailbox) -> bool:
+        """Have a session open a mailbox; False when another one stands at its path now."""
+        path, uidvalidity = mailbox.listing.path, mailbox.uidvalidity
+        if session.selected == path and (session.selected_uidvalidity or 0) == uidvalidity:
+            return True
+        return ((await session.open_mailbox(path)).uidvalidity or 0) == uidvalidity
 
     # -- one mailbox -----------------------------------------------------------------------------
 
