@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import time
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from mailquay.errors import RemoteProtocolError, Unavailable
 from mailquay.model.event import EventName
 from mailquay.model.mailbox import Mailbox
 from mailquay.runtime.refusals import Refusals
+from mailquay.services.mailbox_listing import MailboxListing
 from mailquay.services.new_mail import NewMail
 from mailquay.services.sync import MailboxSync
 from mailquay.services.sync_context import SyncContext
@@ -149,15 +151,28 @@ async def test_subconnections_bring_news_of_their_mailboxes_at_once(
 
 
 @pytest.mark.server
+@pytest.mark.parametrize("named", [0, 1])
 async def test_an_account_that_names_a_resync_delay_is_looked_at_as_often(
-    dovecot: Dovecot, mail_user: MailUser, tmp_path: Path
+    dovecot: Dovecot, mail_user: MailUser, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, named: int
 ) -> None:
+    real = MailboxListing.refresh
+    looks: list[float] = []
+
+    async def noted(self: MailboxListing, *args: Any) -> None:
+        looks.append(time.monotonic())
+        await real(self, *args)
+
+    monkeypatch.setattr(MailboxListing, "refresh", noted)
     config = Config(imap_sweep_interval_seconds=3600, reconnect_backoff_seconds=0.05)
     profile = profile_for(dovecot, mail_user)
     assert profile.imap is not None
-    profile = dataclasses.replace(profile, imap=dataclasses.replace(profile.imap, resync_delay_seconds=1))
+    profile = dataclasses.replace(profile, imap=dataclasses.replace(profile.imap, resync_delay_seconds=named))
     async with running_node(f"sqlite:///{tmp_path}/m.db", tmp_path, config=config) as node:
         account = await node.register("ann", profile)
         await node.wait_for(EventName.ACCOUNT_INITIALIZED, account=account)
         await dovecot.doveadm("mailbox", "create", "-u", mail_user.login, "Fresh")
         await node.wait_for(EventName.MAILBOX_NEW, account=account, path="Fresh")
+        async with asyncio.timeout(5):
+            while len(looks) < 4:
+                await asyncio.sleep(0.05)  # nothing tells of a look that finds nothing
+        assert looks[3] - looks[2] > 0.5

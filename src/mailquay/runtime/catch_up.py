@@ -37,6 +37,8 @@ from mailquay.storage.store import Store
 _log = structlog.get_logger(__name__)
 _ENVELOPE_BATCH = 200
 _TRIES = 2
+_SHORTEST_SWEEP_SECONDS = 1.0
+"""An account may name 0 seconds; a server that is listed without any pause shuts us out."""
 
 
 class Deaf(Exception):
@@ -232,7 +234,7 @@ class CatchUp:
         imap = self._account.profile.imap
         if imap is None or imap.resync_delay_seconds == USUAL_RESYNC_SECONDS:
             return self._config.imap_sweep_interval_seconds
-        return float(imap.resync_delay_seconds)
+        return max(_SHORTEST_SWEEP_SECONDS, float(imap.resync_delay_seconds))
 
     async def _pause_before_sweep(self, seconds: float) -> bool:
         """Wait until the next sweep is due; True when somebody asked for it before."""
