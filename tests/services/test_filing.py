@@ -187,10 +187,41 @@ async def test_a_copy_that_is_always_refused_is_given_up(
     assert await ann.store.outbox.get("q1") is None
 
 
-async def test_a_mailbox_that_does_not_exist_is_not_tried_again(ann: _Filing) -> None:
+async def test_a_mailbox_that_does_not_exist_is_given_up_soon(ann: _Filing, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(filing, "_ATTEMPTS_WITHOUT_MAILBOX", 2)
     await ann.sent(sent_mail_path="Nowhere")
-    assert await ann.run() is None
-    assert [(line["code"], line["final"]) for line in ann.journal.lines] == [("FolderNotFound", True)]
+    await ann.until_filed()
+    assert [(line["code"], line["final"]) for line in ann.journal.lines] == [
+        ("FolderNotFound", False),
+        ("FolderNotFound", True),
+    ]
+
+
+async def test_a_mailbox_that_is_not_listed_for_a_moment_gets_its_copy(ann: _Filing, world: SandboxWorld) -> None:
+    """A flush lists mailboxes anew, one after the other; a server that is being repaired leaves some out."""
+    sent = await ann.store.mailboxes.by_path(ann.account.number, "Sent")
+    assert sent is not None
+    await ann.store.commit(ann.store.mailboxes.mark_missing(sent.number, 1))
+    await ann.sent()
+    assert await ann.run() is not None
+    await ann.store.commit(ann.store.mailboxes.add(ann.account.number, sent.listing, 2, 1))
+    await ann.until_filed()
+    assert len(_copies(world)) == 1
+
+
+async def test_flags_that_cannot_be_stored_do_not_keep_the_copy_back(ann: _Filing, world: SandboxWorld) -> None:
+    world.store_of(world.accounts[0].email).append("INBOX", b"Subject: Q\r\n\r\n", frozenset())
+    await ann.node.wait_for(EventName.MESSAGE_NEW, account=ann.account)
+    inbox = await ann.store.mailboxes.by_path(ann.account.number, "INBOX")
+    assert inbox is not None
+    world.imap_faults.on("UID STORE", ImapAction.DROP, times=None)
+    await ann.sent(reference=ReferenceUpdate(message_id(inbox.number, 1), ("\\Answered",)))
+    assert await ann.run() is not None
+    assert len(_copies(world)) == 1
+    world.imap_faults.clear()
+    await ann.until_filed()
+    assert _copies(world, "INBOX") == [(b"Subject: Q\r\n\r\n", frozenset({"\\Answered"}))]
+    assert len(_copies(world)) == 1
 
 
 async def test_the_message_that_was_answered_is_flagged(ann: _Filing, world: SandboxWorld) -> None:

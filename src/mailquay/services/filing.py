@@ -8,6 +8,7 @@ the mailbox for the Message-ID before, because the former may have got through.
 from __future__ import annotations
 
 import random
+from collections.abc import Awaitable
 
 import structlog
 
@@ -30,7 +31,9 @@ _ATTEMPTS = 32
 _LONGEST_PAUSE_MS = 3600 * 1000
 _SESSION_SECONDS = 30.0
 _OWN_COPY_HOSTS = ("gmail.com", "googlemail.com", "outlook.com", "office365.com")
-_HOPELESS = (MailboxNotFound, Unsupported, InvalidRequest)
+_ATTEMPTS_WITHOUT_MAILBOX = 8
+"""Some ten minutes: a mailbox may be missing in one listing and be back in the next."""
+_HOPELESS = (Unsupported, InvalidRequest)
 
 
 def wants_copy(account: Account, submission: Submission) -> bool:
@@ -89,7 +92,7 @@ class FilingService:
                 return self._backoff_seconds
 
     async def _attempt(self, account: Account, filing: Filing, fence: Fence) -> bool:
-        """File one; False when it is to be tried again."""
+        """File one; False when it failed in a way in which the others would fail too."""
         submission = filing.submission
         retry_ms = self._clock.now_ms() + self._pause_ms(filing.attempts_made)
         if not await self._store.commit(self._store.outbox.begin_filing(submission, fence, retry_ms)):
@@ -97,7 +100,9 @@ class FilingService:
         changed: list[str] = []
         error = await self._file(account, filing, changed)
         if error is not None and not self._given_up(account, filing, error):
-            return False
+            self._tell_index(account, changed)
+            # A mailbox that is missing says nothing about the others.
+            return isinstance(error, MailboxNotFound)
         settled_ms = self._clock.now_ms() if await self._settings.get("queueKeep") else None
         await self._store.commit(self._store.outbox.end_filing(submission, fence, settled_ms=settled_ms))
         self._tell_index(account, changed)
@@ -105,7 +110,8 @@ class FilingService:
 
     def _given_up(self, account: Account, filing: Filing, error: MailquayError) -> bool:
         attempt = filing.attempts_made + 1
-        final = isinstance(error, _HOPELESS) or attempt >= _ATTEMPTS
+        attempts = _ATTEMPTS_WITHOUT_MAILBOX if isinstance(error, MailboxNotFound) else _ATTEMPTS
+        final = isinstance(error, _HOPELESS) or attempt >= attempts
         line = {"queueId": filing.submission.queue_id, "code": error.code, "error": error.message, "final": final}
         _log.warning("sent_message_not_filed", account=account.id, attempt=attempt, **line)
         self._journal.write(account, {"msg": "not filed", **line})
@@ -125,15 +131,24 @@ class FilingService:
     # -- at the mail server ------------------------------------------------------------------------
 
     async def _file(self, account: Account, filing: Filing, changed: list[str]) -> MailquayError | None:
-        """Flags first: they can be stored twice without harm. `changed` gets the paths of the mailboxes concerned."""
+        """What went wrong, if anything did. `changed` gets the paths of the mailboxes concerned.
+
+        A copy that was filed while the flags could not be stored is found by the attempts that follow, like one whose
+        answer was lost; flags can be stored twice without harm.
+        """
         if not account.profile.has_imap:
             return None
         reference = filing.submission.options.reference
+        error: MailquayError | None = None
+        if reference is not None:
+            error = await self._try(account, self._flag_reference(account, filing.submission, reference, changed))
+        if filing.copy:
+            error = await self._try(account, self._append_copy(account, filing, changed)) or error
+        return error
+
+    async def _try(self, account: Account, work: Awaitable[None]) -> MailquayError | None:
         try:
-            if reference is not None:
-                await self._flag_reference(account, filing.submission, reference, changed)
-            if filing.copy:
-                await self._append_copy(account, filing, changed)
+            await work
         except MailquayError as error:
             return error
         except Exception as error:
