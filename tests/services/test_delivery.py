@@ -12,6 +12,7 @@ from typing import Any, cast
 import pytest
 import structlog
 
+from mailquay.backends.interface import Receipt
 from mailquay.config import Config
 from mailquay.errors import StorageError
 from mailquay.model.account import Account, AccountId, AccountProfile, SmtpSettings
@@ -24,6 +25,7 @@ from mailquay.runtime.transports import Transports
 from mailquay.services import delivery
 from mailquay.services.delivery import DeliveryService
 from mailquay.services.settings import SettingsService
+from mailquay.storage.interface import SETTINGS_CHANGED, Signal
 from mailquay.storage.store import Store, open_store
 from tests.runtime.harness import Journal
 from tests.servers.smtp_sink import SmtpSink
@@ -132,6 +134,26 @@ async def test_an_outcome_is_stored_once_when_the_database_is_back(world: _World
         await _logged(logs, "outcome_not_stored")
     world.sql("ALTER TABLE events_away RENAME TO events")
     assert await delivering is None
+    assert len(smtp_sink.received) == 1
+    assert await world.events() == [EventName.MESSAGE_SENT]
+    assert await world.store.outbox.get("q1") is None
+
+
+async def test_what_was_sent_is_known_as_sent_although_the_settings_cannot_be_read(
+    world: _World, smtp_sink: SmtpSink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = Transports.submit
+
+    async def then_away(self: Transports, *args: Any) -> Receipt:
+        receipt = await real(self, *args)
+        world.sql("ALTER TABLE settings RENAME TO settings_away")
+        world.service._settings._on_signals(frozenset([Signal(SETTINGS_CHANGED)]))
+        return receipt
+
+    monkeypatch.setattr(Transports, "submit", then_away)
+    await world.queue("q1")
+    with pytest.raises(StorageError):
+        await world.service.deliver(world.account.number)
     assert len(smtp_sink.received) == 1
     assert await world.events() == [EventName.MESSAGE_SENT]
     assert await world.store.outbox.get("q1") is None

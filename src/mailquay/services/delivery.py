@@ -156,17 +156,18 @@ class DeliveryService:
         self._counter.count("submit:success")
         events = [NewEvent(account.number, EventName.MESSAGE_SENT, now_ms, *sent(submission, receipt))]
         status = self._store.accounts.update_smtp_status(account.number, smtp_status(now_ms, receipt.response))
-        settle = await self._settle(account, submission, fence, receipt, events)
+        settle = self._settle(account, submission, fence, receipt, events)
         await self._store_outcome(run_together(settle, status))
 
-    async def _settle(
+    def _settle(
         self, account: Account, submission: Submission, fence: Fence, receipt: Receipt, events: Sequence[NewEvent]
     ) -> Unit[None]:
         """The row goes, or is kept as sent; where something is to be filed, that is decided when it has been."""
         now_ms = self._clock.now_ms()
         copy = wants_copy(account, submission)
         filing = copy or wants_flags(account, submission)
-        if not filing and not await self._settings.get("queueKeep"):
+        # As of the last refresh: from the server's answer on, nothing may fail before the outcome is stored.
+        if not filing and not self._settings.current("queueKeep"):
             return self._store.outbox.settle_and_remove(submission, fence, events)
         kept = dataclasses.replace(
             submission,
