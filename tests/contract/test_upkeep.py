@@ -9,6 +9,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
+from mailquay.errors import NotFound
 from mailquay.model.account import Account, AccountState
 from mailquay.model.event import EventName
 from mailquay.model.mailbox import ListedMailbox, MailboxNumber
@@ -142,6 +143,22 @@ async def test_a_flush_forgets_at_once_and_what_is_learnt_afterwards_stays(store
     assert await store.messages.is_known(account.number, 6)
     assert await _count(database_url, "known_messages") == 2
     assert await _count(database_url, "messages") == 0
+
+
+async def test_who_comes_too_late_writes_nothing_that_nobody_would_ever_delete(store: Store, database_url: str) -> None:
+    """A sync, a submission and a log that began while their account and mailbox were still there."""
+    account, number = await _laden(store)
+    await store.commit(store.mailboxes.remove(number, NOW))
+    await purge_everything(store)
+    await store.commit(store.messages.put(number, [IndexEntry(Uid(1))]))
+    assert await store.messages.count(number) == 0
+    await store.commit(store.accounts.delete(account.id, NOW))
+    await purge_everything(store)
+    with pytest.raises(NotFound):
+        await store.commit(store.outbox.enqueue(_submission(account, "late"), b"x" * 2 * CHUNK_BYTES, {}, "late"))
+    await store.commit(store.accounts.append_log(account.number, ["late"], NOW, 100))
+    await store.commit(store.messages.put(number, [IndexEntry(Uid(1))]))
+    assert {table: await _count(database_url, table) for table in _BULK_TABLES} == dict.fromkeys(_BULK_TABLES, 0)
 
 
 async def test_two_nodes_may_purge_at_once(store: Store, database_url: str, tmp_path: Path) -> None:

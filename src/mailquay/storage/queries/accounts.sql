@@ -21,6 +21,12 @@ SELECT number, id, profile, private, state, status, revision, created_ms FROM ac
 -- name: account_lock postgres
 SELECT number, id, profile, private, state, status, revision, created_ms FROM accounts WHERE id = $1 FOR UPDATE;
 
+-- name: account_hold sqlite
+SELECT 1 FROM accounts WHERE number = $1;
+
+-- name: account_hold postgres
+SELECT 1 FROM accounts WHERE number = $1 FOR KEY SHARE;
+
 -- name: account_by_id
 SELECT number, id, profile, private, state, status, revision, created_ms FROM accounts WHERE id = $1;
 
@@ -82,7 +88,8 @@ DELETE FROM event_counters WHERE account_number = $1;
 DELETE FROM tokens WHERE account = $1;
 
 -- name: account_log_insert
-INSERT INTO account_log (account_number, time_ms, entry) VALUES ($1, $2, $3);
+INSERT INTO account_log (account_number, time_ms, entry)
+SELECT number, CAST($2 AS BIGINT), CAST($3 AS TEXT) FROM accounts WHERE number = $1;
 
 -- name: account_log_trim
 DELETE FROM account_log WHERE account_number = $1 AND n <= (

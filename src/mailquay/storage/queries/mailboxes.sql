@@ -42,6 +42,12 @@ WHERE number = $1;
 -- name: mailbox_mark_missing
 UPDATE mailboxes SET missing_since_ms = $2 WHERE number = $1;
 
+-- name: mailbox_hold sqlite
+SELECT 1 FROM mailboxes WHERE number = $1;
+
+-- name: mailbox_hold postgres
+SELECT 1 FROM mailboxes WHERE number = $1 FOR KEY SHARE;
+
 -- name: mailbox_by_number
 SELECT number, account_number, listing, uidvalidity, uidnext, highestmodseq, messages, initial_uidnext, synced_at_ms,
     seen_uidvalidity, seen_uidnext, seen_messages, seen_unseen, seen_highestmodseq, seen_at_ms, seen_epoch,

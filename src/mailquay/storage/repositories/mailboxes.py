@@ -208,9 +208,14 @@ class MessageIndex:
         return int(count)
 
     def put(self, mailbox: MailboxNumber, entries: Sequence[IndexEntry]) -> Unit[None]:
-        """Insert entries or update them; what an entry does not know (None) keeps its stored value."""
+        """Insert entries or update them; what an entry does not know (None) keeps its stored value.
+
+        Nothing happens when the mailbox has been removed: its purge may be over.
+        """
 
         def script(_pending: Pending) -> Script[None]:
+            if not entries or not (yield Run("mailbox_hold", (mailbox,))):
+                return
             yield RunMany("message_upsert", [_row(mailbox, entry) for entry in entries])
 
         return script

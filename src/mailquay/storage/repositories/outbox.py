@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from mailquay.errors import NotFound
 from mailquay.model.account import AccountNumber
 from mailquay.model.event import NewEvent
 from mailquay.model.node import Fence
@@ -118,9 +119,14 @@ class OutboxRepository:
     def enqueue(
         self, submission: Submission, body: bytes, response: Mapping[str, object], idempotency_key: str | None
     ) -> Unit[Enqueued]:
-        """Store a submission, its body and its idempotency key, or find that the key was used before."""
+        """Store a submission, its body and its idempotency key, or find that the key was used before.
+
+        Raises NotFound when the account was removed meanwhile: nobody would ever send or delete it.
+        """
 
         def script(pending: Pending) -> Script[Enqueued]:
+            if not (yield Run("account_hold", (submission.account,))):
+                raise NotFound("the account has been removed")
             if idempotency_key is not None:
                 repeated = yield from self._claim_key(submission, idempotency_key, response)
                 if repeated is not None:
