@@ -16,7 +16,7 @@ from mailquay.services.presentation import mailbox_event_data
 from mailquay.services.replacement import MailboxReplacement
 from mailquay.services.sequences import sequence_set
 from mailquay.services.sync_context import SyncContext
-from mailquay.storage.interface import append_events
+from mailquay.storage.interface import Unit, append_events
 from mailquay.storage.repositories.fencing import fenced
 from mailquay.storage.repositories.replacements import Predecessor
 from mailquay.storage.store import Store
@@ -72,9 +72,19 @@ class FirstSync:
         return await self._placed(context, mailbox, opened, max(opened.uidnext or 1, highest + 1), total)
 
     async def seed_unindexed(
-        self, session: MailSession, context: SyncContext, mailbox: Mailbox, opened: OpenedMailbox
+        self,
+        session: MailSession,
+        context: SyncContext,
+        mailbox: Mailbox,
+        opened: OpenedMailbox,
+        predecessors: Sequence[Predecessor],
     ) -> Mailbox:
-        """Begin to follow a mailbox without an index; what was announced is noted there until the cursor is placed."""
+        """Begin to follow a mailbox without an index; what was announced is noted there until the cursor is placed.
+
+        Without an index nothing tells which messages of a replaced mailbox are new: it is begun silently.
+        """
+        if predecessors:
+            context = dataclasses.replace(context, first_sync=False)
         await self._store.commit(
             fenced(context.fence, self._store.mailboxes.begin(mailbox.number, opened.uidvalidity or 0))
         )
@@ -86,7 +96,8 @@ class FirstSync:
             fresh = (entry for entry in batch if entry.uid < uidnext and _is_news(context, mailbox, entry))
             news += [entry.uid for entry in fresh if entry.uid not in noted]
         await self._arrivals.announce(session, context, dataclasses.replace(mailbox, cursor=None), news)
-        mailbox = await self._placed(context, mailbox, opened, uidnext, opened.messages)
+        before = predecessors[0] if predecessors else None
+        mailbox = await self._placed(context, mailbox, opened, uidnext, opened.messages, before)
         await self.drop_index(context, mailbox)
         return mailbox
 
@@ -102,13 +113,24 @@ class FirstSync:
         return await session.search(SearchTerms(dates={"since": day.isoformat()}))
 
     async def _placed(
-        self, context: SyncContext, mailbox: Mailbox, opened: OpenedMailbox, uidnext: int, messages: int
+        self,
+        context: SyncContext,
+        mailbox: Mailbox,
+        opened: OpenedMailbox,
+        uidnext: int,
+        messages: int,
+        before: Predecessor | None = None,
     ) -> Mailbox:
-        """Place the cursor at the end of a first sync."""
+        """Place the cursor at the end of a first sync; nothing is carried over from former mailboxes any more."""
         cursor = self._first_cursor(opened, uidnext, messages)
-        events = [] if context.silent else [self._reset_event(mailbox, opened)]
-        move = self._store.mailboxes.update_cursor(mailbox.number, cursor, context.fence.epoch)
-        await self._store.commit(fenced(context.fence, move, append_events(events)))
+        events = [] if context.silent else [self._reset_event(mailbox, opened, before)]
+        units: list[Unit[None]] = [
+            self._store.mailboxes.update_cursor(mailbox.number, cursor, context.fence.epoch),
+            append_events(events),
+        ]
+        if before is not None:
+            units.append(self._store.replacements.close(mailbox.number))
+        await self._store.commit(fenced(context.fence, *units))
         return dataclasses.replace(mailbox, cursor=cursor, uidvalidity=cursor.uidvalidity)
 
     def _first_cursor(self, opened: OpenedMailbox, uidnext: int, messages: int) -> MailboxCursor:

@@ -60,10 +60,10 @@ class MailboxSync:
             mailbox = await self._replacement.begin(context, mailbox, opened)
         if mailbox.cursor is None:
             predecessors = await self._store.replacements.predecessors(mailbox.number)
+            if context.unindexed:
+                return await self._first.seed_unindexed(session, context, mailbox, opened, predecessors)
             if predecessors:
                 return await self._first.take_over(session, context, mailbox, opened, predecessors)
-            if context.unindexed:
-                return await self._first.seed_unindexed(session, context, mailbox, opened)
             return await self._first.seed(session, context, mailbox, opened)
         if context.unindexed:
             return await self._follow_unindexed(session, context, mailbox, opened)
