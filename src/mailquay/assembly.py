@@ -36,6 +36,7 @@ from mailquay.runtime.supervisor import Supervisor
 from mailquay.runtime.transports import Transports
 from mailquay.runtime.verifier import TransportVerifier
 from mailquay.services.accounts import AccountService
+from mailquay.services.auth_server import AuthServer
 from mailquay.services.delivery import DeliveryService
 from mailquay.services.filing import FilingService
 from mailquay.services.mailbox_listing import MailboxListing
@@ -99,11 +100,13 @@ class Core:
         self.settings = SettingsService(store)
         self.stats = StatsService(store, self.settings, self.clock)
         self.account_logs = AccountLogs(store, self.settings, self.clock)
-        self.transports = Transports(config, self.settings, ProtocolLog(self.account_logs))
+        policy, user_agent = EgressPolicy.parse(config.webhook_egress_policy), f"Mailquay/{__version__}"
+        self.http = HttpClient(policy=policy, user_agent=user_agent)
+        # Connections of its own: webhooks that hang must not keep accounts from logging in.
+        self.auth_http = HttpClient(policy=policy, user_agent=user_agent, max_connections_per_host=50)
+        auth_server = AuthServer(self.settings, self.auth_http, timeout_seconds=config.auth_server_timeout_seconds)
+        self.transports = Transports(config, self.settings, auth_server, ProtocolLog(self.account_logs))
         self.metrics = Metrics(store, self.stats, self.clock, self.transports.imap_traffic)
-        self.http = HttpClient(
-            policy=EgressPolicy.parse(config.webhook_egress_policy), user_agent=f"Mailquay/{__version__}"
-        )
         self.membership = Membership(
             store,
             identity,
@@ -199,6 +202,7 @@ class Core:
             _log.error("not_left_in_order", error=str(error))
         await self.transports.aclose()
         await self.http.aclose()
+        await self.auth_http.aclose()
 
 
 class Node:

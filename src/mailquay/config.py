@@ -61,6 +61,7 @@ class Config:
     body_timeout_seconds: float = 10.0
     body_budget_bytes: int = 256 * 1024 * 1024
 
+    auth_server_timeout_seconds: float = 10.0
     imap_connect_timeout_seconds: float = 30.0
     imap_command_timeout_seconds: float = 90.0
     imap_idle_restart_seconds: float = 9 * 60.0

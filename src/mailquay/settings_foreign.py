@@ -67,7 +67,6 @@ FOREIGN_NAMES: tuple[ForeignName, ...] = (
     ForeignName("EENGINE_LOG_RAW", _LATER, "logging of protocol bytes comes later", "log.raw"),
     ForeignName("EENGINE_MAX_SMTP_MESSAGE_SIZE", _LATER, _SMTP, "smtp.maxMessageSize"),
     ForeignName("EENGINE_CHUNK_SIZE", _NO, "downloads are passed on as they come"),
-    ForeignName("EENGINE_FETCH_TIMEOUT", _LATER, "nothing but webhooks makes HTTP requests yet; see webhook_timeout"),
     ForeignName("EENGINE_DISABLE_COMPRESSION", _NO, "IMAP COMPRESS is not used yet"),
     ForeignName("EENGINE_GMAIL_FALLBACK_POLL_INTERVAL", _LATER, "the Gmail API comes later"),
     ForeignName("EENGINE_EXPORT_PATH", _LATER, _EXPORT),

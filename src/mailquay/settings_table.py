@@ -159,7 +159,7 @@ SECURITY = (
         "webhook_egress_policy",
         "webhook_egress_policy",
         Kind.CHOICE,
-        "Addresses webhooks may not reach: none, link-local and metadata ones, or all private ones.",
+        "Addresses webhooks and authServer may not have: none, link-local and metadata ones, or all private ones.",
         ("EENGINE_WEBHOOK_EGRESS_POLICY",),
         choices=("off", "link-local", "private"),
     ),
@@ -206,6 +206,14 @@ LIMITS = (
 )
 
 MAIL = (
+    Option(
+        "auth_server_timeout",
+        "auth_server_timeout_seconds",
+        _D,
+        "Time the authentication server may take for one account's credentials, further tries included.",
+        ("EENGINE_FETCH_TIMEOUT",),
+        minimum=0.001,
+    ),
     Option(
         "imap_connect_timeout",
         "imap_connect_timeout_seconds",

@@ -87,7 +87,7 @@ async def test_a_body_with_three_mistakes_reports_three(world: World) -> None:
         ({"smtp": {**SMTP, "auth": {"user": "x"}}}, "smtp"),
         ({"oauth2": {"auth": {"user": "x"}}}, "oauth2"),
         ({"imapIndexer": "fast"}, "imapIndexer"),
-        ({"imap": {**IMAP, "useAuthServer": True}}, "imap.useAuthServer"),
+        ({"imap": {**IMAP, "useAuthServer": "perhaps"}}, "imap.useAuthServer"),
         ({"imap": {**IMAP, "tls": {"nonsense": 1}}}, "imap.tls.nonsense"),
         ({"imap": {**IMAP, "host": "no host"}}, "imap.host"),
         ({"webhooks": "ftp://example.com"}, "webhooks"),
@@ -99,6 +99,22 @@ async def test_what_cannot_work_is_refused(world: World, more: dict[str, Any], p
     reply = await world.call("POST", "/v1/account", {"account": "a", "name": "A", **more})
     assert reply.status == 400
     assert [field["path"] for field in reply.json["fields"]] == [path]
+
+
+async def test_credentials_may_be_left_to_the_authentication_server(world: World) -> None:
+    imap = {"host": "imap.example.com", "port": 993, "secure": True, "useAuthServer": True}
+    smtp = {**imap, "port": 465, "auth": {"user": "ann"}}
+    await world.register(imap=imap, smtp=smtp)
+    shown = (await world.call("GET", "/v1/account/ann")).json
+    assert shown["imap"]["useAuthServer"] is True and "auth" not in shown["imap"]
+    assert shown["smtp"]["auth"] == {"user": "ann"}
+    for side in ("imap", "smtp"):
+        body: dict[str, Any] = {side: {"partial": True, "useAuthServer": False}}
+        assert (await world.call("PUT", "/v1/account/ann", body)).status == 400
+    body = {"imap": {"partial": True, "useAuthServer": False, "auth": {"user": "ann", "pass": "p"}}}
+    assert (await world.call("PUT", "/v1/account/ann", body)).status == 200
+    shown = (await world.call("GET", "/v1/account/ann")).json
+    assert "useAuthServer" not in shown["imap"] and shown["imap"]["auth"] == {"user": "ann", "pass": "******"}
 
 
 async def test_false_is_not_set_and_empty_is_absent(world: World) -> None:

@@ -96,7 +96,6 @@ _LATER_FIELDS = (
     "gateway",
     "listId",
     "baseUrl",
-    "useAuthServer",
     "trackOpens",
     "trackClicks",
 )

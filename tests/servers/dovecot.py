@@ -63,6 +63,7 @@ class Dovecot:
     special_use       whether folders carry SPECIAL-USE flags
     quota             for example "100K": QUOTA, and deliveries beyond it fail
     compress          offer COMPRESS=DEFLATE
+    introspection_url where bearer tokens are looked up (RFC 7662); switches `bearer_mechanisms` on
     extra             further settings, laid over ours
     """
 
@@ -76,6 +77,8 @@ class Dovecot:
         special_use: bool = True,
         quota: str | None = None,
         compress: bool = True,
+        introspection_url: str | None = None,
+        bearer_mechanisms: str = "xoauth2 oauthbearer",
         extra: Settings | None = None,
     ) -> None:
         self.host = "127.0.0.2" if require_tls else LOOPBACK
@@ -83,6 +86,7 @@ class Dovecot:
         self._certificate = authority.issue("dovecot")
         self._require_tls, self._capability, self._special_use = require_tls, capability, special_use
         self._quota, self._compress, self._extra = quota, compress, extra or {}
+        self._introspection_url, self._bearer_mechanisms = introspection_url, bearer_mechanisms
         self.directory = short_directory("dovecot-")
         self.log_path = self.directory / "dovecot.log"
         self._config_path = self.directory / "dovecot.conf"
@@ -179,7 +183,7 @@ class Dovecot:
             (self.directory / name).mkdir()
         users = (f"{login}:{{PLAIN}}{password}::::::\n" for login, password in self.users.items())
         (self.directory / "users").write_text("".join(users))
-        settings = {**self._general(), **self._services(), **self._mail()}
+        settings = {**self._general(), **self._services(), **self._mail(), **self._oauth2()}
         self._config_path.write_text(render({**settings, **self._extra}))
         give_away(self.directory)
 
@@ -236,6 +240,23 @@ class Dovecot:
                 "driver": "passwd-file",
                 "args": password_file,
                 "override_fields": f"uid={user} gid={group} home={self.directory}/mail/%u",
+            },
+        }
+
+    def _oauth2(self) -> Settings:
+        """Tokens are asked about at every login; a trailing space makes a second section of the same name."""
+        if self._introspection_url is None:
+            return {}
+        (self.directory / "oauth2.conf").write_text(
+            f"introspection_url = {self._introspection_url}\nintrospection_mode = post\nforce_introspection = yes\n"
+            "active_attribute = active\nactive_value = true\nusername_attribute = username\n"
+        )
+        return {
+            "auth_mechanisms": f"plain login {self._bearer_mechanisms}",
+            "passdb ": {
+                "driver": "oauth2",
+                "mechanisms": self._bearer_mechanisms,
+                "args": f"{self.directory}/oauth2.conf",
             },
         }
 

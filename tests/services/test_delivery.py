@@ -19,10 +19,13 @@ from mailquay.model.account import Account, AccountId, AccountProfile, SmtpSetti
 from mailquay.model.event import EventName
 from mailquay.model.node import Fence
 from mailquay.model.submission import Phase, Submission, SubmissionEnvelope, SubmissionOptions
+from mailquay.net.egress import EgressPolicy
+from mailquay.net.http import HttpClient
 from mailquay.runtime.clock import SystemClock
 from mailquay.runtime.mail_access import OwnedMailAccess
 from mailquay.runtime.transports import Transports
 from mailquay.services import delivery
+from mailquay.services.auth_server import AuthServer
 from mailquay.services.delivery import DeliveryService
 from mailquay.services.settings import SettingsService
 from mailquay.storage.interface import SETTINGS_CHANGED, Signal
@@ -104,7 +107,8 @@ async def world(tmp_path: Path, smtp_sink: SmtpSink, monkeypatch: pytest.MonkeyP
     await store.commit(store.nodes.register("n1", "unix:x", ["sync"], 60_000))
     [lease] = await store.commit(store.nodes.take("n1", await store.nodes.free()))
     access = cast(OwnedMailAccess, _Owner(Fence(lease.account, lease.epoch)))
-    transports = Transports(Config(), settings)
+    http = HttpClient(policy=EgressPolicy.LINK_LOCAL, user_agent="test")
+    transports = Transports(Config(), settings, AuthServer(settings, http, timeout_seconds=5))
     service = DeliveryService(
         store,
         settings,
@@ -117,6 +121,7 @@ async def world(tmp_path: Path, smtp_sink: SmtpSink, monkeypatch: pytest.MonkeyP
     )
     yield _World(store, account, service, tmp_path)
     await transports.aclose()
+    await http.aclose()
     await store.close()
 
 

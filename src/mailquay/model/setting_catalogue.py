@@ -86,7 +86,12 @@ _SERVICE = (
         default=MappingProxyType({"all": False, "maxLogLines": 10000}),
     ),
     _url("notificationBaseUrl", "Where Microsoft Graph sends its notifications.", nullable=True),
-    _url("authServer", "Server that is asked for an account's credentials."),
+    _url(
+        "authServer",
+        "Server that is asked for the credentials of accounts with useAuthServer; user and password become Basic auth.",
+        status=_WORKS,
+        masked=True,
+    ),
     _text("scriptEnv", "Object that scripts see.", default="{}", max_length=_MIB, form="json"),
     _flag("sentryEnabled", "Whether errors are reported to the address in sentryDsn."),
     _url("sentryDsn", "Where errors are reported.", nullable=True),

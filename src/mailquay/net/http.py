@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 import aiohttp
 
@@ -31,6 +32,22 @@ class HttpResponse:
     status: int
     headers: Mapping[str, str]
     body: bytes
+
+
+def take_userinfo(url: str) -> tuple[str, dict[str, str]]:
+    """A URL without user, password and fragment, and the header that says the first two (Basic, RFC 7617 §2).
+
+    Raises InvalidRequest for what is no URL; the message does not repeat it.
+    """
+    try:
+        parts = urlsplit(url)
+    except ValueError as error:
+        raise InvalidRequest("The address is not a URL") from error
+    headers: dict[str, str] = {}
+    if parts.username is not None:
+        userinfo = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+        headers["Authorization"] = "Basic " + base64.b64encode(userinfo.encode()).decode("ascii")
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, parts.query, "")), headers
 
 
 class HttpStream:

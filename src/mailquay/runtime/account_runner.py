@@ -30,6 +30,7 @@ from mailquay.runtime.refusals import Refusals
 from mailquay.runtime.session_pool import SessionPool
 from mailquay.runtime.subconnections import Subconnections, chosen_paths
 from mailquay.services import account_status
+from mailquay.services.auth_server import REQUEST_FAILED
 from mailquay.services.mailbox_listing import MailboxListing
 from mailquay.services.ports import Clock, Journal
 from mailquay.services.sync import MailboxSync
@@ -336,6 +337,9 @@ class AccountRunner:
         """Credentials refused for days: stop trying, so that the provider does not lock the user out."""
         since, limit = self._status.error_since_ms, self._parts.config.auth_failure_limit_seconds
         if self._status.state is not AccountState.AUTHENTICATION_ERROR or since is None:
+            return
+        if (self._status.last_error or {}).get("serverResponseCode") == REQUEST_FAILED:
+            # Our own operator's server does not answer: the provider has not seen a wrong password.
             return
         if now_ms - since < limit * 1000:
             return

@@ -9,19 +9,22 @@ from urllib.parse import urlsplit
 from mailquay.backends.imap.backend import ImapBackend, ImapOptions
 from mailquay.backends.imap.traffic import Traffic
 from mailquay.backends.interface import Receipt
+from mailquay.backends.smtp.mapping import translated
 from mailquay.backends.smtp.pool import SmtpPool
 from mailquay.backends.smtp.server import SmtpServer, SmtpTimeouts
 from mailquay.backends.smtp.submitter import SmtpSubmitter
 from mailquay.config import Config
-from mailquay.errors import InvalidRequest
+from mailquay.errors import AuthenticationFailed, InvalidRequest, MailquayError, SubmissionRejected
 from mailquay.model.account import Account, AccountProfile, ImapSettings, SmtpSettings
 from mailquay.model.submission import Submission
 from mailquay.net.proxy import ProxySettings
 from mailquay.net.tap import Tap
 from mailquay.net.tls import TlsSettings
 from mailquay.runtime.protocol_log import ProtocolLog
+from mailquay.services.auth_server import AuthServer
 from mailquay.services.settings import SettingsService
 from mailquay.version import __version__
+from mailquay.wire.smtp.client import Command
 
 _LONGEST_POLL_SECONDS = 30.0
 _CLIENT_ID_KEYS = (
@@ -38,8 +41,11 @@ class Transports:
     `imap_traffic` counts what goes over every IMAP connection that is made here, `log` reads along where it is on.
     """
 
-    def __init__(self, config: Config, settings: SettingsService, log: ProtocolLog | None = None) -> None:
+    def __init__(
+        self, config: Config, settings: SettingsService, auth_server: AuthServer, log: ProtocolLog | None = None
+    ) -> None:
         self._log = log
+        self._auth_server = auth_server
         self.imap_traffic = Traffic()
         self._config = config
         self._settings = settings
@@ -57,14 +63,20 @@ class Transports:
         if account.profile.imap is None:
             raise InvalidRequest("the account has no IMAP settings")
         settings, log = account.profile.imap, self._log
-        return self.imap_for(
-            settings, account.profile.proxy, None if log is None else lambda: log.imap(account, settings)
-        )
+        tap = None if log is None else lambda filled: log.imap(account, filled)
+        return self.imap_for(settings, account.profile.proxy, account.id, tap)
 
     def imap_for(
-        self, settings: ImapSettings, proxy: str | None, tap: Callable[[], Tap | None] | None = None
+        self,
+        settings: ImapSettings,
+        proxy: str | None,
+        account_id: str,
+        tap: Callable[[ImapSettings], Tap | None] | None = None,
     ) -> ImapBackend:
-        """How to reach a server with settings that need not belong to an account."""
+        """How to reach a server with settings that need not belong to an account.
+
+        `account_id` is what the authentication server is asked about.
+        """
         proxy = proxy or self._common_proxy()
         options = ImapOptions(
             connect_seconds=self._config.imap_connect_timeout_seconds,
@@ -75,7 +87,11 @@ class Transports:
             verify_certificates=not self._settings.current("ignoreMailCertErrors"),
             traffic=self.imap_traffic,
         )
-        return ImapBackend(settings, options, ProxySettings.from_url(proxy) if proxy else None, tap)
+
+        async def fill(wanted: ImapSettings) -> ImapSettings:
+            return await self.imap_login(wanted, account_id)
+
+        return ImapBackend(settings, options, ProxySettings.from_url(proxy) if proxy else None, tap, fill)
 
     def smtp_for(
         self, settings: SmtpSettings, profile: AccountProfile, *, proxy: str | None, local_address: str | None = None
@@ -107,24 +123,49 @@ class Transports:
         profile, options = account.profile, submission.options
         if profile.smtp is None:
             raise InvalidRequest("the account has no way to send mail", code="ENOAUTH")
-        server = self.smtp_for(profile.smtp, profile, proxy=options.proxy, local_address=options.local_address)
-        tap = None if self._log is None else self._log.smtp(account, profile.smtp)
+        smtp = await self.smtp_login(profile.smtp, account.id)
+        server = self.smtp_for(smtp, profile, proxy=options.proxy, local_address=options.local_address)
+        tap = None if self._log is None else self._log.smtp(account, smtp)
         submitter = SmtpSubmitter(self._pool, account.number, server, tap)
-        receipt = await submitter.submit(
-            submission.envelope,
-            body,
-            before_data=before_data,
-            size_bytes=submission.size_bytes,
-            eight_bit=options.eight_bit,
-            utf8_header=options.utf8_header,
-            dsn=options.dsn,
-        )
+        try:
+            receipt = await submitter.submit(
+                submission.envelope,
+                body,
+                before_data=before_data,
+                size_bytes=submission.size_bytes,
+                eight_bit=options.eight_bit,
+                utf8_header=options.utf8_header,
+                dsn=options.dsn,
+            )
+        except SubmissionRejected as error:
+            if smtp.use_auth_server and error.command == Command.AUTH.value:
+                # A token that has run out meanwhile: the next attempt asks for another one.
+                error.permanent, error.retryable = False, True
+            raise
         return Receipt(
             response=receipt.response,
             refused=tuple(item.address for item in receipt.rejected),
             message_id=receipt.message_id,
             network_routing=receipt.network_routing,
         )
+
+    async def imap_login(self, settings: ImapSettings, account_id: str) -> ImapSettings:
+        """Settings with the credentials of this moment. Raises as `AuthServer.fill` does."""
+        return await self._auth_server.fill(settings, account_id, "imap")
+
+    async def smtp_login(self, settings: SmtpSettings, account_id: str) -> SmtpSettings:
+        """Settings with the credentials of this moment.
+
+        Raises SubmissionRejected, never permanent, when the authentication server gives none.
+        """
+        try:
+            return await self._auth_server.fill(settings, account_id, "smtp")
+        except AuthenticationFailed as error:
+            raise SubmissionRejected(
+                error.message, code="EAUTH", permanent=False, command=Command.AUTH.value
+            ) from error
+        except MailquayError as error:
+            raise translated(error, Command.AUTH) from error
 
     def _common_proxy(self) -> str | None:
         return self._settings.current("proxyUrl") if self._settings.current("proxyEnabled") else None

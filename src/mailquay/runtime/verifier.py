@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 
 from mailquay.backends.smtp.verify import verify_smtp
-from mailquay.model.account import AccountProfile, ImapSettings, SmtpSettings
+from mailquay.model.account import AccountProfile, ImapSettings, ServerSettings, SmtpSettings
 from mailquay.model.mailbox import ListedMailbox
 from mailquay.runtime.transports import Transports
 from mailquay.services.settings import SettingsService
@@ -24,7 +25,10 @@ class TransportVerifier:
     ) -> Sequence[ListedMailbox]:
         """See MailVerifier.imap."""
         await self._settings.refresh()
-        backend = self._transports.imap_for(settings, route.proxy)
+        if settings.use_auth_server:
+            note(VerifyPhase.LOGIN)
+            settings = await self._transports.imap_login(settings, _asked_about(settings))
+        backend = self._transports.imap_for(dataclasses.replace(settings, use_auth_server=False), route.proxy, "")
         note(VerifyPhase.CONNECT)
         session = await backend.open_session(on_login=lambda: note(VerifyPhase.LOGIN))
         try:
@@ -37,9 +41,18 @@ class TransportVerifier:
         """See MailVerifier.smtp."""
         await self._settings.refresh()
         profile = AccountProfile(smtp_ehlo_name=route.ehlo_name)
+        if settings.use_auth_server:
+            note(VerifyPhase.LOGIN)
+            settings = await self._transports.smtp_login(settings, _asked_about(settings))
+            note(VerifyPhase.CONNECT)
         server = self._transports.smtp_for(settings, profile, proxy=route.proxy)
         result = await verify_smtp(server)
         if any(phase.name == "tls" and phase.success for phase in result.phases) or result.success:
             note(VerifyPhase.LOGIN)
         if result.error is not None:
             raise result.error
+
+
+def _asked_about(settings: ServerSettings) -> str:
+    """Nothing is registered yet: the user name is all that the authentication server can be asked about."""
+    return settings.user or ""

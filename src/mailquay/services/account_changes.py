@@ -102,9 +102,10 @@ def check_server(settings: ServerSettings, name: str) -> None:
         raise InvalidRequest(f'"{name}.host" is required')
     if settings.port is None:
         raise InvalidRequest(f'"{name}.port" is required')
-    if settings.user is None and isinstance(settings, ImapSettings):
+    has_secret = settings.password is not None or settings.access_token is not None
+    if settings.user is None and isinstance(settings, ImapSettings) and not settings.use_auth_server:
         raise InvalidRequest(f'"{name}.auth" is required')
-    if settings.user is not None and settings.password is None and settings.access_token is None:
+    if settings.user is not None and not has_secret and not settings.use_auth_server:
         raise InvalidRequest(f'"{name}.auth.pass" is required')
     if settings.password is not None and settings.access_token is not None:
         raise InvalidRequest(f'"{name}.auth" may hold pass or accessToken, not both')

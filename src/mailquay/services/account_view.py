@@ -80,7 +80,7 @@ def last_error(account: Account) -> Mapping[str, object] | None:
 
 def server_settings(settings: ServerSettings) -> dict[str, Any]:
     """Settings of a server, without what nobody set."""
-    shown: dict[str, Any] = {}
+    shown: dict[str, Any] = {"useAuthServer": True} if settings.use_auth_server else {}
     if settings.user is not None:
         auth = {"user": settings.user}
         if settings.password is not None:

@@ -14,7 +14,8 @@ from mailquay.services.setting_view import holds_mask, shown_setting
 from mailquay.storage.interface import ANYTHING_CHANGED, SETTINGS_CHANGED, Signal
 from mailquay.storage.store import Store
 
-_SECRET_KEYS = frozenset(key for key, definition in SETTINGS.items() if definition.encrypted)
+# A masked value is shown in part, since the rest of it is a secret.
+_SECRET_KEYS = frozenset(key for key, definition in SETTINGS.items() if definition.encrypted or definition.masked)
 QUEUES = ("notify", "submit", "documents")
 _LATER = (("imapIndexer", "fast"),)
 

@@ -11,7 +11,7 @@ from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.parse import urlsplit, urlunsplit
 
 import msgspec
 import structlog
@@ -19,7 +19,7 @@ import structlog
 from mailquay.errors import InvalidRequest, MailquayError
 from mailquay.model.account import Account, AccountNumber, CustomHeader
 from mailquay.model.event import EventName, LoggedEvent
-from mailquay.net.http import HttpClient
+from mailquay.net.http import HttpClient, take_userinfo
 from mailquay.services.identifiers import b64u
 from mailquay.services.ports import Clock, Counter, Ownership
 from mailquay.services.presentation import iso
@@ -205,7 +205,7 @@ class WebhookService:
     async def _request(
         self, target: _Target, event: LoggedEvent, attempts_made: int, body: bytes
     ) -> tuple[str, dict[str, str]]:
-        parts = urlsplit(target.url)
+        url, authorization = take_userinfo(target.url)
         now_ms = self._clock.now_ms()
         secret = str(await self._settings.get("serviceSecret")).encode()
         seconds = str(now_ms // 1000)
@@ -216,10 +216,8 @@ class WebhookService:
             "X-EE-Wh-Attempts-Made": str(attempts_made),
             "X-EE-Wh-Queued-Time": f"{max(0, now_ms - event.date_ms) // 1000}s",
             "X-EE-Wh-Event-Id": event.event_id,
+            **authorization,
         }
-        if parts.username is not None:
-            userinfo = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
-            headers["Authorization"] = "Basic " + base64.b64encode(userinfo.encode()).decode("ascii")
         lower = {name.lower(): name for name in headers}
         for header in target.headers:
             headers.pop(lower.pop(header.key.lower(), ""), None)
@@ -231,8 +229,7 @@ class WebhookService:
         headers["webhook-signature"] = "v1," + base64.b64encode(
             hmac.new(secret, signed, hashlib.sha256).digest()
         ).decode("ascii")
-        host = parts.netloc.rpartition("@")[2]
-        return urlunsplit((parts.scheme, host, parts.path, parts.query, "")), headers
+        return url, headers
 
     # -- failures ----------------------------------------------------------------------------------
 

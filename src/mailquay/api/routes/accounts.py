@@ -36,7 +36,7 @@ _TAG = "Account"
 _RENAMED = {"copy_sent": "copy", "notify_from": "notify_from_ms", "sync_from": "sync_from_ms"}
 _NOT_OF_THE_PROFILE = frozenset({"account", "imap", "smtp", "oauth2"})
 _SERVER_RENAMED = {"resync_delay": "resync_delay_seconds"}
-_NOT_OF_THE_SERVER = frozenset({"auth", "partial", "use_auth_server", "tls"})
+_NOT_OF_THE_SERVER = frozenset({"auth", "partial", "tls"})
 
 
 async def _register(call: Call) -> Mapping[str, Any]:

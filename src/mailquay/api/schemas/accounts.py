@@ -109,7 +109,11 @@ class TlsOptions(Model):
 class ServerOptions(Model):
     """How to reach a mail server."""
 
-    use_auth_server: Annotated[bool | None, Later("authentication servers"), Field(alias="useAuthServer")] = None
+    use_auth_server: Annotated[
+        Flag | None,
+        Given,
+        Field(alias="useAuthServer", description="Whether the authentication server is asked for the credentials."),
+    ] = None
     auth: Annotated[Authentication | None, FalseIsNone] = None
     host: Annotated[Hostname | None, Absent] = None
     port: Annotated[Port | None, Given] = None
@@ -132,8 +136,11 @@ class ImapOptions(ServerOptions):
     archive_mail_path: Annotated[Line1024 | None, Field(alias="archiveMailPath")] = None
 
 
-def _check_auth(auth: Authentication | None) -> None:
-    if auth is not None and (auth.password is None) == (auth.access_token is None):
+def _check_auth(options: ServerOptions) -> None:
+    auth = options.auth
+    if auth is None or (options.use_auth_server and auth.password is None and auth.access_token is None):
+        return
+    if (auth.password is None) == (auth.access_token is None):
         raise ValueError("needs auth.pass or auth.accessToken, and not both")
 
 
@@ -143,9 +150,9 @@ class ImapConfiguration(ImapOptions):
     @model_validator(mode="after")
     def _complete(self) -> Self:
         for key in ("host", "port", "auth"):
-            if getattr(self, key) is None and not self.disabled:
+            if getattr(self, key) is None and not self.disabled and not (key == "auth" and self.use_auth_server):
                 raise ValueError(f"needs {key}")
-        _check_auth(self.auth)
+        _check_auth(self)
         return self
 
 
@@ -157,7 +164,7 @@ class SmtpConfiguration(ServerOptions):
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
-        _check_auth(self.auth)
+        _check_auth(self)
         return self
 
 

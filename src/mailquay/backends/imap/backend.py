@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
 from mailquay.backends.imap.account_watch import ImapAccountWatch
@@ -43,14 +43,19 @@ class ImapOptions:
 
 
 class ImapBackend:
-    """Opens sessions and watches for one account. `tap` is asked at each connection whether somebody reads along."""
+    """Opens sessions and watches for one account.
+
+    At each connection `fill` is asked for the settings with the credentials of that moment, and `tap`, with these,
+    whether somebody reads along.
+    """
 
     def __init__(
         self,
         settings: ImapSettings,
         options: ImapOptions,
         proxy: ProxySettings | None = None,
-        tap: Callable[[], Tap | None] | None = None,
+        tap: Callable[[ImapSettings], Tap | None] | None = None,
+        fill: Callable[[ImapSettings], Awaitable[ImapSettings]] | None = None,
     ) -> None:
         if not settings.host:
             raise InvalidRequest("the account names no IMAP host")
@@ -60,6 +65,7 @@ class ImapBackend:
         self._options = options
         self._proxy = proxy
         self._tap = tap
+        self._fill = fill
 
     async def open_session(self, on_login: Callable[[], None] | None = None) -> ImapSession:
         """See MailBackend.open_session; `on_login` is called when the server is reached and logging in begins."""
@@ -86,18 +92,21 @@ class ImapBackend:
         Without TLS from the start, STARTTLS is used whenever the server offers it, and required unless the account says
         otherwise. Raises Unavailable, AuthenticationFailed, RateLimited, Unsupported.
         """
+        # First, so that no connection waits for it and no log shows what comes of it.
+        settings = self._settings if self._fill is None else await self._fill(self._settings)
+        credentials = _credentials(settings)
         tls = TlsSettings.from_mapping(
             self._settings.tls, TlsSettings(reject_unauthorized=self._options.verify_certificates)
         )
-        connection = await self._connect(tls, upgrade=False)
+        connection = await self._connect(settings, tls, upgrade=False)
         if not self._settings.secure and self._wants_starttls(connection):
             await connection.aclose()
-            connection = await self._connect(tls, upgrade=True)
+            connection = await self._connect(settings, tls, upgrade=True)
         if on_login is not None:
             on_login()
         try:
             secure = self._settings.secure or connection.info("tls_version") is not None
-            await connection.login(self._credentials(), host=self._host, port=self._port, secure=secure)
+            await connection.login(credentials, host=self._host, port=self._port, secure=secure)
             if connection.has_capability("ID"):
                 await connection.identify(tuple((name, value) for name, value in self._options.client_id.items()))
         except BaseException:
@@ -105,7 +114,7 @@ class ImapBackend:
             raise
         return connection
 
-    async def _connect(self, tls: TlsSettings, *, upgrade: bool) -> ImapConnection:
+    async def _connect(self, settings: ImapSettings, tls: TlsSettings, *, upgrade: bool) -> ImapConnection:
         stream: Stream = await connect(
             self._host,
             self._port,
@@ -113,7 +122,7 @@ class ImapBackend:
             timeout_seconds=self._options.connect_seconds,
             proxy=self._proxy,
         )
-        tap = self._tap() if self._tap is not None else None
+        tap = self._tap(settings) if self._tap is not None else None
         if tap is not None:
             stream = TappedStream(stream, tap)
         options = DriverOptions(
@@ -126,8 +135,8 @@ class ImapBackend:
     def _wants_starttls(self, connection: ImapConnection) -> bool:
         return connection.has_capability("STARTTLS") and self._settings.tls.get("disabled") is not True
 
-    def _credentials(self) -> Credentials:
-        settings = self._settings
-        if settings.user is None or (settings.password is None) == (settings.access_token is None):
-            raise Unsupported("the account has no IMAP credentials", code="NoCredentials")
-        return Credentials(settings.user, password=settings.password, access_token=settings.access_token)
+
+def _credentials(settings: ImapSettings) -> Credentials:
+    if settings.user is None or (settings.password is None) == (settings.access_token is None):
+        raise Unsupported("the account has no IMAP credentials", code="NoCredentials")
+    return Credentials(settings.user, password=settings.password, access_token=settings.access_token)
