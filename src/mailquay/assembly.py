@@ -7,6 +7,7 @@ import contextlib
 import os
 import signal
 from collections.abc import AsyncIterator, Coroutine
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import structlog
@@ -16,6 +17,7 @@ from mailquay.api.ports import ApiServices
 from mailquay.config import Config
 from mailquay.errors import StorageError, Unavailable
 from mailquay.model.account import AccountNumber
+from mailquay.net.dns import DnsResolver
 from mailquay.net.egress import EgressPolicy
 from mailquay.net.http import HttpClient
 from mailquay.runtime.account_runner import RunnerParts
@@ -37,6 +39,7 @@ from mailquay.runtime.transports import Transports
 from mailquay.runtime.verifier import TransportVerifier
 from mailquay.services.accounts import AccountService
 from mailquay.services.auth_server import AuthServer
+from mailquay.services.autoconfig import AutoconfigOptions, AutoconfigService
 from mailquay.services.delivery import DeliveryService
 from mailquay.services.filing import FilingService
 from mailquay.services.mailbox_listing import MailboxListing
@@ -95,6 +98,8 @@ class Core:
 
     def __init__(self, config: Config, store: Store, identity: NodeIdentity, address: str) -> None:
         self.config = config
+        # Before anything is open: it may be misconfigured.
+        self.dns = DnsResolver(config.dns_servers)
         self.store = store
         self.clock = SystemClock()
         self.settings = SettingsService(store)
@@ -107,6 +112,7 @@ class Core:
         auth_server = AuthServer(self.settings, self.auth_http, timeout_seconds=config.auth_server_timeout_seconds)
         self.transports = Transports(config, self.settings, auth_server, ProtocolLog(self.account_logs))
         self.metrics = Metrics(store, self.stats, self.clock, self.transports.imap_traffic)
+        self.autoconfig = self._autoconfig(user_agent)
         self.membership = Membership(
             store,
             identity,
@@ -136,6 +142,20 @@ class Core:
         self.mailboxes = MailboxService(store, self.access)
         self.messages = MessageService(store, self.access, self.mailboxes, self.clock)
         self._join_workers()
+
+    def _autoconfig(self, user_agent: str) -> AutoconfigService:
+        config = self.config
+        self.autoconfig_http = HttpClient(
+            policy=EgressPolicy.parse(config.autoconfig_egress_policy),
+            user_agent=user_agent,
+            max_connections=100,
+            addresses=partial(self.dns.addresses, timeout_seconds=config.autoconfig_timeout_seconds),
+        )
+        options = AutoconfigOptions(
+            timeout_seconds=config.autoconfig_timeout_seconds,
+            isp_database=None if config.isp_database == "off" else config.isp_database,
+        )
+        return AutoconfigService(self.dns, self.autoconfig_http, options)
 
     def _join_workers(self) -> None:
         config = self.config
@@ -203,6 +223,7 @@ class Core:
         await self.transports.aclose()
         await self.http.aclose()
         await self.auth_http.aclose()
+        await self.autoconfig_http.aclose()
 
 
 class Node:
@@ -290,6 +311,7 @@ class Node:
             settings=core.settings,
             stats=core.stats,
             verify=VerifyService(TransportVerifier(core.transports, core.settings)),
+            autoconfig=core.autoconfig,
             mailboxes=core.mailboxes,
             messages=core.messages,
             submission=SubmissionService(core.store, core.settings, references, core.clock),

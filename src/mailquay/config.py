@@ -62,6 +62,10 @@ class Config:
     body_budget_bytes: int = 256 * 1024 * 1024
 
     auth_server_timeout_seconds: float = 10.0
+    dns_servers: tuple[str, ...] = ()
+    autoconfig_timeout_seconds: float = 5.0
+    autoconfig_egress_policy: str = "private"
+    isp_database: str = "https://autoconfig.thunderbird.net/v1.1/"
     imap_connect_timeout_seconds: float = 30.0
     imap_command_timeout_seconds: float = 90.0
     imap_idle_restart_seconds: float = 9 * 60.0
@@ -191,6 +195,8 @@ def _check_together(config: Config) -> None:
             f"lease_renew ({config.lease_renew_seconds:g}s) must be at most half of lease_ttl "
             f"({config.lease_ttl_seconds:g}s)"
         )
+    if config.isp_database != "off" and not config.isp_database.startswith(("https://", "http://")):
+        raise ConfigError(f"isp_database is {config.isp_database!r}, but must be off or begin with https://")
     if config.node_address is not None:
         host, _, port = config.node_address.rpartition(":")
         if not host or not port.isdigit() or int(port) > 65535:

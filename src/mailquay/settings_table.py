@@ -215,6 +215,32 @@ MAIL = (
         minimum=0.001,
     ),
     Option(
+        "dns_servers",
+        "dns_servers",
+        Kind.LIST,
+        "Name servers for questions about mail domains, ADDRESS or ADDRESS:PORT; unset: those of the system.",
+    ),
+    Option(
+        "autoconfig_timeout",
+        "autoconfig_timeout_seconds",
+        _D,
+        "Time each source of an address's mail settings may take.",
+        minimum=0.001,
+    ),
+    Option(
+        "autoconfig_egress_policy",
+        "autoconfig_egress_policy",
+        Kind.CHOICE,
+        "Addresses that a mail domain may not lead us to; names as in webhook_egress_policy.",
+        choices=("off", "link-local", "private"),
+    ),
+    Option(
+        "isp_database",
+        "isp_database",
+        _T,
+        "Where the settings of known mail domains are looked up, the domain follows; `off`: nowhere.",
+    ),
+    Option(
         "imap_connect_timeout",
         "imap_connect_timeout_seconds",
         _D,

@@ -138,6 +138,13 @@ class Recorder:
         """See MailVerifier."""
         self.note("smtp", settings, route)
 
+    async def discover(self, email: str) -> dict[str, Any]:
+        """See Autoconfig."""
+        self.note("discover", email)
+        server = {"auth": {"user": email}, "host": "imap.example.com", "port": 993, "secure": True}
+        hint = {"required": True, "provider": "P", "instructions": "https://p.test/", "warning": "w"}
+        return {"imap": server, "smtp": False, "_source": "srv", "appPassword": hint}
+
     async def check(self) -> None:
         """See Health."""
         self.note("check")
@@ -323,6 +330,7 @@ class World:
             settings=self.settings,
             stats=self.stats,
             verify=VerifyService(self.recorder),
+            autoconfig=self.recorder,
             mailboxes=mail,
             messages=mail,
             submission=mail,

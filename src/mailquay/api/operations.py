@@ -10,7 +10,7 @@ import msgspec
 from mailquay.api.http import Answer
 from mailquay.api.openapi import build_openapi
 from mailquay.api.operation import Call, Operation
-from mailquay.api.routes import accounts, documentation, messages, site, submit, system, tokens
+from mailquay.api.routes import accounts, autoconfig, documentation, messages, site, submit, system, tokens
 
 OPERATIONS: tuple[Operation, ...] = (
     *accounts.OPERATIONS,
@@ -18,6 +18,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *submit.OPERATIONS,
     *tokens.OPERATIONS,
     *system.OPERATIONS,
+    *autoconfig.OPERATIONS,
     *site.OPERATIONS,
     *documentation.OPERATIONS,
 )

@@ -110,6 +110,14 @@ class Outbox(Protocol):
         ...
 
 
+class Autoconfig(Protocol):
+    """Finds mail servers."""
+
+    async def discover(self, email: str) -> dict[str, Any]:
+        """The servers of an address, in their public form."""
+        ...
+
+
 class Meter(Protocol):
     """Counts requests and shows every metric."""
 
@@ -147,6 +155,7 @@ class ApiServices:
     settings: SettingsService
     stats: StatsService
     verify: VerifyService
+    autoconfig: Autoconfig
     mailboxes: Mailboxes
     messages: Messages
     submission: Submissions

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import socket
+from collections.abc import Awaitable, Callable, Sequence
 from enum import Enum
 
 from aiohttp.abc import AbstractResolver, ResolveResult
@@ -109,16 +110,26 @@ def check_address(policy: EgressPolicy, text: str) -> None:
         )
 
 
-class PolicyResolver(AbstractResolver):
-    """Resolver for aiohttp that refuses a name as soon as one of its addresses is forbidden."""
+AddressLookup = Callable[[str], Awaitable[Sequence[str]]]
+"""The IP addresses of a host name; raises MailquayError when that cannot be said now."""
 
-    def __init__(self, policy: EgressPolicy) -> None:
+
+class PolicyResolver(AbstractResolver):
+    """Resolver for aiohttp that refuses a name as soon as one of its addresses is forbidden.
+
+    `addresses` looks names up in place of the system's resolver.
+    """
+
+    def __init__(self, policy: EgressPolicy, addresses: AddressLookup | None = None) -> None:
         self._policy = policy
+        self._addresses = addresses
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[ResolveResult]:
         """Resolve `host`; raises EgressBlocked, or OSError when it does not resolve."""
+        if self._addresses is not None:
+            return self._checked(host, port, family, await self._addresses(host))
         results: list[ResolveResult] = []
         for found, _, protocol, _, sockaddr in await look_up(host, port, family=family, flags=socket.AI_ADDRCONFIG):
             check_address(self._policy, sockaddr[0])
@@ -126,6 +137,19 @@ class PolicyResolver(AbstractResolver):
                 hostname=host, host=sockaddr[0], port=sockaddr[1], family=found, proto=protocol, flags=_NUMERIC
             )
             results.append(address)
+        return results
+
+    def _checked(self, host: str, port: int, family: int, addresses: Sequence[str]) -> list[ResolveResult]:
+        results: list[ResolveResult] = []
+        for text in addresses:
+            check_address(self._policy, text)
+            found = socket.AF_INET6 if ":" in text else socket.AF_INET
+            if family in (socket.AF_UNSPEC, found):
+                results.append(
+                    ResolveResult(hostname=host, host=text, port=port, family=found, proto=0, flags=_NUMERIC)
+                )
+        if not results:
+            raise OSError(f"{host} has no address")
         return results
 
     async def close(self) -> None:

@@ -15,7 +15,7 @@ import aiohttp
 
 from mailquay.errors import InvalidRequest, MailquayError, RemoteProtocolError, Unavailable
 from mailquay.net.connect import resolve
-from mailquay.net.egress import EgressPolicy, PolicyResolver, check_address, open_socket
+from mailquay.net.egress import AddressLookup, EgressPolicy, PolicyResolver, check_address, open_socket
 from mailquay.net.names import ascii_host, parse_address
 from mailquay.net.tls import tls_failure
 
@@ -75,7 +75,8 @@ class HttpClient:
     """One pool of HTTP connections; made inside a running loop, closed with `aclose`.
 
     With `proxy_url` (http or https) every request goes through that proxy; the target's addresses are then judged
-    as far as we can resolve them, since the proxy does the connecting.
+    as far as we can resolve them, since the proxy does the connecting. `addresses` looks host names up in place of the
+    system's resolver; `tls` replaces the default context, which trusts the system's authorities.
     """
 
     def __init__(
@@ -86,6 +87,8 @@ class HttpClient:
         proxy_url: str | None = None,
         max_connections: int = 1000,
         max_connections_per_host: int = 20,
+        addresses: AddressLookup | None = None,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self._policy = policy
         self._proxy_url = proxy_url
@@ -93,7 +96,8 @@ class HttpClient:
         connect_policy = EgressPolicy.OFF if proxy_url else policy
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(
-                resolver=PolicyResolver(connect_policy),
+                resolver=PolicyResolver(connect_policy, None if proxy_url else addresses),
+                ssl=tls if tls is not None else True,
                 socket_factory=partial(open_socket, connect_policy),
                 limit=max_connections,
                 limit_per_host=max_connections_per_host,
