@@ -109,8 +109,8 @@ class Recorder:
         raise NotOperational("no session", code="NotYetConnected", state="connecting")
 
     def fence(self, account: AccountNumber) -> Fence:
-        """See MailAccess."""
-        return Fence(account, 1)
+        """See MailAccess: nobody has taken the account, so that its lease is as it was made."""
+        return Fence(account, 0)
 
     async def catch_up(self, account: AccountNumber, paths: Any, *, timeout_seconds: float) -> None:
         """See MailAccess."""

@@ -145,9 +145,10 @@ class Supervisor:
             self._resumed.pop(number).cancel()
         self._paused.add(number)
         owned = self._owned.get(number)
-        if owned is not None and owned.runner is not None:
-            await owned.runner.stop()
-            owned.runner = None
+        while owned is not None and (runner := owned.runner) is not None:
+            await runner.stop()
+            if owned.runner is runner:
+                owned.runner = None
 
     def resume(self, number: int, *, after_seconds: float) -> None:
         """Serve a paused account again, after that time."""
@@ -296,6 +297,9 @@ class Supervisor:
                 owned.runner.take_profile(account)
                 return
             await owned.runner.stop()
+            if account.number in self._paused:
+                owned.runner = None
+                return
         owned.runner = AccountRunner(self._parts, account, owned.lease)
         owned.runner.start()
 

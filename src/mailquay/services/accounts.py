@@ -17,6 +17,7 @@ from mailquay.services.account_view import account_entry, account_info
 from mailquay.services.ports import AccountControl, Clock, MailAccess
 from mailquay.services.settings import SettingsService
 from mailquay.storage.repositories.accounts import Registered
+from mailquay.storage.repositories.fencing import fenced
 from mailquay.storage.store import Store
 
 _log = structlog.get_logger(__name__)
@@ -148,8 +149,9 @@ class AccountService:
         """Forget the account's index and, after a pause, build it anew, as if it had never been connected.
 
         Raises InvalidRequest (LockFail) until another flush in the instance is over with its pause, NotOperational
-        when this node does not own the account.
+        when this node does not own the account, Fenced when another one has taken it meanwhile.
         """
+        fence = self._access.fence(account.number)
         holder = secrets.token_hex(8)
         if not await self._store.commit(self._store.nodes.lock(_FLUSH, holder, _LONGEST_FLUSH_MS)):
             raise InvalidRequest("another account is being flushed; try again in a moment", code="LockFail")
@@ -159,7 +161,8 @@ class AccountService:
             if imap_indexer is not None:
                 changes["imap_indexer"] = imap_indexer
             apply = AccountChanges(changes).apply
-            await self._store.commit(self._store.accounts.forget_index(account.number, account.id, apply))
+            forget = self._store.accounts.forget_index(account.number, account.id, apply)
+            await self._store.commit(fenced(fence, forget))
         except BaseException:
             self._control.resume(account.number, after_seconds=0)
             await self._store.commit(self._store.nodes.unlock(_FLUSH, holder))
