@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
@@ -21,9 +22,18 @@ class Line(NamedTuple):
     @property
     def text(self) -> str:
         """The line for people; a long one is cut and says so."""
-        shown = self.head.decode("utf-8", "replace")
+        return self.shown + self.note
+
+    @property
+    def shown(self) -> str:
+        """As much of the line as is shown."""
+        return self.head.decode("utf-8", "replace")
+
+    @property
+    def note(self) -> str:
+        """What says that the line was cut; empty when it was not."""
         beyond = self.length - len(self.head)
-        return f"{shown}… ({beyond} more bytes)" if beyond else shown
+        return f"… ({beyond} more bytes)" if beyond else ""
 
 
 class LineCutter:
@@ -77,20 +87,40 @@ class Secrets:
     """What must not be shown of a login, should the server repeat it: the credentials, and how they went out."""
 
     def __init__(self, secrets: Iterable[str]) -> None:
-        self._known = tuple(secrets)
+        known = tuple(secrets)
+        escaped = (secret.replace("\\", "\\\\").replace('"', '\\"') for secret in known)
+        self._known = tuple(dict.fromkeys((*known, *escaped)))
         self._sent: list[str] = []
+        self._beginnings: list[str] = []
 
-    def sent(self, line: bytes) -> None:
-        """Remember a part of a login as it stood on the wire."""
-        self._sent.append(line.decode("utf-8", "replace").strip())
+    def sent(self, part: bytes, line: Line) -> None:
+        """Remember a part of a login as it stood on the wire, at the end of a line."""
+        secret = part.decode("utf-8", "replace").strip()
+        (self._beginnings if line.note else self._sent).append(secret)
 
     def forget_sent(self) -> None:
         """The login is over."""
         self._sent.clear()
+        self._beginnings.clear()
 
-    def hide(self, text: str) -> str:
-        """The text without them. Very short ones stay: they would be found in every other word."""
+    def hide(self, line: Line) -> str:
+        """The line without them. Very short ones stay: they would be found in every other word."""
+        text = line.shown
+        for secret in self._beginnings:
+            if len(secret) >= _SHORTEST_SECRET:
+                text = re.sub(re.escape(secret) + r"\S*", HIDDEN, text)
         for secret in (*self._known, *self._sent):
             if len(secret) >= _SHORTEST_SECRET:
                 text = text.replace(secret, HIDDEN)
-        return text
+        if line.note:
+            for secret in (*self._known, *self._sent, *self._beginnings):
+                text = _without_beginning_at_end(text, secret)
+        return text + line.note
+
+
+def _without_beginning_at_end(text: str, secret: str) -> str:
+    """The text without a secret that was cut off with it."""
+    for size in range(min(len(secret), len(text)), _SHORTEST_SECRET - 1, -1):
+        if text.endswith(secret[:size]):
+            return text[:-size] + HIDDEN
+    return text

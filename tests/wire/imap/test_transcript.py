@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import random
+import re
 from collections.abc import Callable
 
 import pytest
@@ -144,6 +146,24 @@ def test_conversations(talk: Talk, lines: list[str]) -> None:
     assert shown(talk) == lines
     assert shown(talk, lambda data: [data[n : n + 1] for n in range(len(data))]) == lines
     assert PASSWORD not in "".join(lines) and PLAIN not in "".join(lines)
+
+
+@pytest.mark.parametrize("size", [LINE_BYTES - 40, LINE_BYTES - 20, LINE_BYTES, 2 * LINE_BYTES])
+@pytest.mark.parametrize("said", ["", "this server does not know what to do with the following: "])
+def test_a_token_that_the_server_repeats_in_a_line_that_is_cut_is_not_shown(size: int, said: str) -> None:
+    token = base64.b64encode(random.Random(1).randbytes(2 * LINE_BYTES)).decode()[:size]
+    sent, answer = shown(
+        [("c", f"A1 AUTHENTICATE XOAUTH2 {token}\r\n".encode()), ("s", f"A1 BAD {said}{token}\r\n".encode())]
+    )
+    assert sent == "c: A1 AUTHENTICATE XOAUTH2 ******"
+    assert re.fullmatch(re.escape(f"s: A1 BAD {said}******") + r"(… \(\d+ more bytes\))?", answer)
+
+
+def test_a_password_is_known_as_it_stands_in_quotes_too() -> None:
+    transcript = ImapTranscript(('say "hush" \\o/',))
+    list(transcript.sent(b'A1 LOGIN "ann" "say \\"hush\\" \\\\o/"\r\n'))
+    [line] = transcript.received(b'A1 BAD second argument "say \\"hush\\" \\\\o/"\r\n')
+    assert line == 'A1 BAD second argument "******"'
 
 
 def test_a_password_is_looked_for_during_the_login_only() -> None:

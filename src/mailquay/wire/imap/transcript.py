@@ -37,7 +37,7 @@ class ImapTranscript:
             if not self._out_goes_on:
                 shown = self._first_line(line)
             elif self._hides_command:
-                self._secrets.sent(line.head)
+                self._secrets.sent(line.head, line)
             literal = _LITERAL.search(line.tail)
             self._out_goes_on = literal is not None
             if literal is not None:
@@ -51,7 +51,7 @@ class ImapTranscript:
             self._hides_command = line.head.upper() != b"DONE"
             if not self._hides_command:
                 return line.text
-            self._secrets.sent(line.head)
+            self._secrets.sent(line.head, line)
             return HIDDEN
         self._tag = command["tag"]
         name = command["name"].upper()
@@ -62,7 +62,7 @@ class ImapTranscript:
         mechanism = _MECHANISM.match(command["rest"]) if name == b"AUTHENTICATE" else None
         shown = line.head[: command.start("rest") + (mechanism.end() if mechanism else 0)]
         rest = line.head[len(shown) :].strip()
-        self._secrets.sent(rest)
+        self._secrets.sent(rest, line)
         return f"{shown.decode('ascii')} {HIDDEN}" if rest else shown.decode("ascii")
 
     def received(self, data: bytes) -> Iterator[str]:
@@ -73,13 +73,13 @@ class ImapTranscript:
             self._in_goes_on = literal is not None
             if literal is not None:
                 self._in.skip(int(literal[1]))
-            yield self._shown(line) if first else self._without_secrets(line.text)
+            yield self._shown(line) if first else self._without_secrets(line)
 
     def _shown(self, line: Line) -> str:
         if line.head.startswith(b"+"):
             self._may_send_literal = True
             return "+ " + HIDDEN if self._login_tag is not None and line.head != b"+" else line.text
-        shown = self._without_secrets(line.text)
+        shown = self._without_secrets(line)
         self._end_command(line.head.partition(b" ")[0])
         return shown
 
@@ -92,5 +92,5 @@ class ImapTranscript:
             self._login_tag = None
             self._secrets.forget_sent()
 
-    def _without_secrets(self, text: str) -> str:
-        return text if self._login_tag is None else self._secrets.hide(text)
+    def _without_secrets(self, line: Line) -> str:
+        return line.text if self._login_tag is None else self._secrets.hide(line)

@@ -46,11 +46,11 @@ class SmtpTranscript:
         auth = None if self._logs_in else _AUTH.fullmatch(line.head)
         if auth is not None:
             self._logs_in = True
-            self._secrets.sent(auth["rest"])
+            self._secrets.sent(auth["rest"], line)
             shown: str = auth["shown"].decode("ascii")
             return f"{shown} {HIDDEN}" if auth["rest"] else shown
         if self._logs_in or _COMMAND.fullmatch(line.head) is None:
-            self._secrets.sent(line.head)
+            self._secrets.sent(line.head, line)
             return HIDDEN
         self._asked_data = line.head.upper() == b"DATA"
         return line.text
@@ -64,7 +64,7 @@ class SmtpTranscript:
         code, last = line.head[:3], line.head[3:4] != b"-"
         shown = line.text
         if self._logs_in:
-            shown = f"334 {HIDDEN}" if code == b"334" else self._secrets.hide(shown)
+            shown = f"334 {HIDDEN}" if code == b"334" else self._secrets.hide(line)
             if last and code != b"334":
                 self._logs_in = False
                 self._secrets.forget_sent()
