@@ -80,6 +80,24 @@ async def test_what_was_not_carried_over_yet_goes_to_the_next_successor(store: S
     assert await store.replacements.carried_over(third) == 2
 
 
+async def test_an_id_is_found_although_its_mailbox_is_carried_over_in_the_same_moment(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    account, old = await _mailbox(store, 1)
+    new = await _replace(store, account, old)
+    real = store.replacements.successor
+
+    async def overtaken(number: int) -> MailboxNumber | None:
+        if await store.replacements.predecessors(new):
+            pairs = [(former, _entry(9)) for former in await _formers(store, old)]
+            await store.commit(store.replacements.carry_over(new, pairs, expires_ms=100))
+            await store.commit(store.replacements.close(new))
+        return await real(MailboxNumber(number))
+
+    monkeypatch.setattr(store.replacements, "successor", overtaken)
+    assert (await place_of(store, account, MessageRef(old, Uid(1))))[1] == MessageRef(new, Uid(9))
+
+
 async def test_old_ids_expire(store: Store) -> None:
     account, old = await _mailbox(store, 1, 2, 3)
     new = await _replace(store, account, old)

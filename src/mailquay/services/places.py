@@ -16,9 +16,10 @@ async def place_of(store: Store, account: AccountNumber, ref: MessageRef) -> tup
     """
     mailbox = await store.mailboxes.get(ref.mailbox)
     if mailbox is None:
+        # In this order: whatever was carried over before the replacement was closed has its place by then.
+        successor = await store.replacements.successor(ref.mailbox)
         now = await store.replacements.place(ref)
         if now is None:
-            successor = await store.replacements.successor(ref.mailbox)
             replaced = None if successor is None else await store.mailboxes.get(successor)
             if replaced is not None and replaced.account == account:
                 raise Unavailable("the mailbox is being read anew after its server replaced it; try again in a moment")
