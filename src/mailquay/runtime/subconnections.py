@@ -53,6 +53,9 @@ class Subconnections:
                 await self._watch(path, backoff)
             except MailquayError as error:
                 _log.warning("subconnection_failed", account=account_id, path=path, error=error.message)
+            except Exception as error:
+                # Whatever it was, the account's other connections know nothing of it.
+                _log.error("subconnection_broke", account=account_id, path=path, exc_info=error)
             await asyncio.sleep(backoff.next_seconds())
 
     async def _watch(self, path: str, backoff: Backoff) -> None:
