@@ -50,6 +50,19 @@ async def test_what_is_to_be_filed_is_no_longer_in_the_outbox_and_stays_until_it
     assert [event.name for event in events] == [EventName.MESSAGE_NEW], "the outcome and its events are one transaction"
 
 
+async def test_an_outcome_whose_commit_seemed_to_fail_wakes_the_filing_when_it_is_stored_again(store: Store) -> None:
+    account = await _register(store)
+    fence = await _own(store, account)
+    sent = await _sent(store, account, fence)
+    heard: set[Signal] = set()
+    store.database.subscribe(heard.update)
+    again = store.outbox.record(sent, fence, [_event(account)], keep_body=True, settled_ms=None, filing_due_ms=NOW)
+    await store.commit(again)
+    assert heard == {Signal(FILING_DUE, account.number)}
+    assert len(await store.events.of_account_after(account.number, 1, 10)) == 1
+    assert await store.outbox.filing_accounts() == [account.number]
+
+
 async def test_an_attempt_is_counted_before_it_begins(store: Store) -> None:
     account = await _register(store)
     fence = await _own(store, account)

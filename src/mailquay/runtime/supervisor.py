@@ -208,6 +208,8 @@ class Supervisor:
         """
         for number in await self._store.outbox.waiting_accounts():
             self._workers.outbox.nudge(number)
+        for number in await self._store.outbox.filing_accounts():
+            self._workers.filing.nudge(number)
         for number in await self._store.events.webhook_backlog():
             self._workers.webhooks.nudge(number)
         revisions = await self._store.accounts.revisions()

@@ -43,6 +43,9 @@ SELECT queue_id, account_number, message_id, meta, phase, created_ms, scheduled_
     attempts, size_bytes, progress, filing_attempts, body IS NOT NULL OR blob IS NOT NULL FROM outbox
 WHERE account_number = $1 AND filing_due_ms <= $2 ORDER BY filing_due_ms, queue_id LIMIT 1;
 
+-- name: outbox_filing_accounts
+SELECT DISTINCT account_number FROM outbox WHERE filing_due_ms IS NOT NULL;
+
 -- name: outbox_filing_next
 SELECT min(filing_due_ms) FROM outbox WHERE account_number = $1 AND filing_due_ms IS NOT NULL;
 

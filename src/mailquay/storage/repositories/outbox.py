@@ -81,6 +81,10 @@ class OutboxRepository:
         *columns, attempts_made, has_body = rows[0]
         return Filing(self._submission(columns), attempts_made, bool(has_body))
 
+    async def filing_accounts(self) -> list[int]:
+        """The accounts that have something to file, now or later."""
+        return [int(number) for (number,) in await self._database.fetch("outbox_filing_accounts")]
+
     async def next_filing_ms(self, account: int) -> int | None:
         """When an account has to file next; None when it has nothing to file."""
         [(due_ms,)] = await self._database.point("outbox_filing_next", account)
@@ -193,14 +197,15 @@ class OutboxRepository:
 
         def script(pending: Pending) -> Script[None]:
             yield from check_fence(fence)
+            if filing_due_ms is not None:
+                # Also when it is stored already: with the first answer the signal was lost.
+                pending.signal(FILING_DUE, submission.account)
             rows = yield Run("outbox_lock", (submission.queue_id,))
             if not rows or rows[0][2] >= submission.attempts_made:
                 return
             yield _update(submission, settled_ms, filing_due_ms)
             if not keep_body:
                 yield from self._drop_body(submission.queue_id)
-            if filing_due_ms is not None:
-                pending.signal(FILING_DUE, submission.account)
             for event in events:
                 pending.append(event)
 
