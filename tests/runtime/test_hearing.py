@@ -19,14 +19,28 @@ def _mail(subject: str) -> bytes:
     return f"From: a@b.test\r\nSubject: {subject}\r\nMessage-ID: <{subject}@b.test>\r\n\r\nx\r\n".encode()
 
 
-async def test_three_sweeps_in_a_row_that_know_more_prove_it_deaf() -> None:
-    hearing = Hearing(grace_seconds=0.01)
-    assert not await hearing.is_deaf(["Work"])
-    assert not await hearing.is_deaf(["Work"])
+async def test_three_sweeps_in_a_row_that_know_more_prove_it_deaf(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mailquay.runtime.hearing._GRACE_SECONDS", 0.0)
+    hearing = Hearing()
+
+    def sweep(*found: str) -> bool:
+        hearing.found(found)
+        return hearing.deaf
+
+    assert [sweep("Work"), sweep("Work"), sweep(), sweep("Work")] == [False, False, False, True]
+    hearing = Hearing()
+    assert [sweep("Work"), sweep("Work")] == [False, False]
+    hearing.found(["Work"])
     hearing.told("Work")
-    assert not await hearing.is_deaf(["Work"]), "told in time"
-    assert [await hearing.is_deaf(["Work"]) for _ in range(3)] == [False, False, True]
-    assert not await hearing.is_deaf([])
+    assert not hearing.deaf, "told in the same moment"
+    assert [sweep("Work"), sweep("Work")] == [False, False], "counted anew"
+
+
+async def test_what_a_sweep_finds_is_judged_when_news_had_their_time() -> None:
+    hearing = Hearing()
+    for _ in range(10):
+        hearing.found(["Work"])
+        assert not hearing.deaf
 
 
 @pytest.mark.server

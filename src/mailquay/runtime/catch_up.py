@@ -193,6 +193,8 @@ class CatchUp:
         while True:
             asked = await self._pause_before_sweep(pause)
             pause = self._sweep_seconds()
+            if self._hearing is not None and self._hearing.deaf:
+                raise Deaf
             async with self._pool.borrow(
                 timeout_seconds=self._config.imap_connect_timeout_seconds, patient=True
             ) as session:
@@ -202,8 +204,7 @@ class CatchUp:
             found = await self._compare_evidence(mailboxes, statuses, asked=asked)
             self.nudge(self._refusals.due(), scan_flags=True)
             if self._hearing is not None:
-                if await self._hearing.is_deaf(found):
-                    raise Deaf
+                self._hearing.found(found)
                 continue
             watched = await self._store.mailboxes.by_path(self._account.number, self._watched)
             if asked or (watched is not None and self._scan_due(watched)):
@@ -212,14 +213,17 @@ class CatchUp:
     async def _compare_evidence(
         self, mailboxes: Sequence[Mailbox], statuses: Mapping[str, MailboxEvidence], *, asked: bool
     ) -> list[str]:
-        """Have those caught up with that have changed, or all when that was asked for; returns which have changed."""
+        """Have those caught up with that have changed, or all when that was asked for; returns which have changed.
+
+        A mailbox that was not known before is none that has changed.
+        """
         found = []
         for mailbox in mailboxes:
             evidence = statuses.get(mailbox.listing.path)
             if evidence is None:
                 continue
             observed = await self._listing.observe(mailbox, evidence, self._fence)
-            if not observed.current:
+            if mailbox.cursor is not None and not observed.current:
                 found.append(mailbox.listing.path)
             if asked or not observed.current or self._scan_due(mailbox):
                 self.nudge([mailbox.listing.path], scan_flags=True)

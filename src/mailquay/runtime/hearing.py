@@ -3,32 +3,37 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 _GRACE_SECONDS = 3.0
 _MISSES_UNTIL_DEAF = 3
 
 
 class Hearing:
-    """Counts changes that a sweep found and nobody told of, in a row."""
+    """Counts the sweeps in a row that found a change nobody told of, not even a moment before or after."""
 
-    def __init__(self, *, grace_seconds: float | None = None) -> None:
-        self._grace_seconds = _GRACE_SECONDS if grace_seconds is None else grace_seconds
+    def __init__(self) -> None:
         self._told: dict[str, float] = {}
+        self._found: tuple[float, Sequence[str]] | None = None
         self._misses = 0
 
     def told(self, path: str) -> None:
         """The server told of a mailbox."""
         self._told[path] = asyncio.get_running_loop().time()
 
-    async def is_deaf(self, found: list[str]) -> bool:
-        """A sweep found these mailboxes changed; True when the server has missed too much to be relied on.
+    def found(self, paths: Sequence[str]) -> None:
+        """A sweep found these mailboxes changed; whether they were told of shows at the next one."""
+        if paths and self._found is None:
+            self._found = (asyncio.get_running_loop().time(), paths)
 
-        News and sweep may cross: what is told shortly before or after counts as told.
-        """
-        if not found:
-            return False
-        now = asyncio.get_running_loop().time()
-        await asyncio.sleep(self._grace_seconds)
-        missed = [path for path in found if self._told.get(path, float("-inf")) < now - self._grace_seconds]
-        self._misses = self._misses + 1 if missed else 0
+    @property
+    def deaf(self) -> bool:
+        """Whether the server has missed too much to be relied on; asked before each sweep."""
+        if self._found is not None:
+            at, paths = self._found
+            if asyncio.get_running_loop().time() - at < _GRACE_SECONDS:
+                return False
+            self._found = None
+            missed = any(self._told.get(path, float("-inf")) < at - _GRACE_SECONDS for path in paths)
+            self._misses = self._misses + 1 if missed else 0
         return self._misses >= _MISSES_UNTIL_DEAF
