@@ -298,9 +298,9 @@ class CatchUp:
             try:
                 async for batch in session.fetch_envelopes(sequence_set(uids)):
                     digests = [self._sync.digest(entry) for entry in batch]
-                    put = self._store.messages.put(mailbox.number, batch)
+                    fill = self._store.messages.fill(mailbox.number, batch)
                     remember = self._store.messages.remember(self._account.number, digests, self._clock.now_ms())
-                    await self._store.commit(fenced(self._fence, put, remember))
+                    await self._store.commit(fenced(self._fence, fill, remember))
             except CommandRejected as error:
                 # The others can be read all the same; a page that shows these asks again.
                 self._log.warning("envelopes_refused", path=mailbox.listing.path, error=error.message)

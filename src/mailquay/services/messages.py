@@ -105,7 +105,7 @@ class MessageReader:
         async with self._opened(account, mailbox, timeout_seconds) as session:
             fetched = await _fetch_entries(session, missing)
         fence = self._access.fence(account.number)
-        await self._store.commit(fenced(fence, self._store.messages.put(mailbox.number, fetched)))
+        await self._store.commit(fenced(fence, self._store.messages.fill(mailbox.number, fetched)))
         known = {entry.uid: entry for entry in fetched}
         return [known.get(entry.uid, entry) for entry in entries]
 

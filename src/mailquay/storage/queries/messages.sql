@@ -12,6 +12,12 @@ ON CONFLICT (mailbox_number, uid) DO UPDATE SET flags = excluded.flags,
     thread_id = coalesce(excluded.thread_id, messages.thread_id),
     labels = coalesce(excluded.labels, messages.labels), error = excluded.error;
 
+-- name: message_fill
+UPDATE messages SET internal_date_ms = coalesce($3, internal_date_ms), size_bytes = coalesce($4, size_bytes),
+    envelope = coalesce($5, envelope), structure = coalesce($6, structure), email_id = coalesce($7, email_id),
+    thread_id = coalesce($8, thread_id), error = $9
+WHERE mailbox_number = $1 AND uid = $2;
+
 -- name: message_update_flags
 UPDATE messages SET flags = $3, modseq = coalesce($4, modseq), labels = coalesce($5, labels)
 WHERE mailbox_number = $1 AND uid = $2;

@@ -220,6 +220,17 @@ class MessageIndex:
 
         return script
 
+    def fill(self, mailbox: MailboxNumber, entries: Sequence[IndexEntry]) -> Unit[None]:
+        """Complete entries that are there: an entry that was dropped meanwhile stays away.
+
+        Flags are left to whoever tells of their changes.
+        """
+
+        def script(_pending: Pending) -> Script[None]:
+            yield RunMany("message_fill", [_filling(mailbox, entry) for entry in entries])
+
+        return script
+
     def update_flags(
         self, mailbox: MailboxNumber, changes: Sequence[tuple[int, Sequence[str], int | None, Sequence[str] | None]]
     ) -> Unit[dict[int, tuple[str, ...]]]:
@@ -348,6 +359,11 @@ def _row(mailbox: MailboxNumber, entry: IndexEntry) -> tuple[object, ...]:
         None if entry.labels is None else to_json(sorted(entry.labels)),
         entry.error,
     )
+
+
+def _filling(mailbox: MailboxNumber, entry: IndexEntry) -> tuple[object, ...]:
+    row = _row(mailbox, entry)
+    return (*row[:2], *row[4:10], entry.error)
 
 
 def _entry(row: Row) -> IndexEntry:
