@@ -122,7 +122,29 @@ async def test_a_second_replacement_keeps_the_first_ids(dovecot: Dovecot, mail_u
         }
 
 
-@pytest.mark.parametrize("step", ["_store_found", "_tell_gone", "_news"])
+async def test_old_mail_of_another_mailbox_at_the_path_is_no_news(
+    dovecot: Dovecot, mail_user: MailUser, tmp_path: Path
+) -> None:
+    await _fill(dovecot, mail_user, "Large", "four", "five", "six")
+    account, _, last = await _first_life(dovecot, mail_user, tmp_path)
+    await dovecot.doveadm("mailbox", "delete", "-u", mail_user.login, "Work")
+    await dovecot.doveadm("mailbox", "rename", "-u", mail_user.login, "Large", "Work")
+    await dovecot.doveadm("mailbox", "update", "-u", mail_user.login, "--uid-validity", "77", "Work")
+    await _fill_more(dovecot, mail_user, "Work", "fresh")
+    async with running_node(f"sqlite:///{tmp_path}/m.db", tmp_path, config=_QUICK) as node:
+        [reset] = await node.wait_for(EventName.MAILBOX_RESET, account=account, path="Work", uidValidity="77")
+        assert reset.facts["messagesKept"] == 0
+        told = [event for event in await _told(node, account, last) if event.path == "Work"]
+        assert sorted((event.name.value, event.facts["uid"]) for event in told) == [
+            ("messageDeleted", 1),
+            ("messageDeleted", 2),
+            ("messageDeleted", 3),
+            ("messageNew", 4),
+        ]
+        assert await node.store.messages.count((await _mailbox(node, account, "Work")).number) == 4
+
+
+@pytest.mark.parametrize("step", ["_store_found", "_tell_gone"])
 async def test_what_was_interrupted_goes_on_where_it_was(
     dovecot: Dovecot, mail_user: MailUser, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:

@@ -76,7 +76,10 @@ class MailboxReplacement:
                 # Before the first sync was over, what we had not seen may have been there all the time.
                 unknown += others if synced_at_ms else await self._store_old(context, mailbox, others)
         await self._tell_gone(context, mailbox, formers)
-        return await self._news(context, mailbox, synced_at_ms, formers, unknown)
+        kept = len(indexed) + len(uids) - len(unknown)
+        if len(unknown) <= kept and all(formers.recognisable(former) for former in formers.left()):
+            return [entry.uid for entry in unknown]
+        return await self._news(context, mailbox, synced_at_ms, unknown)
 
     async def _compare_flags(self, session: MailSession, context: SyncContext, mailbox: Mailbox, last: int) -> None:
         """What is indexed already was read some time ago: the mod-sequence that we go on from says nothing of it."""
@@ -142,17 +145,15 @@ class MailboxReplacement:
         context: SyncContext,
         mailbox: Mailbox,
         synced_at_ms: int,
-        formers: FormerMessages,
         unknown: Sequence[IndexEntry],
     ) -> list[int]:
-        """Which of the unknown messages are news; the others are indexed without an event.
+        """Which of the unknown messages are news; what is older than the last sync is indexed without an event.
 
-        Where former messages could not be recognised (their envelopes had not been read yet), what is older than the
-        last sync may be one of them.
+        It may be one of those that could not be recognised (their envelopes had not been read yet). And where most are
+        unknown another mailbox stands at the path, a large one perhaps: its old mail is no news.
         """
-        if all(formers.recognisable(former) for former in formers.left()):
-            return [entry.uid for entry in unknown]
-        old = [entry for entry in unknown if (entry.internal_date_ms or 0) < synced_at_ms]
+        # Received dates have no fractions: what came in the second of the last sync may have come after it.
+        old = [entry for entry in unknown if (entry.internal_date_ms or 0) // 1000 < synced_at_ms // 1000]
         for start in range(0, len(old), _CHANGES_PER_COMMIT):
             put = self._store.messages.put(mailbox.number, old[start : start + _CHANGES_PER_COMMIT])
             await self._store.commit(fenced(context.fence, put))
