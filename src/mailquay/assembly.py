@@ -25,6 +25,7 @@ from mailquay.runtime.account_workers import AccountWorkers
 from mailquay.runtime.clock import SystemClock
 from mailquay.runtime.http_server import HttpServer, private_socket, public_socket
 from mailquay.runtime.keyed_worker import KeyedWorker
+from mailquay.runtime.local_addresses import LocalAddressBook
 from mailquay.runtime.logs import AccountLogs, configure_logs
 from mailquay.runtime.mail_access import OwnedMailAccess
 from mailquay.runtime.metrics import Metrics
@@ -110,7 +111,8 @@ class Core:
         # Connections of its own: webhooks that hang must not keep accounts from logging in.
         self.auth_http = HttpClient(policy=policy, user_agent=user_agent, max_connections_per_host=50)
         auth_server = AuthServer(self.settings, self.auth_http, timeout_seconds=config.auth_server_timeout_seconds)
-        self.transports = Transports(config, self.settings, auth_server, ProtocolLog(self.account_logs))
+        addresses = LocalAddressBook(self.settings, self.dns)
+        self.transports = Transports(config, self.settings, auth_server, addresses, ProtocolLog(self.account_logs))
         self.metrics = Metrics(store, self.stats, self.clock, self.transports.imap_traffic)
         self.autoconfig = self._autoconfig(user_agent)
         self.membership = Membership(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import Enum
 
 
@@ -72,10 +73,14 @@ class RemoteProtocolError(ProtocolError):
 
 
 class BackendError(MailquayError):
-    """A mail server or provider could not, or would not, do what was asked."""
+    """A mail server or provider could not, or would not, do what was asked.
+
+    `network_routing` tells which way mail was to take, when not the system alone decided about it.
+    """
 
     fault = Fault.PEER
     default_code = "BackendError"
+    network_routing: Mapping[str, str | None] | None = None
 
 
 class AuthenticationFailed(BackendError):

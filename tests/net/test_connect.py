@@ -9,6 +9,8 @@ import pytest
 
 from mailquay.errors import InvalidRequest, Unavailable
 from mailquay.net.connect import Address, connect, interleave
+from mailquay.net.local_address import LocalAddresses
+from mailquay.net.lookup import AddressInfo
 from mailquay.net.names import ascii_host
 from mailquay.net.tls import CERTIFICATE_CODES, TlsSettings
 from tests.net.certificate import Certificate
@@ -120,16 +122,45 @@ async def test_next_address_is_tried_when_the_first_refuses(monkeypatch: pytest.
 
 async def test_local_address_is_used() -> None:
     async with serve(greet) as port:
-        stream = await connect("127.0.0.1", port, tls=None, timeout_seconds=LIMIT, local_address="127.0.0.2")
+        stream = await connect(
+            "127.0.0.1", port, tls=None, timeout_seconds=LIMIT, local=LocalAddresses("127.0.0.2", "::1")
+        )
         sockname = stream.info("sockname")
         assert isinstance(sockname, tuple)
         assert sockname[0] == "127.0.0.2"
         await stream.aclose()
 
 
-async def test_local_address_of_the_wrong_family() -> None:
-    with pytest.raises(Unavailable, match="IPv6"):
-        await connect("127.0.0.1", 25, tls=None, timeout_seconds=LIMIT, local_address="::1")
+async def test_local_address_of_another_family_is_left_aside() -> None:
+    async with serve(greet) as port:
+        stream = await connect("127.0.0.1", port, tls=None, timeout_seconds=LIMIT, local=LocalAddresses.only("::1"))
+        sockname = stream.info("sockname")
+        assert isinstance(sockname, tuple)
+        assert sockname[0] == "127.0.0.1"
+        await stream.aclose()
+
+
+async def test_the_family_of_the_local_address_is_preferred(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def both_families(_host: str, port: int) -> list[AddressInfo]:
+        return [
+            (socket.AF_INET6, 1, 6, "", ("::1", port, 0, 0)),
+            (socket.AF_INET, 1, 6, "", ("127.0.0.1", port)),
+        ]
+
+    monkeypatch.setattr("mailquay.net.connect.look_up", both_families)
+    async with serve(greet) as port:
+        local = LocalAddresses.only("127.0.0.3")
+        stream = await connect("two.example", port, tls=None, timeout_seconds=LIMIT, local=local)
+        sockname, peername = stream.info("sockname"), stream.info("peername")
+        assert isinstance(sockname, tuple) and isinstance(peername, tuple)
+        assert (sockname[0], peername[0]) == ("127.0.0.3", "127.0.0.1")
+        await stream.aclose()
+
+
+async def test_a_local_address_that_is_not_ours() -> None:
+    async with serve(greet) as port:
+        with pytest.raises(Unavailable, match="not one of this machine"):
+            await connect("127.0.0.1", port, tls=None, timeout_seconds=LIMIT, local=LocalAddresses.only("192.0.2.1"))
 
 
 async def test_forbidden_address_is_not_connected_to() -> None:

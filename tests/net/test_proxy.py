@@ -16,7 +16,8 @@ from tests.net.peer import Handler, serve
 LIMIT = 5.0
 
 
-async def _join(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, port: int) -> None:
+async def join(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, port: int) -> None:
+    """Hand a connection on to a port of this machine."""
     far_reader, far_writer = await asyncio.open_connection("127.0.0.1", port)
 
     async def pump(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
@@ -52,7 +53,27 @@ def socks_proxy(*, user: bytes | None = None, password: bytes = b"", reply: int 
         writer.write(bytes([5, reply, 0, 3, 4]) + b"name" + b"\x00\x00")
         await writer.drain()
         if reply == 0:
-            await _join(reader, writer, port)
+            await join(reader, writer, port)
+
+    return handle
+
+
+def socks4_proxy(*, user: bytes = b"", reply: int = 90) -> Handler:
+    """A SOCKS4 proxy that takes names (4a) and knows one user."""
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        version, command, port = struct.unpack("!BBH", await reader.readexactly(4))
+        address = await reader.readexactly(4)
+        assert (version, command) == (4, 1)
+        assert await reader.readuntil(b"\x00") == user + b"\x00"
+        if address == b"\x00\x00\x00\x01":
+            assert await reader.readuntil(b"\x00") == b"localhost\x00"
+        else:
+            assert address == b"\x7f\x00\x00\x01"
+        writer.write(bytes([0, reply]) + b"\x00" * 6)
+        await writer.drain()
+        if reply == 90:
+            await join(reader, writer, port)
 
     return handle
 
@@ -66,7 +87,7 @@ def http_proxy(status: str = "200 Connection established", *, authorization: str
         writer.write(f"HTTP/1.1 {status}\r\nX-Proxy: test\r\n\r\n".encode())
         await writer.drain()
         if status.startswith("200"):
-            await _join(reader, writer, int(target.rpartition(":")[2]))
+            await join(reader, writer, int(target.rpartition(":")[2]))
 
     return handle
 
@@ -111,6 +132,20 @@ async def test_socks5_refusal_names_the_reason() -> None:
     assert caught.value.code == "EPROXY"
 
 
+@pytest.mark.parametrize("scheme", ["socks4", "socks4a"])
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+async def test_socks4(scheme: str, host: str) -> None:
+    async with serve(greet) as port, serve(socks4_proxy(user=b"me")) as proxy_port:
+        assert await _talk(port, f"{scheme}://me@127.0.0.1:{proxy_port}", host=host) == b"220 hello\r\nping\r\n"
+
+
+async def test_socks4_refusals() -> None:
+    async with serve(socks4_proxy(reply=91)) as proxy_port:
+        for host, reason in (("127.0.0.1", "refused"), ("::1", "IPv6"), ("no.such.invalid", "IPv4 address")):
+            with pytest.raises(Unavailable, match=reason):
+                await _talk(25, f"socks4://127.0.0.1:{proxy_port}", host=host)
+
+
 async def test_http_connect_with_a_password() -> None:
     credentials = "Basic " + base64.b64encode(b"me:secret").decode()
     async with serve(greet) as port, serve(http_proxy(authorization=credentials)) as proxy_port:
@@ -135,7 +170,7 @@ async def test_http_connect_refused(status: str) -> None:
 @pytest.mark.parametrize(
     "answer", [b"SSH-2.0-x\r\n\r\n", b"\x04\x00\x00\x00", b"", b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 5000]
 )
-@pytest.mark.parametrize("scheme", ["http", "socks5"])
+@pytest.mark.parametrize("scheme", ["http", "socks4", "socks5"])
 async def test_what_is_no_proxy(answer: bytes, scheme: str) -> None:
     async def babble(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read(10)
@@ -149,7 +184,7 @@ async def test_what_is_no_proxy(answer: bytes, scheme: str) -> None:
     assert caught.value.code == "EPROXY"
 
 
-@pytest.mark.parametrize("url", ["", "ftp://host", "socks4://host:1", "http://", "http://host:99999", "http://a b"])
+@pytest.mark.parametrize("url", ["", "ftp://host", "http://", "http://host:99999", "http://a b"])
 def test_what_is_no_proxy_url(url: str) -> None:
     with pytest.raises(InvalidRequest):
         ProxySettings.from_url(url)

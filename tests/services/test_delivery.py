@@ -19,9 +19,11 @@ from mailquay.model.account import Account, AccountId, AccountProfile, SmtpSetti
 from mailquay.model.event import EventName
 from mailquay.model.node import Fence
 from mailquay.model.submission import Phase, Submission, SubmissionEnvelope, SubmissionOptions
+from mailquay.net.dns import DnsResolver
 from mailquay.net.egress import EgressPolicy
 from mailquay.net.http import HttpClient
 from mailquay.runtime.clock import SystemClock
+from mailquay.runtime.local_addresses import LocalAddressBook
 from mailquay.runtime.mail_access import OwnedMailAccess
 from mailquay.runtime.transports import Transports
 from mailquay.services import delivery
@@ -108,7 +110,12 @@ async def world(tmp_path: Path, smtp_sink: SmtpSink, monkeypatch: pytest.MonkeyP
     [lease] = await store.commit(store.nodes.take("n1", await store.nodes.free()))
     access = cast(OwnedMailAccess, _Owner(Fence(lease.account, lease.epoch)))
     http = HttpClient(policy=EgressPolicy.LINK_LOCAL, user_agent="test")
-    transports = Transports(Config(), settings, AuthServer(settings, http, timeout_seconds=5))
+    transports = Transports(
+        Config(),
+        settings,
+        AuthServer(settings, http, timeout_seconds=5),
+        LocalAddressBook(settings, DnsResolver()),
+    )
     service = DeliveryService(
         store,
         settings,

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from itertools import chain, zip_longest
 
 from mailquay.errors import InvalidRequest, RemoteProtocolError, Unavailable
+from mailquay.net.local_address import ANYWHERE, LocalAddresses
 from mailquay.net.lookup import look_up
-from mailquay.net.names import ascii_host, parse_address
+from mailquay.net.names import ascii_host
 from mailquay.net.proxy import ProxySettings, open_tunnel
 from mailquay.net.stream import Stream, TransportStream
 from mailquay.net.tls import TlsSettings, client_context, no_tls_at_once
@@ -37,12 +38,13 @@ async def connect(
     *,
     tls: TlsSettings | None,
     timeout_seconds: float,
-    local_address: str | None = None,
+    local: LocalAddresses = ANYWHERE,
     proxy: ProxySettings | None = None,
     check_address: AddressCheck | None = None,
 ) -> Stream:
     """Connect to `host`:`port`; with `tls` given the connection starts in TLS (implicit TLS, RFC 8314 §3).
 
+    Where the host, or the proxy, has addresses of a family that `local` names one of ours for, only those are tried.
     All steps share one deadline. Raises Unavailable with the code ENOTFOUND or EDNS (the name), ECONNREFUSED,
     ETIMEDOUT, EPROXY, ETLS, one of `net.tls.CERTIFICATE_CODES`, or ESOCKET for the rest; InvalidRequest for a host
     name or an option that cannot be used.
@@ -52,9 +54,9 @@ async def connect(
     loop = asyncio.get_running_loop()
     deadline = loop.time() + timeout_seconds
     if proxy is None:
-        stream = await _connect_tcp(name, port, timeout_seconds, local_address, check_address)
+        stream = await _connect_tcp(name, port, timeout_seconds, local, check_address)
     else:
-        stream = await _connect_tcp(proxy.host, proxy.port, timeout_seconds, local_address, None)
+        stream = await _connect_tcp(proxy.host, proxy.port, timeout_seconds, local, None)
     try:
         if proxy is not None:
             await open_tunnel(stream, proxy, name, port, timeout_seconds=deadline - loop.time())
@@ -70,16 +72,16 @@ async def connect(
 
 
 async def _connect_tcp(
-    host: str, port: int, timeout_seconds: float, local_address: str | None, check_address: AddressCheck | None
+    host: str, port: int, timeout_seconds: float, local: LocalAddresses, check_address: AddressCheck | None
 ) -> TransportStream:
     peer = f"{host}:{port}"
     try:
         async with asyncio.timeout(timeout_seconds):
-            addresses = interleave(_usable(await resolve(host, port), local_address))[:_ADDRESSES_TRIED]
+            addresses = interleave(_usable(await resolve(host, port), local))[:_ADDRESSES_TRIED]
             if check_address is not None:
                 for address in addresses:
                     check_address(address.sockaddr[0])
-            connected = await _race(peer, addresses, local_address)
+            connected = await _race(peer, addresses, local)
             return await _wrap(peer, connected)
     except TimeoutError:
         raise Unavailable(f"{peer} did not answer within {timeout_seconds:g} s", code="ETIMEDOUT") from None
@@ -117,20 +119,12 @@ def interleave(addresses: list[Address]) -> list[Address]:
     return [a for a in chain.from_iterable(zip_longest(first, second)) if a is not None]
 
 
-def _usable(addresses: list[Address], local_address: str | None) -> list[Address]:
-    if local_address is None:
-        return addresses
-    local = parse_address(local_address)
-    if local is None:
-        raise InvalidRequest(f"The local address {local_address[:80]!r} is not an IP address")
-    family = socket.AF_INET if local.version == 4 else socket.AF_INET6
-    usable = [a for a in addresses if a.family == family]
-    if not usable:
-        raise Unavailable(f"The host has no IPv{local.version} address to reach from {local}", code="ESOCKET")
-    return usable
+def _usable(addresses: list[Address], local: LocalAddresses) -> list[Address]:
+    """Those that one of our chosen addresses can reach; all, from wherever the system likes, when none can."""
+    return [one for one in addresses if local.of_family(one.family) is not None] or addresses
 
 
-async def _race(peer: str, addresses: list[Address], local_address: str | None) -> socket.socket:
+async def _race(peer: str, addresses: list[Address], local: LocalAddresses) -> socket.socket:
     """Try the addresses a quarter of a second apart, or at once after a failure; the first to connect wins.
 
     RFC 8305 §5. Losing attempts are cancelled and their sockets closed.
@@ -141,7 +135,7 @@ async def _race(peer: str, addresses: list[Address], local_address: str | None) 
     try:
         while waiting or attempts:
             if waiting:
-                attempts.add(asyncio.create_task(_attempt(waiting.pop(), local_address)))
+                attempts.add(asyncio.create_task(_attempt(waiting.pop(), local)))
             done, attempts = await asyncio.wait(
                 attempts,
                 timeout=_NEXT_ATTEMPT_SECONDS if waiting else None,
@@ -161,7 +155,8 @@ async def _race(peer: str, addresses: list[Address], local_address: str | None) 
     raise _refused(peer, failures)
 
 
-async def _attempt(address: Address, local_address: str | None) -> socket.socket:
+async def _attempt(address: Address, local: LocalAddresses) -> socket.socket:
+    local_address = local.of_family(address.family)
     attempt = socket.socket(address.family, socket.SOCK_STREAM)
     try:
         attempt.setblocking(False)

@@ -1,20 +1,23 @@
-"""Reach a server through a proxy: SOCKS5 with or without a password, or HTTP CONNECT."""
+"""Reach a server through a proxy: SOCKS5 with or without a password, SOCKS4 and 4a, or HTTP CONNECT."""
 
 from __future__ import annotations
 
 import asyncio
 import base64
+import ipaddress
 import re
+import socket
 from dataclasses import dataclass, field
 from urllib.parse import unquote, urlsplit
 
 from mailquay.errors import InvalidRequest, Unavailable
+from mailquay.net.lookup import look_up
 from mailquay.net.names import ascii_host, parse_address
 from mailquay.net.stream import Stream
 from mailquay.net.tls import TlsSettings, client_context
 
-_DEFAULT_PORTS = {"socks5": 1080, "http": 3128, "https": 443}
-_SCHEMES = {"socks": "socks5", "socks5": "socks5", "socks5h": "socks5", "http": "http", "https": "https"}
+_DEFAULT_PORTS = {"socks5": 1080, "socks4": 1080, "socks4a": 1080, "http": 3128, "https": 443}
+_SCHEMES = {"socks": "socks5", "socks5h": "socks5"} | {name: name for name in _DEFAULT_PORTS}
 _MAX_ANSWER_BYTES = 16 * 1024
 _STATUS_LINE = re.compile(rb"HTTP/1\.[01] (\d{3})(?: ([^\r\n]*))?\r?\n")
 
@@ -31,9 +34,17 @@ _SOCKS_REPLIES = {
 }
 
 
+# The protocol of SOCKS 4 as published by NEC (no RFC), the second byte of a reply.
+_SOCKS4_GRANTED = 90
+_SOCKS4_REPLIES = {91: "refused or failed", 92: "it cannot reach our identd", 93: "our identd says another user"}
+
+
 @dataclass(frozen=True, slots=True)
 class ProxySettings:
-    """Where a proxy is and how to talk to it; `scheme` is "socks5", "http" or "https" (TLS to the proxy)."""
+    """Where a proxy is and how to talk to it.
+
+    `scheme` is "socks5", "socks4", "socks4a", "http" or "https" (TLS to the proxy).
+    """
 
     scheme: str
     host: str
@@ -43,7 +54,7 @@ class ProxySettings:
 
     @classmethod
     def from_url(cls, url: str) -> ProxySettings:
-        """Read `socks5://user:password@host:port` and its like; the host is always resolved by the proxy.
+        """Read `socks5://user:password@host:port` and its like; hosts are resolved by the proxy, but for `socks4`.
 
         Raises InvalidRequest, which does not repeat the URL: it may hold a password.
         """
@@ -76,6 +87,8 @@ async def open_tunnel(stream: Stream, proxy: ProxySettings, host: str, port: int
                 await stream.start_tls(client_context(TlsSettings()), proxy.host, timeout_seconds)
             if proxy.scheme == "socks5":
                 await _socks5(_Exchange(stream, timeout_seconds), proxy, host, port)
+            elif proxy.scheme in ("socks4", "socks4a"):
+                await _socks4(_Exchange(stream, timeout_seconds), proxy, host, port)
             else:
                 await _http_connect(_Exchange(stream, timeout_seconds), proxy, host, port)
     except TimeoutError:
@@ -132,6 +145,33 @@ def _socks_address(host: str) -> bytes:
         return (b"\x01" if address.version == 4 else b"\x04") + address.packed
     name = host.encode("ascii")
     return b"\x03" + bytes([len(name)]) + name
+
+
+async def _socks4(exchange: _Exchange, proxy: ProxySettings, host: str, port: int) -> None:
+    """SOCKS 4 knows IPv4 addresses only and no password; 4a takes a name behind an impossible address."""
+    address, name = parse_address(host), b""
+    if address is None and proxy.scheme == "socks4a":
+        address, name = ipaddress.IPv4Address("0.0.0.1"), host.encode("ascii") + b"\x00"
+    elif address is None:
+        address = await _ipv4_address(host)
+    if address.version != 4:
+        raise Unavailable("The proxy speaks SOCKS 4, which does not know IPv6 addresses", code="EPROXY")
+    user = (proxy.user or "").encode().replace(b"\x00", b"")[:255]
+    await exchange.send(b"\x04\x01" + port.to_bytes(2, "big") + address.packed + user + b"\x00" + name)
+    answer = await exchange.receive(8)
+    if answer[0] != 0:
+        raise Unavailable("The proxy does not speak SOCKS4", code="EPROXY")
+    if answer[1] != _SOCKS4_GRANTED:
+        reason = _SOCKS4_REPLIES.get(answer[1], f"reply {answer[1]}")
+        raise Unavailable(f"The proxy could not connect to {host}:{port}: {reason}", code="EPROXY")
+
+
+async def _ipv4_address(host: str) -> ipaddress.IPv4Address:
+    try:
+        found = await look_up(host, 0, family=socket.AF_INET)
+    except (socket.gaierror, UnicodeError) as error:
+        raise Unavailable(f"The host name {host} has no IPv4 address for a SOCKS 4 proxy", code="ENOTFOUND") from error
+    return ipaddress.IPv4Address(found[0][4][0])
 
 
 async def _http_connect(exchange: _Exchange, proxy: ProxySettings, host: str, port: int) -> None:

@@ -14,12 +14,20 @@ from mailquay.backends.smtp.pool import SmtpPool
 from mailquay.backends.smtp.server import SmtpServer, SmtpTimeouts
 from mailquay.backends.smtp.submitter import SmtpSubmitter
 from mailquay.config import Config
-from mailquay.errors import AuthenticationFailed, InvalidRequest, MailquayError, SubmissionRejected
+from mailquay.errors import (
+    AuthenticationFailed,
+    BackendError,
+    InvalidRequest,
+    MailquayError,
+    SubmissionRejected,
+)
 from mailquay.model.account import Account, AccountProfile, ImapSettings, SmtpSettings
 from mailquay.model.submission import Submission
+from mailquay.net.local_address import LocalAddresses
 from mailquay.net.proxy import ProxySettings
 from mailquay.net.tap import Tap
 from mailquay.net.tls import TlsSettings
+from mailquay.runtime.local_addresses import LocalAddressBook
 from mailquay.runtime.protocol_log import ProtocolLog
 from mailquay.services.auth_server import AuthServer
 from mailquay.services.settings import SettingsService
@@ -42,9 +50,15 @@ class Transports:
     """
 
     def __init__(
-        self, config: Config, settings: SettingsService, auth_server: AuthServer, log: ProtocolLog | None = None
+        self,
+        config: Config,
+        settings: SettingsService,
+        auth_server: AuthServer,
+        addresses: LocalAddressBook,
+        log: ProtocolLog | None = None,
     ) -> None:
         self._log = log
+        self._addresses = addresses
         self._auth_server = auth_server
         self.imap_traffic = Traffic()
         self._config = config
@@ -75,7 +89,7 @@ class Transports:
     ) -> ImapBackend:
         """How to reach a server with settings that need not belong to an account.
 
-        `account_id` is what the authentication server is asked about.
+        `account_id` is what the authentication server is asked about, and what a dedicated local address belongs to.
         """
         proxy = proxy or self._common_proxy()
         options = ImapOptions(
@@ -91,18 +105,31 @@ class Transports:
         async def fill(wanted: ImapSettings) -> ImapSettings:
             return await self.imap_login(wanted, account_id)
 
-        return ImapBackend(settings, options, ProxySettings.from_url(proxy) if proxy else None, tap, fill)
+        def local() -> LocalAddresses:
+            return self._addresses.choose("imap", account_id).addresses
 
-    def smtp_for(
-        self, settings: SmtpSettings, profile: AccountProfile, *, proxy: str | None, local_address: str | None = None
+        return ImapBackend(settings, options, ProxySettings.from_url(proxy) if proxy else None, tap, fill, local)
+
+    async def smtp_for(
+        self,
+        settings: SmtpSettings,
+        profile: AccountProfile,
+        account_id: str,
+        *,
+        proxy: str | None,
+        local_address: str | None = None,
     ) -> SmtpServer:
-        """Which submission server to use and how."""
+        """Which submission server to use and how. `local_address` is a wish."""
         config = self._config
+        route = self._addresses.choose("smtp", account_id, local_address)
         return SmtpServer.from_settings(
             settings,
             ehlo_name=profile.smtp_ehlo_name or self._ehlo_name(),
             proxy_url=proxy or profile.proxy or self._common_proxy(),
-            local_address=local_address,
+            local=route.addresses,
+            local_names=await self._addresses.names(route.addresses),
+            keep_ehlo_name=profile.smtp_ehlo_name is not None,
+            requested_local_address=route.refused,
             tls_defaults=TlsSettings(reject_unauthorized=not self._settings.current("ignoreMailCertErrors")),
             timeouts=SmtpTimeouts(
                 connect_seconds=config.smtp_connect_timeout_seconds,
@@ -124,7 +151,9 @@ class Transports:
         if profile.smtp is None:
             raise InvalidRequest("the account has no way to send mail", code="ENOAUTH")
         smtp = await self.smtp_login(profile.smtp, account.id)
-        server = self.smtp_for(smtp, profile, proxy=options.proxy, local_address=options.local_address)
+        server = await self.smtp_for(
+            smtp, profile, account.id, proxy=options.proxy, local_address=options.local_address
+        )
         tap = None if self._log is None else self._log.smtp(account, smtp)
         submitter = SmtpSubmitter(self._pool, account.number, server, tap)
         try:
@@ -137,8 +166,9 @@ class Transports:
                 utf8_header=options.utf8_header,
                 dsn=options.dsn,
             )
-        except SubmissionRejected as error:
-            if smtp.use_auth_server and error.command == Command.AUTH.value:
+        except BackendError as error:
+            error.network_routing = server.network_routing(next(iter(server.local.all), None))
+            if isinstance(error, SubmissionRejected) and smtp.use_auth_server and error.command == Command.AUTH.value:
                 # A token that has run out meanwhile: the next attempt asks for another one.
                 error.permanent, error.retryable = False, True
             raise

@@ -27,8 +27,9 @@ class TransportVerifier:
         await self._settings.refresh()
         if settings.use_auth_server:
             note(VerifyPhase.LOGIN)
-            settings = await self._transports.imap_login(settings, _asked_about(settings))
-        backend = self._transports.imap_for(dataclasses.replace(settings, use_auth_server=False), route.proxy, "")
+            settings = await self._transports.imap_login(settings, _stands_for(settings))
+            settings = dataclasses.replace(settings, use_auth_server=False)
+        backend = self._transports.imap_for(settings, route.proxy, _stands_for(settings))
         note(VerifyPhase.CONNECT)
         session = await backend.open_session(on_login=lambda: note(VerifyPhase.LOGIN))
         try:
@@ -43,9 +44,9 @@ class TransportVerifier:
         profile = AccountProfile(smtp_ehlo_name=route.ehlo_name)
         if settings.use_auth_server:
             note(VerifyPhase.LOGIN)
-            settings = await self._transports.smtp_login(settings, _asked_about(settings))
+            settings = await self._transports.smtp_login(settings, _stands_for(settings))
             note(VerifyPhase.CONNECT)
-        server = self._transports.smtp_for(settings, profile, proxy=route.proxy)
+        server = await self._transports.smtp_for(settings, profile, _stands_for(settings), proxy=route.proxy)
         result = await verify_smtp(server)
         if any(phase.name == "tls" and phase.success for phase in result.phases) or result.success:
             note(VerifyPhase.LOGIN)
@@ -53,6 +54,6 @@ class TransportVerifier:
             raise result.error
 
 
-def _asked_about(settings: ServerSettings) -> str:
-    """Nothing is registered yet: the user name is all that the authentication server can be asked about."""
+def _stands_for(settings: ServerSettings) -> str:
+    """Nothing is registered yet: the user name stands for the account that may come of it."""
     return settings.user or ""

@@ -29,7 +29,7 @@ from mailquay.services.filing import wants_copy, wants_flags
 from mailquay.services.ports import Clock, Counter, Journal, MailAccess
 from mailquay.services.settings import SettingsService
 from mailquay.services.stored_body import whole, wire_body
-from mailquay.services.submission_events import delivery_error, failure, sent, smtp_status
+from mailquay.services.submission_events import delivery_error, failure, sent, shown_routing, smtp_status
 from mailquay.storage.interface import Unit, run_together
 from mailquay.storage.store import Store
 
@@ -155,7 +155,7 @@ class DeliveryService:
         now_ms = self._clock.now_ms()
         self._counter.count("submit:success")
         events = [NewEvent(account.number, EventName.MESSAGE_SENT, now_ms, *sent(submission, receipt))]
-        status = self._store.accounts.update_smtp_status(account.number, smtp_status(now_ms, receipt.response))
+        status = self._store.accounts.update_smtp_status(account.number, smtp_status(now_ms, receipt))
         settle = self._settle(account, submission, fence, receipt, events)
         await self._store_outcome(run_together(settle, status))
 
@@ -230,7 +230,7 @@ class DeliveryService:
         record = self._store.outbox.record(
             tried, fence, events, keep_body=not final, settled_ms=now_ms if final else None
         )
-        status = self._store.accounts.update_smtp_status(account.number, smtp_status(now_ms, None, error))
+        status = self._store.accounts.update_smtp_status(account.number, smtp_status(now_ms, error))
         await self._store_outcome(run_together(record, status))
 
     def _pause_ms(self, attempts_made: int) -> int:
@@ -266,4 +266,4 @@ def _error_progress(error: MailquayError) -> Mapping[str, Any]:
     shown: dict[str, Any] = {"message": error.message, "code": error.code}
     if isinstance(error, SubmissionRejected) and error.reply_code is not None:
         shown["statusCode"] = error.reply_code
-    return {"status": "error", "error": shown, "networkRouting": None}
+    return {"status": "error", "error": shown, "networkRouting": shown_routing(error)}

@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 from mailquay.model.submission import Phase, Submission
+from mailquay.services.masks import mask_url
 from mailquay.services.ports import Clock
 from mailquay.services.presentation import iso
 from mailquay.storage.store import Store
@@ -78,7 +79,7 @@ def _entry(submission: Submission, account_id: str) -> dict[str, Any]:
     if submission.options.idempotency_key is not None:
         entry["idempotencyKey"] = submission.options.idempotency_key
     if submission.options.proxy is not None:
-        entry["proxy"] = submission.options.proxy
+        entry["proxy"] = mask_url(submission.options.proxy)
     if submission.options.local_address is not None:
         entry["localAddress"] = submission.options.local_address
     return entry

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from mailquay.backends.interface import Receipt
-from mailquay.errors import MailquayError, SubmissionRejected
+from mailquay.errors import BackendError, MailquayError, SubmissionRejected
 from mailquay.model.submission import Submission
+from mailquay.services.masks import mask_url
 from mailquay.services.presentation import iso
 
 FactsAndContent = tuple[Mapping[str, Any], Mapping[str, Any]]
@@ -26,7 +27,7 @@ def sent(submission: Submission, receipt: Receipt) -> FactsAndContent:
     }
     if receipt.message_id is not None:
         facts["originalMessageId"] = submission.message_id
-    content = facts | {"envelope": _envelope(submission), "networkRouting": receipt.network_routing}
+    content = facts | {"envelope": _envelope(submission), "networkRouting": shown_routing(receipt)}
     if receipt.refused:
         content["refused"] = list(receipt.refused)
     return facts, content
@@ -53,7 +54,7 @@ def delivery_error(submission: Submission, error: MailquayError, next_attempt_ms
             "smtpCommand": error.command,
         }
         content |= {key: value for key, value in said.items() if value is not None}
-    content["networkRouting"] = None
+    content["networkRouting"] = shown_routing(error)
     content["job"] = {
         "id": submission.queue_id,
         "attemptsMade": submission.attempts_made,
@@ -67,19 +68,29 @@ def failure(submission: Submission, error: MailquayError) -> FactsAndContent:
     """messageFailed: no further attempt."""
     facts: dict[str, Any] = {"messageId": submission.message_id, "queueId": submission.queue_id}
     first_line = error.message.splitlines()[0] if error.message else error.code
-    return facts, facts | {"error": f"Error: {first_line}", "networkRouting": None}
+    return facts, facts | {"error": f"Error: {first_line}", "networkRouting": shown_routing(error)}
 
 
-def smtp_status(now_ms: int, response: str | None, error: MailquayError | None = None) -> Mapping[str, Any]:
+def shown_routing(outcome: Receipt | MailquayError) -> Mapping[str, str | None] | None:
+    """Which way mail took or was to take, without the proxy's password; None when the system alone decided about it."""
+    routing = outcome.network_routing if isinstance(outcome, Receipt | BackendError) else None
+    if routing is None or not (proxy := routing.get("proxy")):
+        return routing
+    return {**routing, "proxy": mask_url(proxy)}
+
+
+def smtp_status(now_ms: int, outcome: Receipt | MailquayError) -> Mapping[str, Any]:
     """How the last submission went, as the account shows it."""
-    if error is None:
-        return {"created": iso(now_ms), "status": "ok", "response": response}
+    routing = shown_routing(outcome)
+    if isinstance(outcome, Receipt):
+        return {"created": iso(now_ms), "status": "ok", "response": outcome.response, "networkRouting": routing}
+    error = outcome
     status: dict[str, Any] = {
         "created": iso(now_ms),
         "status": "error",
         "description": error.message,
         "code": error.code,
-        "networkRouting": None,
+        "networkRouting": routing,
     }
     if isinstance(error, SubmissionRejected):
         status["response"] = error.response or error.message

@@ -53,7 +53,7 @@ def test_settings_become_a_server() -> None:
     assert server.credentials is not None
     assert server.credentials.password == "secret"
     assert "secret" not in repr(server)
-    assert server.network_routing == {"proxy": "socks5://p:x@proxy.example:1080"}
+    assert server.network_routing(None) == {"proxy": "socks5://p:x@proxy.example:1080"}
     assert hash(server) == hash(SmtpServer.from_settings(settings, ehlo_name="us.example", proxy_url=server.proxy_url))
     assert SmtpServer.from_settings(ServerSettings(host="h"), ehlo_name="us.example").port == 587
 

@@ -13,6 +13,7 @@ from mailquay.backends.smtp.server import SmtpServer
 from mailquay.backends.smtp.submitter import DeliveryReceipt, SmtpSubmitter
 from mailquay.errors import SubmissionRejected, SubmissionUncertain
 from mailquay.model.submission import DsnRequest, SubmissionEnvelope
+from mailquay.net.local_address import LocalAddresses
 from mailquay.net.tls import TlsSettings
 from mailquay.wire.sasl import Credentials
 from tests.backends.smtp.scripted import CLOSE, IMPATIENT, SILENT, Scripted, scripted
@@ -395,5 +396,18 @@ async def test_many_recipients_are_pipelined_in_groups() -> None:
 
 async def test_network_routing_is_told() -> None:
     async with scripted() as script:
-        receipt = await submit(script.server(local_address="127.0.0.2", local_address_name="out.example"))
-    assert receipt.network_routing == {"localAddress": "127.0.0.2", "name": "out.example"}
+        named = script.server(local=LocalAddresses("127.0.0.2", "::1"), local_names=(("127.0.0.2", "out.example"),))
+        receipt = await submit(named)
+        assert script.seen[0] == "EHLO out.example"
+        assert receipt.network_routing == {"localAddress": "127.0.0.2", "name": "out.example"}
+    async with scripted() as script:
+        kept = replace(named, port=script.port, keep_ehlo_name=True, requested_local_address="192.0.2.1")
+        receipt = await submit(kept)
+        assert script.seen[0] == "EHLO client.example"
+        assert receipt.network_routing == {
+            "localAddress": "127.0.0.2",
+            "name": "out.example",
+            "requestedLocalAddress": "192.0.2.1",
+        }
+    async with scripted() as script:
+        assert (await submit(script.server(local=LocalAddresses.only("::1")))).network_routing is None

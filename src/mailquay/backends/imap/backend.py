@@ -15,6 +15,7 @@ from mailquay.backends.imap.watch import ImapWatch
 from mailquay.errors import InvalidRequest, Unsupported
 from mailquay.model.account import ImapSettings
 from mailquay.net.connect import connect
+from mailquay.net.local_address import LocalAddresses
 from mailquay.net.proxy import ProxySettings
 from mailquay.net.stream import Stream
 from mailquay.net.tap import Tap, TappedStream
@@ -45,8 +46,8 @@ class ImapOptions:
 class ImapBackend:
     """Opens sessions and watches for one account.
 
-    At each connection `fill` is asked for the settings with the credentials of that moment, and `tap`, with these,
-    whether somebody reads along.
+    At each connection `fill` is asked for the settings with the credentials of that moment, `local` for the addresses
+    to come from, and `tap`, with those settings, whether somebody reads along.
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class ImapBackend:
         proxy: ProxySettings | None = None,
         tap: Callable[[ImapSettings], Tap | None] | None = None,
         fill: Callable[[ImapSettings], Awaitable[ImapSettings]] | None = None,
+        local: Callable[[], LocalAddresses] = LocalAddresses,
     ) -> None:
         if not settings.host:
             raise InvalidRequest("the account names no IMAP host")
@@ -66,6 +68,7 @@ class ImapBackend:
         self._proxy = proxy
         self._tap = tap
         self._fill = fill
+        self._local = local
 
     async def open_session(self, on_login: Callable[[], None] | None = None) -> ImapSession:
         """See MailBackend.open_session; `on_login` is called when the server is reached and logging in begins."""
@@ -120,6 +123,7 @@ class ImapBackend:
             self._port,
             tls=tls if self._settings.secure else None,
             timeout_seconds=self._options.connect_seconds,
+            local=self._local(),
             proxy=self._proxy,
         )
         tap = self._tap(settings) if self._tap is not None else None

@@ -57,7 +57,7 @@ class SmtpConnection:
                 server.port,
                 tls=server.tls if server.secure else None,
                 timeout_seconds=server.timeouts.connect_seconds,
-                local_address=server.local_address,
+                local=server.local,
                 proxy=server.proxy,
             )
         except MailquayError as error:
@@ -68,6 +68,12 @@ class SmtpConnection:
     def extensions(self) -> Extensions:
         """What the server offers now."""
         return self._client.extensions
+
+    @property
+    def local_address(self) -> str | None:
+        """The address of ours that it comes from."""
+        name = self._stream.info("sockname")
+        return str(name[0]) if isinstance(name, tuple) else None
 
     @property
     def usable(self) -> bool:
@@ -137,9 +143,10 @@ class SmtpConnection:
             raise failed("The server did not prove that it knows the password", "EAUTH", Command.AUTH)
 
     async def _ehlo(self) -> None:
-        answer = await self._ask(self._client.ehlo(self.server.ehlo_name))
+        name = self.server.ehlo_name_from(self.local_address)
+        answer = await self._ask(self._client.ehlo(name))
         if not answer.reply.positive and answer.reply.permanent and self._client.phase is Phase.EHLO:
-            answer = await self._ask(self._client.helo(self.server.ehlo_name))
+            answer = await self._ask(self._client.helo(name))
         _require_positive(answer)
 
     async def _exchange(self, mechanism: SaslClient) -> ReplyReceived:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from mailquay.model.account import ServerSettings
+from mailquay.net.local_address import ANYWHERE, LocalAddresses
 from mailquay.net.names import ascii_host
 from mailquay.net.proxy import ProxySettings
 from mailquay.net.tls import TlsSettings, client_context
@@ -28,8 +29,9 @@ class SmtpTimeouts:
 class SmtpServer:
     """One server as one account reaches it. Equal values may share a connection.
 
-    `local_address_name` is the host name that belongs to `local_address`; `requested_local_address` what the caller
-    asked for when another had to be used. A `user` without credentials cannot log in, and no mail goes out without.
+    `local_names` are host names of addresses of ours: a connection from one of them says EHLO with its name, unless
+    `keep_ehlo_name`. `requested_local_address` is what the caller asked for when another had to be used. A `user`
+    without credentials cannot log in, and no mail goes out without.
     """
 
     host: str
@@ -43,8 +45,9 @@ class SmtpServer:
     ehlo_name: str = "localhost"
     proxy: ProxySettings | None = None
     proxy_url: str | None = None
-    local_address: str | None = None
-    local_address_name: str | None = None
+    local: LocalAddresses = ANYWHERE
+    local_names: tuple[tuple[str, str], ...] = ()
+    keep_ehlo_name: bool = False
     requested_local_address: str | None = None
     timeouts: SmtpTimeouts = field(default_factory=SmtpTimeouts)
 
@@ -55,8 +58,9 @@ class SmtpServer:
         *,
         ehlo_name: str,
         proxy_url: str | None = None,
-        local_address: str | None = None,
-        local_address_name: str | None = None,
+        local: LocalAddresses = ANYWHERE,
+        local_names: tuple[tuple[str, str], ...] = (),
+        keep_ehlo_name: bool = False,
         requested_local_address: str | None = None,
         tls_defaults: TlsSettings | None = None,
         timeouts: SmtpTimeouts | None = None,
@@ -85,27 +89,37 @@ class SmtpServer:
             ehlo_name=ehlo_name,
             proxy=ProxySettings.from_url(proxy_url) if proxy_url else None,
             proxy_url=proxy_url or None,
-            local_address=local_address,
-            local_address_name=local_address_name,
+            local=local,
+            local_names=local_names,
+            keep_ehlo_name=keep_ehlo_name,
             requested_local_address=requested_local_address,
             timeouts=timeouts or SmtpTimeouts(),
         )
 
-    @property
-    def network_routing(self) -> Mapping[str, str | None] | None:
-        """What is told about the way that mail took; None when nothing but the system decided about it.
+    def ehlo_name_from(self, local_address: str | None) -> str:
+        """The name to say EHLO with on a connection from that address."""
+        return self.ehlo_name if self.keep_ehlo_name else self.local_name(local_address) or self.ehlo_name
 
-        The proxy's address is as given: the edge masks the password in it.
+    def local_name(self, local_address: str | None) -> str | None:
+        """The host name of an address of ours."""
+        return dict(self.local_names).get(local_address or "")
+
+    def network_routing(self, local_address: str | None) -> Mapping[str, str | None] | None:
+        """What is told about the way that mail took from an address; None when the system alone decided about it.
+
+        The proxy's address is as given: whoever shows it masks the password in it.
         """
-        if self.local_address is None and self.proxy_url is None:
+        if local_address not in self.local.all:
+            local_address = None
+        if local_address is None and self.proxy_url is None:
             return None
         routing: dict[str, str | None] = {}
-        if self.local_address is not None:
-            routing["localAddress"] = self.local_address
+        if local_address is not None:
+            routing["localAddress"] = local_address
         if self.proxy_url is not None:
             routing["proxy"] = self.proxy_url
-        if self.local_address_name is not None:
-            routing["name"] = self.local_address_name
+        if (name := self.local_name(local_address)) is not None:
+            routing["name"] = name
         if self.requested_local_address is not None:
             routing["requestedLocalAddress"] = self.requested_local_address
         return routing

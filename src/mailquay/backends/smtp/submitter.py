@@ -102,12 +102,13 @@ class SmtpSubmitter:
                 orcpt=dsn.orcpt if dsn is not None else None,
             )
             reply = await connection.data(body, before_data)
+            routing = self._server.network_routing(connection.local_address)
         return DeliveryReceipt(
             response=reply.text,
             reply_code=reply.code,
             enhanced_code=reply.enhanced_code,
             recipients=tuple(_result(item) for item in replies),
-            network_routing=self._server.network_routing,
+            network_routing=routing,
             message_id=provider_message_id(reply.text, self._server.host),
         )
 
