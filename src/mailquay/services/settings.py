@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from collections.abc import Mapping
 from typing import Any
@@ -28,6 +29,7 @@ class SettingsService:
         self._values: Mapping[str, Any] = {}
         self._paused: frozenset[str] = frozenset()
         self._stale = True
+        self._reading = asyncio.Lock()
         store.database.subscribe(self._on_signals)
 
     def _on_signals(self, signals: frozenset[Signal]) -> None:
@@ -35,15 +37,18 @@ class SettingsService:
             self._stale = True
 
     async def refresh(self) -> None:
-        """Read the settings again if anybody may have changed them."""
-        if self._stale:
-            self._stale = False
-            try:
-                self._values = await self._store.settings.all()
-                self._paused = frozenset(await self._store.settings.paused_queues())
-            except BaseException:
-                self._stale = True
-                raise
+        """Read the settings again if anybody may have changed them; whoever asks meanwhile waits for what is read."""
+        if not self._stale and not self._reading.locked():
+            return
+        async with self._reading:
+            if self._stale:
+                self._stale = False
+                try:
+                    self._values = await self._store.settings.all()
+                    self._paused = frozenset(await self._store.settings.paused_queues())
+                except BaseException:
+                    self._stale = True
+                    raise
 
     async def get(self, key: str) -> Any:
         """The value of a setting, or its default."""
