@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
@@ -160,6 +161,49 @@ async def test_outages_are_no_fault_of_the_account(asking: Callable[..., Any], w
     with pytest.raises(RateLimited) as limited:
         await auth.fill(ASKS, "ann", "imap")
     assert limited.value.retry_after_seconds == 30
+
+
+async def test_a_server_that_is_away_for_everybody_holds_nobody_up(
+    settings: SettingsService, webhook_sink: WebhookSink
+) -> None:
+    http = HttpClient(policy=EgressPolicy.OFF, user_agent="test")
+    await settings.write(settings.check({"authServer": webhook_sink.url}))
+    auth = AuthServer(settings, http, timeout_seconds=0.5, outage_seconds=0.5)
+    webhook_sink.default = Answer(delay_seconds=60)
+    asks = (auth.fill(ASKS, str(number), "imap") for number in range(10))
+    failures = await asyncio.gather(*asks, return_exceptions=True)
+    assert [type(failure) for failure in failures] == [Unavailable] * 10
+    asked = len(webhook_sink.requests)
+    async with asyncio.timeout(0.3):
+        for _ in range(100):
+            with pytest.raises(Unavailable, match="a moment ago"):
+                await auth.fill(ASKS, "ann", "imap")
+    assert len(webhook_sink.requests) == asked
+    webhook_sink.default = answer(LOGIN)
+    async with asyncio.timeout(5):
+        while True:
+            try:
+                filled = await auth.fill(ASKS, "ann", "imap")
+                break
+            except Unavailable:
+                await asyncio.sleep(0.05)  # nothing but time ends an outage
+    assert filled.user == "u@x.test" and len(webhook_sink.requests) == asked + 1
+    await http.aclose()
+
+
+async def test_one_account_that_it_is_slow_for_is_no_outage(
+    settings: SettingsService, webhook_sink: WebhookSink
+) -> None:
+    http = HttpClient(policy=EgressPolicy.OFF, user_agent="test")
+    await settings.write(settings.check({"authServer": webhook_sink.url}))
+    auth = AuthServer(settings, http, timeout_seconds=0.1)
+    webhook_sink.default = answer(LOGIN)
+    webhook_sink.decide = lambda request: Answer(delay_seconds=60) if "account=slow" in request.path else None
+    for _ in range(12):
+        with pytest.raises(Unavailable, match="within"):
+            await auth.fill(ASKS, "slow", "imap")
+        await auth.fill(ASKS, "ann", "imap")
+    await http.aclose()
 
 
 async def test_without_a_server_stored_credentials_are_used(asking: Callable[..., Any]) -> None:

@@ -26,6 +26,8 @@ REQUEST_FAILED = "HTTPRequestError"
 _TRIES = 6
 _FIRST_PAUSE_SECONDS = 0.2
 _LONGEST_PAUSE_SECONDS = 5.0
+_FAILURES_OF_AN_OUTAGE = 10
+_OUTAGE_SECONDS = 5.0
 _MAX_ANSWER_BYTES = 64 * 1024
 _MAX_LENGTH = {"user": 256, "pass": 1024, "accessToken": 16384}
 # What may be over in a moment: no reason to think that anything is wrong with the account.
@@ -33,12 +35,26 @@ _TRANSIENT = frozenset({"ENOTFOUND", "EDNS", "ECONNREFUSED", "ECONNRESET", "ETIM
 
 
 class AuthServer:
-    """Asks the server of the setting `authServer`. Nothing that it answers is logged or repeated in an error."""
+    """Asks the server of the setting `authServer`. Nothing that it answers is logged or repeated in an error.
 
-    def __init__(self, settings: SettingsService, http: HttpClient, *, timeout_seconds: float) -> None:
+    A server that is away for everybody is asked by one at a time, every `outage_seconds`; the others hear at once that
+    it is away. Otherwise accounts that wait for it would take all turns to connect from those that do not need it.
+    """
+
+    def __init__(
+        self,
+        settings: SettingsService,
+        http: HttpClient,
+        *,
+        timeout_seconds: float,
+        outage_seconds: float = _OUTAGE_SECONDS,
+    ) -> None:
         self._settings = settings
         self._http = http
         self._timeout_seconds = timeout_seconds
+        self._outage_seconds = outage_seconds
+        self._failures = 0
+        self._ask_again_at = 0.0
 
     async def fill(self, server: S, account_id: str, protocol: Protocol) -> S:
         """Settings with the credentials of this moment; those that do not ask for it come back as they are.
@@ -54,10 +70,31 @@ class AuthServer:
                 _fail("useAuthServer is set, but the setting authServer is not")
             _log.warning("auth_server_not_set", account=account_id, protocol=protocol)
             return server
-        login = _read_login(await self._ask(str(url), {"account": account_id, "proto": protocol}))
+        login = _read_login(await self._ask_unless_away(str(url), {"account": account_id, "proto": protocol}))
         return dataclasses.replace(
             server, user=login["user"], password=login.get("pass"), access_token=login.get("accessToken")
         )
+
+    async def _ask_unless_away(self, url: str, parameters: Mapping[str, str]) -> bytes:
+        loop = asyncio.get_running_loop()
+        if self._failures >= _FAILURES_OF_AN_OUTAGE:
+            if loop.time() < self._ask_again_at:
+                raise Unavailable("The authentication server could not be reached a moment ago", code="ECONNREFUSED")
+            self._ask_again_at = loop.time() + self._timeout_seconds
+        try:
+            body = await self._ask(url, parameters)
+        except RateLimited:
+            raise
+        except Unavailable:
+            self._failures += 1
+            self._ask_again_at = loop.time() + self._outage_seconds
+            raise
+        except MailquayError:
+            # It answers, if not as we like it.
+            self._failures = 0
+            raise
+        self._failures = 0
+        return body
 
     async def _ask(self, url: str, parameters: Mapping[str, str]) -> bytes:
         """The answer's body; transient failures are tried again as long as the deadline allows."""
