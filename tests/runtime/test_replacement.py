@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import imaplib
 from pathlib import Path
 
 import pytest
@@ -34,6 +36,14 @@ async def _fill(dovecot: Dovecot, user: MailUser, path: str, *names: str) -> Non
         await dovecot.doveadm(
             "move", "-u", user.login, path, "mailbox", "INBOX", "header", "message-id", f"<{name}@b.test>"
         )
+
+
+def _append_old(dovecot: Dovecot, user: MailUser, path: str, *names: str) -> None:
+    with imaplib.IMAP4(dovecot.host, dovecot.imap_port) as client:
+        client.login(user.login, user.password)
+        client.create(path)
+        for name in names:
+            client.append(path, "", '" 1-Jan-2020 10:00:00 +0000"', _mail(name))
 
 
 async def _replace(dovecot: Dovecot, user: MailUser, path: str, *names: str) -> None:
@@ -125,7 +135,7 @@ async def test_a_second_replacement_keeps_the_first_ids(dovecot: Dovecot, mail_u
 async def test_old_mail_of_another_mailbox_at_the_path_is_no_news(
     dovecot: Dovecot, mail_user: MailUser, tmp_path: Path
 ) -> None:
-    await _fill(dovecot, mail_user, "Large", "four", "five", "six")
+    await asyncio.to_thread(_append_old, dovecot, mail_user, "Large", "four", "five", "six")
     account, _, last = await _first_life(dovecot, mail_user, tmp_path)
     await dovecot.doveadm("mailbox", "delete", "-u", mail_user.login, "Work")
     await dovecot.doveadm("mailbox", "rename", "-u", mail_user.login, "Large", "Work")
