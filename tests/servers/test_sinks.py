@@ -11,7 +11,7 @@ import aiohttp
 import pytest
 
 from tests.servers.smtp_sink import Phase, Reply, SmtpSink
-from tests.servers.tcp_proxy import TcpProxy
+from tests.servers.tcp_proxy import Fault, Strike, TcpProxy
 from tests.servers.webhook_sink import Answer, WebhookRequest, WebhookSink
 
 MESSAGE = b"Subject: x\r\n\r\n.hidden dot\r\nend\r\n"
@@ -182,3 +182,35 @@ async def test_tcp_proxy_stalls_resumes_truncates_cuts_and_refuses() -> None:
         proxy.refusing = True
         reader, writer = await asyncio.open_connection(proxy.host, proxy.port)
         assert await reader.read() == b""
+
+
+async def test_tcp_proxy_strikes_at_a_chosen_byte_of_one_connection() -> None:
+    async with echo_proxy() as proxy:
+        proxy.plan(
+            Fault(Strike.CUT, from_target=True, marker=b"NOW", after_bytes=1),
+            Fault(Strike.RESET, from_target=False, marker=b"LATER"),
+        )
+        reader, writer = await asyncio.open_connection(proxy.host, proxy.port)
+        writer.write(b"right now, please")
+        assert await reader.read() == b"right now,"
+        reader, writer = await asyncio.open_connection(proxy.host, proxy.port)
+        writer.write(b"or later")
+        with pytest.raises(ConnectionError):
+            await reader.readexactly(20)
+        assert [fault.strike for fault in proxy.struck] == [Strike.CUT, Strike.RESET]
+
+
+async def test_tcp_proxy_freezes_and_slows_down() -> None:
+    async with echo_proxy() as proxy:
+        proxy.plan(Fault(Strike.SLOW, from_target=True, bytes_per_second=100))
+        reader, writer = await asyncio.open_connection(proxy.host, proxy.port)
+        began = asyncio.get_running_loop().time()
+        writer.write(bytes(20))
+        await reader.readexactly(20)
+        assert asyncio.get_running_loop().time() - began > 0.1
+        proxy.freeze()
+        writer.write(b"anybody there")
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.05):
+                await reader.read(1)
+        writer.close()
