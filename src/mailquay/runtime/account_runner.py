@@ -23,7 +23,7 @@ from mailquay.errors import (
 from mailquay.model.account import Account, AccountNumber, AccountProfile, AccountState, AccountStatus
 from mailquay.model.event import NewEvent
 from mailquay.model.node import Fence, Lease
-from mailquay.runtime.backoff import Backoff
+from mailquay.runtime.backoff import Backoff, spread_out
 from mailquay.runtime.catch_up import CatchUp, Deaf
 from mailquay.runtime.hearing import Hearing
 from mailquay.runtime.refusals import Refusals
@@ -324,13 +324,14 @@ class AccountRunner:
             self._log.warning("account_failed", code=error.code, error=error.message)
             self._parts.journal.write(self._account, {"msg": "failed", "code": error.code, "error": error.message})
         was_up = self._status.state in (AccountState.CONNECTED, AccountState.SYNCING)
-        if was_up and not isinstance(error, AuthenticationFailed):
+        # A pause that the server asks for may be long: the account says why, like for wrong credentials.
+        if was_up and not isinstance(error, AuthenticationFailed | RateLimited):
             await self._change(account_status.entered(self._status, AccountState.DISCONNECTED))
         else:
             await self._change(account_status.failed(self._account.number, self._status, error, now_ms))
             await self._give_up_on_credentials(now_ms)
         if isinstance(error, RateLimited):
-            return max(error.retry_after_seconds, 1.0)
+            return spread_out(max(error.retry_after_seconds, 1.0))
         return backoff.next_seconds()
 
     async def _give_up_on_credentials(self, now_ms: int) -> None:

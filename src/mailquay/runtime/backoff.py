@@ -22,3 +22,8 @@ class Backoff:
         pause = min(self._limit_seconds, self._start_seconds * 2.0 ** min(self._failures, 30))
         self._failures += 1
         return pause * random.uniform(0.8, 1.2)  # noqa: S311  (spreading load, not a secret)
+
+
+def spread_out(pause_seconds: float) -> float:
+    """A pause that a server asked for, up to 20 % longer: it asks many accounts at once, and none may come early."""
+    return pause_seconds * random.uniform(1.0, 1.2)  # noqa: S311  (spreading load, not a secret)

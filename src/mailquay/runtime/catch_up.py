@@ -344,9 +344,10 @@ class CatchUp:
                         self._refusals.succeeded(path)
                         return MailboxNotFound(f"there is no mailbox {path}")
                     return await self._one(session, mailbox, scan_flags=request.scan_flags, verify=request.verify)
-            except Unavailable:
+            except Unavailable as error:
                 # A session may have died while it was idle: one more try with a new one, then the account is down.
-                if attempt == _TRIES:
+                # A server that asks us to slow down is not asked again.
+                if attempt == _TRIES or isinstance(error, RateLimited):
                     raise
         return None
 

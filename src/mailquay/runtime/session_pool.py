@@ -8,7 +8,15 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from mailquay.backends.interface import MailBackend, MailSession
-from mailquay.errors import BackendError, CommandRejected, MailboxNotFound, MessageNotFound, Unavailable, Unsupported
+from mailquay.errors import (
+    BackendError,
+    CommandRejected,
+    MailboxNotFound,
+    MessageNotFound,
+    RateLimited,
+    Unavailable,
+    Unsupported,
+)
 
 _HARMLESS = (CommandRejected, MailboxNotFound, MessageNotFound, Unsupported)
 
@@ -30,6 +38,8 @@ class SessionPool:
         self._open: set[MailSession] = set()
         self._closing: set[asyncio.Task[None]] = set()
         self._closed = False
+        self._limited: RateLimited | None = None
+        self._limited_until = 0.0
 
     @property
     def connections(self) -> int:
@@ -69,13 +79,24 @@ class SessionPool:
     async def _open_session(self, timeout_seconds: float) -> MailSession:
         if self._closed:
             raise Unavailable("the account's connections are being closed", code="IMAPConnectionClosing")
+        self._obey_limit()
         try:
             async with asyncio.timeout(timeout_seconds):
                 session = await self._backend.open_session()
+        except RateLimited as error:
+            self._limited = error
+            self._limited_until = asyncio.get_running_loop().time() + error.retry_after_seconds
+            raise
         except TimeoutError:
             raise Unavailable("the mail server did not let us in, in time", code="Timeout") from None
         self._open.add(session)
         return session
+
+    def _obey_limit(self) -> None:
+        """Raise RateLimited with what is left of the pause that the server asked for at the last login."""
+        left = self._limited_until - asyncio.get_running_loop().time()
+        if self._limited is not None and left > 0:
+            raise RateLimited(self._limited.message, retry_after_seconds=left, code=self._limited.code)
 
     def _take_idle(self, path: str | None) -> MailSession | None:
         while self._idle:

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Sequence
 import structlog
 
 from mailquay.backends.interface import MailBackend
-from mailquay.errors import MailquayError
+from mailquay.errors import MailquayError, RateLimited
 from mailquay.model.mailbox import Mailbox
-from mailquay.runtime.backoff import Backoff
+from mailquay.runtime.backoff import Backoff, spread_out
 from mailquay.runtime.catch_up import CatchUp
 
 _log = structlog.get_logger(__name__)
@@ -49,14 +49,17 @@ class Subconnections:
     async def _keep_watching(self, path: str, account_id: str) -> None:
         backoff = Backoff(*self._backoff)
         while True:
+            pause_seconds = 0.0
             try:
                 await self._watch(path, backoff)
             except MailquayError as error:
                 _log.warning("subconnection_failed", account=account_id, path=path, error=error.message)
+                if isinstance(error, RateLimited):
+                    pause_seconds = spread_out(error.retry_after_seconds)
             except Exception as error:
                 # Whatever it was, the account's other connections know nothing of it.
                 _log.error("subconnection_broke", account=account_id, path=path, exc_info=error)
-            await asyncio.sleep(backoff.next_seconds())
+            await asyncio.sleep(max(pause_seconds, backoff.next_seconds()))
 
     async def _watch(self, path: str, backoff: Backoff) -> None:
         async with self._connecting:

@@ -28,11 +28,13 @@ SESSION_TROUBLE_RETRY_SECONDS: Final = 300.0
 MAX_RETRY_AFTER_SECONDS: Final = 24 * 3600.0
 """A server may not silence an account for longer than this."""
 
+_LIMITING_CODES: Final = frozenset({"LIMIT", "THROTTLED"})
 _BACKOFF = re.compile(r"Suggested Backoff Time:?\s*(\d{1,12})\s*(milliseconds|ms|seconds|s)?\b", re.IGNORECASE)
 _TOO_MANY = re.compile(
     r"too many (?:simultaneous |concurrent |active )?(?:connections|logins|sessions)"
     r"|maximum (?:number of )?(?:connections|logins|sessions)"
-    r"|connection limit|exceeded the .{0,20}(?:connections|bandwidth|command)|rate limit|too many (?:login )?attempts",
+    r"|connection limit|exceeded (?:the .{0,20}(?:connections|bandwidth|command)|command or bandwidth)|rate limit|throttled"
+    r"|too many (?:failed )?(?:login )?attempts",
     re.IGNORECASE,
 )
 _NOT_CONNECTED = re.compile(r"authenticated but not connected", re.IGNORECASE)
@@ -64,7 +66,7 @@ def _limited(text: str, name: str | None) -> RateLimited | None:
         return RateLimited(text, retry_after_seconds=pause)
     if _NOT_CONNECTED.search(text):
         return RateLimited(text, retry_after_seconds=SESSION_TROUBLE_RETRY_SECONDS)
-    if _TOO_MANY.search(text) or name == "LIMIT":
+    if _TOO_MANY.search(text) or name in _LIMITING_CODES:
         return RateLimited(text, retry_after_seconds=SESSION_LIMIT_RETRY_SECONDS)
     return None
 
