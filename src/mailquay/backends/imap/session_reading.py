@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
 from typing import Final
@@ -33,16 +34,35 @@ class SessionReading(SessionBase):
     ) -> AsyncIterator[list[IndexEntry]]:
         """See MailSession.fetch_identifiers."""
         items = self._identifier_items()
-        async with aclosing(self._rows(Fetch(uid_set(uids), items, changed_since))) as rows:
-            async for batch in rows:
-                yield [index_entry(row, row.uid) for row in batch if row.uid is not None]
+        async with aclosing(self._entries(Fetch(uid_set(uids), items, changed_since))) as batches:
+            async for batch in batches:
+                yield batch
 
     async def fetch_envelopes(self, uids: str) -> AsyncIterator[list[IndexEntry]]:
         """See MailSession.fetch_envelopes."""
         items = (*self._identifier_items(), FetchAttribute.ENVELOPE, FetchAttribute.BODYSTRUCTURE)
-        async with aclosing(self._rows(Fetch(uid_set(uids), items))) as rows:
+        async with aclosing(self._entries(Fetch(uid_set(uids), items))) as batches:
+            async for batch in batches:
+                yield batch
+
+    async def _entries(self, command: Fetch) -> AsyncGenerator[list[IndexEntry], None]:
+        """One entry for each message.
+
+        In the middle of the answer a server may tell that flags were changed meanwhile (RFC 9051 §7.5.2): that row looks
+        like the answer for another message. It counts only for a message of which no more than that is told.
+        """
+        whole, bare = array("I"), dict[int, FetchResponse]()
+        async with aclosing(self._rows(command)) as rows:
             async for batch in rows:
-                yield [index_entry(row, row.uid) for row in batch if row.uid is not None]
+                told = [row for row in batch if row.uid is not None and _tells_more_than_flags(row)]
+                whole.extend(row.uid for row in told if row.uid is not None)
+                bare |= {row.uid: row for row in batch if row.uid is not None and not _tells_more_than_flags(row)}
+                if told:
+                    yield [index_entry(row, row.uid) for row in told if row.uid is not None]
+        if bare:
+            known = set(whole)
+            if rest := [index_entry(row, uid) for uid, row in sorted(bare.items()) if uid not in known]:
+                yield rest
 
     async def fetch_flags(self, uids: str, *, changed_since: int | None = None) -> AsyncIterator[list[FlagState]]:
         """See MailSession.fetch_flags."""
@@ -148,6 +168,11 @@ class SessionReading(SessionBase):
     async def search(self, terms: SearchTerms) -> list[int]:
         """See MailSession.search."""
         return await self._searching.find(search_key(terms, self.capabilities))
+
+
+def _tells_more_than_flags(row: FetchResponse) -> bool:
+    facts = (row.internal_date, row.size_bytes, row.envelope, row.body_structure, row.error)
+    return any(fact is not None for fact in facts)
 
 
 def _section(name: str) -> Section:
