@@ -68,7 +68,7 @@ class Config:
     isp_database: str = "https://autoconfig.thunderbird.net/v1.1/"
     imap_connect_timeout_seconds: float = 30.0
     imap_command_timeout_seconds: float = 90.0
-    imap_idle_restart_seconds: float = 9 * 60.0
+    imap_idle_restart_seconds: float = 60.0
     imap_sweep_interval_seconds: float = 60.0
     imap_flag_scan_interval_seconds: float = 15 * 60.0
     imap_command_idle_seconds: float = 60.0

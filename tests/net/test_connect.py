@@ -226,3 +226,18 @@ def test_tls_options_of_the_wrong_type(options: dict[str, object]) -> None:
 async def test_tls_options_that_openssl_does_not_take(settings: TlsSettings) -> None:
     with pytest.raises(InvalidRequest, match="tls"):
         await connect("127.0.0.1", 1, tls=settings, timeout_seconds=LIMIT)
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="this platform has other options, or none")
+async def test_a_long_lived_connection_is_watched_by_the_system() -> None:
+    async with serve(greet) as port:
+        for long_lived in (True, False):
+            stream = await connect("127.0.0.1", port, tls=None, timeout_seconds=LIMIT, long_lived=long_lived)
+            sock = stream.info("socket")
+            assert sock is not None
+            told = [
+                sock.getsockopt(socket.IPPROTO_TCP, option)  # type: ignore[attr-defined]
+                for option in (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT, socket.TCP_USER_TIMEOUT)
+            ]
+            assert (told == [30, 10, 4, 75_000]) is long_lived
+            await stream.aclose()

@@ -131,6 +131,10 @@ class MailSession(Protocol):
         """Whether the connection is still good, as far as one can know without asking."""
         ...
 
+    async def prove(self) -> None:
+        """Return when the server has given a sign of life; raises Unavailable when it gives none in half a minute."""
+        ...
+
     async def list_mailboxes(self) -> list[ListedMailbox]:
         """All mailboxes, with special use from the server or by name, and their ids where one LIST brings them."""
         ...

@@ -6,6 +6,7 @@ import asyncio
 import errno
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain, zip_longest
 
@@ -19,6 +20,10 @@ from mailquay.net.tls import TlsSettings, client_context, no_tls_at_once
 
 _NEXT_ATTEMPT_SECONDS = 0.25
 _ADDRESSES_TRIED = 8
+_KEEPALIVE_IDLE_SECONDS = 30
+_KEEPALIVE_INTERVAL_SECONDS = 10
+_KEEPALIVE_PROBES = 4
+_UNACKNOWLEDGED_MS = 75_000
 
 AddressCheck = Callable[[str], None]
 """Called with an IP address before we connect to it; raises Unavailable to forbid it."""
@@ -41,10 +46,13 @@ async def connect(
     local: LocalAddresses = ANYWHERE,
     proxy: ProxySettings | None = None,
     check_address: AddressCheck | None = None,
+    long_lived: bool = False,
 ) -> Stream:
     """Connect to `host`:`port`; with `tls` given the connection starts in TLS (implicit TLS, RFC 8314 §3).
 
     Where the host, or the proxy, has addresses of a family that `local` names one of ours for, only those are tried.
+    A `long_lived` connection, which may be silent for minutes, is watched by the system: see `keep_alive`.
+
     All steps share one deadline. Raises Unavailable with the code ENOTFOUND or EDNS (the name), ECONNREFUSED,
     ETIMEDOUT, EPROXY, ETLS, one of `net.tls.CERTIFICATE_CODES`, or ESOCKET for the rest; InvalidRequest for a host
     name or an option that cannot be used.
@@ -54,9 +62,9 @@ async def connect(
     loop = asyncio.get_running_loop()
     deadline = loop.time() + timeout_seconds
     if proxy is None:
-        stream = await _connect_tcp(name, port, timeout_seconds, local, check_address)
+        stream = await _connect_tcp(name, port, timeout_seconds, local, check_address, long_lived=long_lived)
     else:
-        stream = await _connect_tcp(proxy.host, proxy.port, timeout_seconds, local, None)
+        stream = await _connect_tcp(proxy.host, proxy.port, timeout_seconds, local, None, long_lived=long_lived)
     try:
         if proxy is not None:
             await open_tunnel(stream, proxy, name, port, timeout_seconds=deadline - loop.time())
@@ -72,7 +80,13 @@ async def connect(
 
 
 async def _connect_tcp(
-    host: str, port: int, timeout_seconds: float, local: LocalAddresses, check_address: AddressCheck | None
+    host: str,
+    port: int,
+    timeout_seconds: float,
+    local: LocalAddresses,
+    check_address: AddressCheck | None,
+    *,
+    long_lived: bool,
 ) -> TransportStream:
     peer = f"{host}:{port}"
     try:
@@ -82,6 +96,8 @@ async def _connect_tcp(
                 for address in addresses:
                     check_address(address.sockaddr[0])
             connected = await _race(peer, addresses, local)
+            if long_lived:
+                keep_alive(connected)
             return await _wrap(peer, connected)
     except TimeoutError:
         raise Unavailable(f"{peer} did not answer within {timeout_seconds:g} s", code="ETIMEDOUT") from None
@@ -169,6 +185,29 @@ async def _attempt(address: Address, local: LocalAddresses) -> socket.socket:
         attempt.close()
         raise
     return attempt
+
+
+def keep_alive(sock: socket.socket) -> None:
+    """Have the system notice within 75 s that nobody is at the other end any more (RFC 9293 §3.8.3, §3.8.4, RFC 5482).
+
+    That covers hosts that vanish and middleboxes that forget: the first probe goes out after 30 s of silence, three
+    more ten seconds apart, and what is sent and not acknowledged in 75 s ends the connection too. It says nothing about
+    a program that hangs while its system, or a proxy before it, acknowledges everything: that takes a protocol's own
+    questions with deadlines. Options that a platform lacks or refuses are left at its defaults.
+    """
+    # macOS calls the first one TCP_KEEPALIVE and has no TCP_USER_TIMEOUT.
+    idle = "TCP_KEEPIDLE" if hasattr(socket, "TCP_KEEPIDLE") else "TCP_KEEPALIVE"
+    wanted = {
+        idle: _KEEPALIVE_IDLE_SECONDS,
+        "TCP_KEEPINTVL": _KEEPALIVE_INTERVAL_SECONDS,
+        "TCP_KEEPCNT": _KEEPALIVE_PROBES,
+        "TCP_USER_TIMEOUT": _UNACKNOWLEDGED_MS,
+    }
+    for name, value in wanted.items():
+        option = getattr(socket, name, None)
+        if option is not None:
+            with suppress(OSError):
+                sock.setsockopt(socket.IPPROTO_TCP, option, value)
 
 
 async def _abandon(attempts: set[asyncio.Task[socket.socket]]) -> None:

@@ -7,17 +7,23 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+import structlog
+
 from mailquay.backends.interface import MailBackend, MailSession
 from mailquay.errors import (
     BackendError,
     CommandRejected,
     MailboxNotFound,
+    MailquayError,
     MessageNotFound,
     RateLimited,
     Unavailable,
     Unsupported,
 )
 
+_log = structlog.get_logger(__name__)
+_TRUSTED_SECONDS = 15.0
+"""A session that was idle for longer has to prove that it lives before it is used."""
 _HARMLESS = (CommandRejected, MailboxNotFound, MessageNotFound, Unsupported)
 
 
@@ -25,15 +31,23 @@ _HARMLESS = (CommandRejected, MailboxNotFound, MessageNotFound, Unsupported)
 class _Idle:
     session: MailSession
     timer: asyncio.TimerHandle
+    since: float
 
 
 class SessionPool:
-    """At most `limit` sessions. A session whose user failed in the middle of a command is not used again."""
+    """At most `limit` sessions. A session whose user failed in the middle of a command is not used again.
 
-    def __init__(self, backend: MailBackend, *, limit: int, idle_seconds: float) -> None:
+    One that was idle for more than `trusted_seconds` is asked for a sign of life, so that a connection which died
+    meanwhile costs its next user a new one, and not a failure after minutes.
+    """
+
+    def __init__(
+        self, backend: MailBackend, *, limit: int, idle_seconds: float, trusted_seconds: float = _TRUSTED_SECONDS
+    ) -> None:
         self._backend = backend
         self._slots = asyncio.Semaphore(limit)
         self._idle_seconds = idle_seconds
+        self._trusted_seconds = trusted_seconds
         self._idle: list[_Idle] = []
         self._open: set[MailSession] = set()
         self._closing: set[asyncio.Task[None]] = set()
@@ -61,7 +75,7 @@ class SessionPool:
         except TimeoutError:
             raise Unavailable("all connections of the account are busy", code="Timeout") from None
         try:
-            session = self._take_idle(path)
+            session = await self._living(path)
             if session is None:
                 session = await self._open_session(timeout_seconds)
             sound = False
@@ -98,7 +112,25 @@ class SessionPool:
         if self._limited is not None and left > 0:
             raise RateLimited(self._limited.message, retry_after_seconds=left, code=self._limited.code)
 
-    def _take_idle(self, path: str | None) -> MailSession | None:
+    async def _living(self, path: str | None) -> MailSession | None:
+        """An idle session that was used lately, or has just proved that it lives; None when there is none."""
+        while (idle := self._take_idle(path)) is not None:
+            if asyncio.get_running_loop().time() - idle.since <= self._trusted_seconds:
+                return idle.session
+            alive = False
+            try:
+                await idle.session.prove()
+                alive = True
+            except MailquayError as error:
+                _log.info("idle_session_dead", error=error.message)
+            finally:
+                if not alive:
+                    self._close_soon(idle.session)
+            if alive:
+                return idle.session
+        return None
+
+    def _take_idle(self, path: str | None) -> _Idle | None:
         while self._idle:
             position = len(self._idle) - 1
             for candidate in range(len(self._idle) - 1, -1, -1):
@@ -108,7 +140,7 @@ class SessionPool:
             idle = self._idle.pop(position)
             idle.timer.cancel()
             if idle.session.usable:
-                return idle.session
+                return idle
             self._close_soon(idle.session)
         return None
 
@@ -116,8 +148,9 @@ class SessionPool:
         if not sound or not session.usable or self._closed:
             self._close_soon(session)
             return
-        timer = asyncio.get_running_loop().call_later(self._idle_seconds, self._expire, session)
-        self._idle.append(_Idle(session, timer))
+        loop = asyncio.get_running_loop()
+        timer = loop.call_later(self._idle_seconds, self._expire, session)
+        self._idle.append(_Idle(session, timer, loop.time()))
 
     def _expire(self, session: MailSession) -> None:
         self._idle = [idle for idle in self._idle if idle.session is not session]

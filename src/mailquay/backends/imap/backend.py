@@ -125,6 +125,7 @@ class ImapBackend:
             timeout_seconds=self._options.connect_seconds,
             local=self._local(),
             proxy=self._proxy,
+            long_lived=True,
         )
         tap = self._tap(settings) if self._tap is not None else None
         if tap is not None:

@@ -229,8 +229,9 @@ class ImapConnection:
         return True
 
     async def noop(self) -> None:
-        """Prove that the connection is alive."""
-        await self.execute(Noop())
+        """Prove that the connection is alive, within the driver's `proof_seconds`."""
+        options = self._pump.options
+        await self.execute(Noop(), timeout_seconds=min(options.proof_seconds, options.command_seconds))
 
     # Commands
 

@@ -22,7 +22,9 @@ class IdleSession:
     """News of the selected mailbox, until `stop`. Made by `ImapConnection.idle`, used by one task.
 
     Nothing is lost while IDLE is renewed: what arrives between two IDLEs is news as well. Each renewal is a round trip
-    with a deadline, and so a proof that the connection lives.
+    with a deadline, and so a proof that the connection lives: the only one there is, since nothing but DONE may be sent
+    during IDLE, and a peer that is frozen, or a proxy before it, acknowledges TCP keepalives all the same. A connection
+    that lies dead is found after `restart_seconds` and the driver's `proof_seconds` at most.
     """
 
     def __init__(self, pump: Pump, restart_seconds: float) -> None:
@@ -31,6 +33,11 @@ class IdleSession:
         self._news: Channel[UntaggedResponse] = Channel(_NEWS_ITEMS)
         self._slot: CommandSlot | None = None
         self._began_at = 0.0
+
+    @property
+    def _proof_seconds(self) -> float:
+        options = self._pump.options
+        return min(options.proof_seconds, options.command_seconds)
 
     async def start(self) -> None:
         """Begin to idle. Raises LocalProtocolError when another IDLE is running, CommandRejected when refused."""
@@ -47,7 +54,7 @@ class IdleSession:
         pump, command = self._pump, Idle()
         self._slot = slot = await pump.start(command, lambda: pump.client.send(command))
         try:
-            await pump.wait_for_idle(pump.options.command_seconds, slot)
+            await pump.wait_for_idle(self._proof_seconds, slot)
         except TimeoutError as error:
             raise self._dead("confirm IDLE") from error
         pump.raise_error()
@@ -67,7 +74,7 @@ class IdleSession:
             pump.client.end_idle()
             await pump.flush()
         try:
-            async with asyncio.timeout(pump.options.command_seconds):
+            async with asyncio.timeout(self._proof_seconds):
                 response = await asyncio.shield(slot.done)
         except TimeoutError as error:
             raise self._dead("end IDLE") from error
@@ -76,7 +83,7 @@ class IdleSession:
             raise refusal(slot.command, response)
 
     def _dead(self, what: str) -> Unavailable:
-        dead = Unavailable(f"the server did not {what} in {self._pump.options.command_seconds:g} s", code="ETIMEDOUT")
+        dead = Unavailable(f"the server did not {what} in {self._proof_seconds:g} s", code="ETIMEDOUT")
         self._pump.fail(dead)
         return dead
 

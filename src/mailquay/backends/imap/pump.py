@@ -42,12 +42,14 @@ class DriverOptions:
     """Deadlines and bounds of one connection.
 
     `command_seconds` is the default for one command from its start to its tagged response, or, when streaming, between
-    two events. `silence_seconds` is how long a connection may lie idle; servers hang up after 30 minutes.
-    `max_collected_bytes` bounds the bodies that one `execute` collects in memory.
+    two events. `proof_seconds` is for answers that cost a living server nothing (NOOP, the end of an IDLE): one that
+    takes longer counts as gone. `silence_seconds` is how long a connection may lie idle; servers hang up after 30
+    minutes. `max_collected_bytes` bounds the bodies that one `execute` collects in memory.
     """
 
     greeting_seconds: float = 30.0
     command_seconds: float = 90.0
+    proof_seconds: float = 25.0
     write_seconds: float = 60.0
     silence_seconds: float = 31 * 60.0
     logout_seconds: float = 2.0

@@ -45,6 +45,10 @@ class SessionBase(ABC):
         """See MailSession.usable."""
         return self._connection.usable
 
+    async def prove(self) -> None:
+        """See MailSession.prove."""
+        await self._connection.noop()
+
     @abstractmethod
     async def open_mailbox(self, path: str, *, writable: bool = False) -> OpenedMailbox:
         """See MailSession.open_mailbox."""

@@ -48,8 +48,8 @@ class SessionReading(SessionBase):
     async def _entries(self, command: Fetch) -> AsyncGenerator[list[IndexEntry], None]:
         """One entry for each message.
 
-        In the middle of the answer a server may tell that flags were changed meanwhile (RFC 9051 §7.5.2): that row looks
-        like the answer for another message. It counts only for a message of which no more than that is told.
+        In the middle of the answer a server may tell that flags were changed meanwhile (RFC 9051 §7.5.2): that row
+        looks like the answer for another message. It counts only for a message of which no more than that is told.
         """
         whole, bare = array("I"), dict[int, FetchResponse]()
         async with aclosing(self._rows(command)) as rows:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Final
 
 from mailquay.backends.imap.driver import ImapConnection
 from mailquay.backends.imap.idle import IdleSession
@@ -12,6 +13,9 @@ from mailquay.wire.imap.condstore import HighestModSeq, Vanished
 from mailquay.wire.imap.fetch import FetchResponse
 from mailquay.wire.imap.response import Exists, Expunge, UntaggedResponse
 from mailquay.wire.imap.response_code import UidNext
+
+_LOOK_SECONDS: Final = 55.0
+"""How long opening the watched mailbox may take; with the pause before it, a dead connection is found in time."""
 
 
 class ImapWatch:
@@ -45,7 +49,8 @@ class ImapWatch:
 
     async def _look(self) -> bool:
         """Open the mailbox and compare: some servers tell nothing to NOOP, and none of them what changed."""
-        result = await self._connection.execute(Select(self._path, read_only=True))
+        seconds = min(_LOOK_SECONDS, self._connection.command_seconds)
+        result = await self._connection.execute(Select(self._path, read_only=True), timeout_seconds=seconds)
         exists, uidnext, modseq = result.last(Exists), result.code(UidNext), result.code(HighestModSeq)
         before = (self._messages, self._uidnext, self._modseq)
         self._messages = exists.count if exists is not None else 0
