@@ -49,8 +49,10 @@ def fill(level: str, *, anew: bool) -> None:
     if not uv.exists():
         run(str(python), "-m", "pip", "install", "-q", "--require-hashes", "-r", BUILD_LOCK)
     target = ("--python", str(python))
-    run(str(uv), "pip", "sync", "-q", *target, "--require-hashes", BUILD_LOCK, LEVELS[level])
+    # Compiled here once: where Python may not write its own cache, every start would compile all of it again.
+    run(str(uv), "pip", "sync", "-q", *target, "--compile-bytecode", "--require-hashes", BUILD_LOCK, LEVELS[level])
     run(str(uv), "pip", "install", "-q", *target, "--no-deps", "--no-build-isolation", "-e", ".")
+    run(str(python), "-m", "compileall", "-q", "src/mailquay")
 
 
 def main() -> None:

@@ -14,7 +14,7 @@ from typing import Any, Self
 
 import aiohttp
 
-_START_SECONDS = 20.0
+_START_SECONDS = 60.0
 
 
 def free_port() -> int:
