@@ -135,7 +135,6 @@ class Core:
             backend=self.transports.imap,
             sync=MailboxSync(store, NewMail(self.settings), self.clock, batch_size=config.sync_batch_size),
             listing=MailboxListing(store, self.clock),
-            connecting=asyncio.Semaphore(config.connect_concurrency),
             journal=self.account_logs,
             on_fenced=lambda number: self.supervisor.fenced_off(number),
         )

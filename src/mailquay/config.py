@@ -78,6 +78,7 @@ class Config:
     flush_pause_seconds: float = 5.0
     sync_batch_size: int = 1000
     connect_concurrency: int = 50
+    connect_concurrency_per_host: int = 20
     reconnect_backoff_seconds: float = 2.0
     reconnect_backoff_limit_seconds: float = 10 * 60.0
     auth_failure_limit_seconds: float = 3 * 86400.0

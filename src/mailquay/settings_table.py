@@ -330,6 +330,13 @@ MAIL = (
         minimum=1,
     ),
     Option(
+        "connect_concurrency_per_host",
+        "connect_concurrency_per_host",
+        _I,
+        "Connections of one node that log in at one IMAP host at the same time; fewer after the host complains.",
+        minimum=1,
+    ),
+    Option(
         "reconnect_backoff",
         "reconnect_backoff_seconds",
         _D,

@@ -156,7 +156,6 @@ async def running_node(
         backend=backend,
         sync=MailboxSync(store, NewMail(service), clock, batch_size=config.sync_batch_size),
         listing=MailboxListing(store, clock),
-        connecting=asyncio.Semaphore(20),
         journal=Journal(),
         on_fenced=on_fenced,
     )

@@ -52,7 +52,6 @@ class RunnerParts:
     backend: BackendFactory
     sync: MailboxSync
     listing: MailboxListing
-    connecting: asyncio.Semaphore
     journal: Journal
     on_fenced: Callable[[AccountNumber], None]
 
@@ -204,8 +203,7 @@ class AccountRunner:
         """Listen to all mailboxes where the server lets us, and has not proved deaf; else to the first one."""
         path = self._watched_path()
         for everywhere in (not self._deaf, False):
-            async with self._parts.connecting:
-                watch = await backend.open_watch(path, everywhere=everywhere)
+            watch = await backend.open_watch(path, everywhere=everywhere)
             stack.push_async_callback(self._close_watch, watch)
             try:
                 await watch.start()
@@ -258,7 +256,7 @@ class AccountRunner:
         mailboxes = await self._parts.store.mailboxes.of_account(self._account.number)
         paths = chosen_paths(self._account.profile.subconnections, mailboxes, watched=watched)
         backoff = (config.reconnect_backoff_seconds, config.reconnect_backoff_limit_seconds)
-        self._subconnections = Subconnections(backend, self._parts.connecting, catch_up, backoff)
+        self._subconnections = Subconnections(backend, catch_up, backoff)
         await self._subconnections.watch(paths, self._account.id)
 
     async def _follow_watch(self, watch: MailWatch, catch_up: CatchUp) -> None:

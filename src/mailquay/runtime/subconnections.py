@@ -31,11 +31,8 @@ def chosen_paths(wanted: Iterable[str], mailboxes: Sequence[Mailbox], *, watched
 class Subconnections:
     """Watches mailboxes until cancelled. One that fails is tried again by itself and takes nothing else down."""
 
-    def __init__(
-        self, backend: MailBackend, connecting: asyncio.Semaphore, catch_up: CatchUp, backoff: tuple[float, float]
-    ) -> None:
+    def __init__(self, backend: MailBackend, catch_up: CatchUp, backoff: tuple[float, float]) -> None:
         self._backend = backend
-        self._connecting = connecting
         self._catch_up = catch_up
         self._backoff = backoff
         self.connections = 0
@@ -62,8 +59,7 @@ class Subconnections:
             await asyncio.sleep(max(pause_seconds, backoff.next_seconds()))
 
     async def _watch(self, path: str, backoff: Backoff) -> None:
-        async with self._connecting:
-            watch = await self._backend.open_watch(path)
+        watch = await self._backend.open_watch(path)
         self.connections += 1
         try:
             await watch.start()

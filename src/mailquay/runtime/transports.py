@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from urllib.parse import urlsplit
 
 from mailquay.backends.imap.backend import ImapBackend, ImapOptions
+from mailquay.backends.imap.login_gate import LoginGate
 from mailquay.backends.imap.traffic import Traffic
 from mailquay.backends.interface import Receipt
 from mailquay.backends.smtp.mapping import translated
@@ -61,6 +62,7 @@ class Transports:
         self._addresses = addresses
         self._auth_server = auth_server
         self.imap_traffic = Traffic()
+        self._imap_gate = LoginGate(per_host=config.connect_concurrency_per_host, at_once=config.connect_concurrency)
         self._config = config
         self._settings = settings
         self._pool = SmtpPool(max_messages=config.smtp_pool_messages, idle_seconds=config.smtp_pool_idle_seconds)
@@ -100,6 +102,7 @@ class Transports:
             client_id=self._client_id(),
             verify_certificates=not self._settings.current("ignoreMailCertErrors"),
             traffic=self.imap_traffic,
+            gate=self._imap_gate,
         )
 
         async def fill(wanted: ImapSettings) -> ImapSettings:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from mailquay.backends.imap.account_watch import ImapAccountWatch
 from mailquay.backends.imap.driver import ImapConnection, TlsUpgrade
+from mailquay.backends.imap.login_gate import LoginGate
 from mailquay.backends.imap.pump import DriverOptions
 from mailquay.backends.imap.session import ImapSession
 from mailquay.backends.imap.traffic import Traffic
@@ -30,7 +31,8 @@ IMAP_PORT = 143
 class ImapOptions:
     """What every connection of a node shares. `client_id` is what ID says of us (RFC 2971 §3.3).
 
-    `traffic` counts what goes over them. `compress` asks for COMPRESS on connections for commands, where offered.
+    `traffic` counts what goes over them, `gate` limits how many log in at the same time. `compress` asks for COMPRESS
+    on connections for commands, where offered.
     """
 
     connect_seconds: float
@@ -40,6 +42,7 @@ class ImapOptions:
     client_id: Mapping[str, str]
     verify_certificates: bool = True
     traffic: Traffic = field(default_factory=Traffic)
+    gate: LoginGate = field(default_factory=LoginGate)
     compress: bool = False
 
 
@@ -72,7 +75,7 @@ class ImapBackend:
 
     async def open_session(self, on_login: Callable[[], None] | None = None) -> ImapSession:
         """See MailBackend.open_session; `on_login` is called when the server is reached and logging in begins."""
-        connection = await self._open(on_login)
+        connection = await self._open(on_login, urgent=True)
         if self._options.compress:
             try:
                 await connection.compress()
@@ -83,20 +86,24 @@ class ImapBackend:
 
     async def open_watch(self, path: str, *, everywhere: bool = False) -> ImapWatch | ImapAccountWatch:
         """See MailBackend.open_watch."""
-        connection = await self._open(None)
+        connection = await self._open(None, urgent=False)
         restart_seconds = self._options.idle_restart_seconds
         if everywhere and connection.has_capability("NOTIFY") and connection.has_capability("IDLE"):
             return ImapAccountWatch(connection, path, restart_seconds=restart_seconds)
         return ImapWatch(connection, path, restart_seconds=restart_seconds, poll_seconds=self._options.poll_seconds)
 
-    async def _open(self, on_login: Callable[[], None] | None) -> ImapConnection:
-        """Connect and log in.
+    async def _open(self, on_login: Callable[[], None] | None, *, urgent: bool) -> ImapConnection:
+        """Wait for a turn at the host, connect and log in.
 
         Without TLS from the start, STARTTLS is used whenever the server offers it, and required unless the account says
         otherwise. Raises Unavailable, AuthenticationFailed, RateLimited, Unsupported.
         """
         # First, so that no connection waits for it and no log shows what comes of it.
         settings = self._settings if self._fill is None else await self._fill(self._settings)
+        async with self._options.gate.turn(self._host, urgent=urgent):
+            return await self._log_in(settings, on_login)
+
+    async def _log_in(self, settings: ImapSettings, on_login: Callable[[], None] | None) -> ImapConnection:
         credentials = _credentials(settings)
         tls = TlsSettings.from_mapping(
             self._settings.tls, TlsSettings(reject_unauthorized=self._options.verify_certificates)
