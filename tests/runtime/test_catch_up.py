@@ -132,6 +132,22 @@ async def test_a_mailbox_pauses_from_its_third_failure_on() -> None:
     assert refusals.due() == []
 
 
+async def test_a_mailbox_pauses_for_ten_minutes_at_most_when_the_network_was_bad(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """After an evening of lost connections it must not take the night until somebody looks again."""
+    now = 1000.0
+    monkeypatch.setattr(asyncio.get_running_loop(), "time", lambda: now)
+    lost, refused = Refusals(), Refusals()
+    for _ in range(30):
+        lost.failed("a", lost=True)
+        refused.failed("a")
+    now += 601
+    assert not lost.skips("a")
+    assert lost.due() == ["a"]
+    assert refused.skips("a")
+
+
 @pytest.mark.server
 async def test_subconnections_bring_news_of_their_mailboxes_at_once(
     dovecot: Dovecot, mail_user: MailUser, tmp_path: Path

@@ -343,7 +343,13 @@ class CatchUp:
                     if mailbox is None:
                         self._refusals.succeeded(path)
                         return MailboxNotFound(f"there is no mailbox {path}")
-                    return await self._one(session, mailbox, scan_flags=request.scan_flags, verify=request.verify)
+                    return await self._one(
+                        session,
+                        mailbox,
+                        scan_flags=request.scan_flags,
+                        verify=request.verify,
+                        last_try=attempt == _TRIES,
+                    )
             except Unavailable as error:
                 # A session may have died while it was idle: one more try with a new one, then the account is down.
                 # A server that asks us to slow down is not asked again.
@@ -361,7 +367,13 @@ class CatchUp:
                 waiter.set_exception(failure)
 
     async def _one(
-        self, session: MailSession, mailbox: Mailbox, *, scan_flags: bool, verify: bool = False
+        self,
+        session: MailSession,
+        mailbox: Mailbox,
+        *,
+        scan_flags: bool,
+        verify: bool = False,
+        last_try: bool = True,
     ) -> MailquayError | None:
         """Catch up with a mailbox; returns why it was refused. What ends the connection is raised, and counted too."""
         path = mailbox.listing.path
@@ -382,7 +394,9 @@ class CatchUp:
             raise
         except Exception as error:
             # Perhaps it is one message in there on which the server, or our reading of it, breaks.
-            self._refusals.failed(path)
+            lost = isinstance(error, Unavailable)
+            if last_try or not lost:
+                self._refusals.failed(path, lost=lost)
             self._log.warning("mailbox_failed", path=path, error=str(error))
             raise
         self._refusals.succeeded(path)

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 _FAILURES_UNTIL_SKIPPED = 3
 _FIRST_PAUSE_SECONDS = 60.0
 _LONGEST_PAUSE_SECONDS = 6 * 3600.0
+_FIRST_PAUSE_AFTER_LOSS_SECONDS = 10.0
+_LONGEST_PAUSE_AFTER_LOSS_SECONDS = 10 * 60.0
 
 
 @dataclass(slots=True)
@@ -17,7 +19,11 @@ class _Record:
 
 
 class Refusals:
-    """Counts failures in a row by path. From the third on a mailbox pauses, twice as long after each further one."""
+    """Counts failures in a row by path. From the third on a mailbox pauses, twice as long after each further one.
+
+    A connection that is lost in the middle of a mailbox may be the mailbox's doing, or the network's: such pauses begin
+    shorter and end at ten minutes, so that a bad network is soon forgotten when it has mended.
+    """
 
     def __init__(self) -> None:
         self._records: dict[str, _Record] = {}
@@ -27,13 +33,15 @@ class Refusals:
         record = self._records.get(path)
         return record is not None and record.skipped_until > asyncio.get_running_loop().time()
 
-    def failed(self, path: str) -> None:
-        """The mailbox was refused, or the connection ended in the middle of it."""
+    def failed(self, path: str, *, lost: bool = False) -> None:
+        """The mailbox was refused, or the connection was `lost` in the middle of it."""
         record = self._records.setdefault(path, _Record())
         record.failures += 1
         beyond = record.failures - _FAILURES_UNTIL_SKIPPED
         if beyond >= 0:
-            pause = min(_LONGEST_PAUSE_SECONDS, _FIRST_PAUSE_SECONDS * 2.0 ** min(beyond, 20))
+            first = _FIRST_PAUSE_AFTER_LOSS_SECONDS if lost else _FIRST_PAUSE_SECONDS
+            longest = _LONGEST_PAUSE_AFTER_LOSS_SECONDS if lost else _LONGEST_PAUSE_SECONDS
+            pause = min(longest, first * 2.0 ** min(beyond, 20))
             record.skipped_until = asyncio.get_running_loop().time() + pause
 
     def succeeded(self, path: str) -> None:
