@@ -28,9 +28,7 @@ class _Broken:
 
 async def test_a_fault_of_ours_is_told_and_tried_again() -> None:
     broken = _Broken()
-    watching = Subconnections(
-        cast(MailBackend, broken), asyncio.Semaphore(1), cast(CatchUp, None), (0.001, 0.001)
-    ).watch(["Sent"], "ann")
+    watching = Subconnections(cast(MailBackend, broken), cast(CatchUp, None), (0.001, 0.001)).watch(["Sent"], "ann")
     with structlog.testing.capture_logs() as logs:
         task = asyncio.create_task(watching)
         waiting = asyncio.create_task(broken.asked_again.wait())
