@@ -107,10 +107,10 @@ class CatchUp:
         if self._hearing is None:
             self.nudge([path], scan_flags=True)
             return
-        self._hearing.told(path)
         mailbox = await self._store.mailboxes.by_path(self._account.number, path)
         if mailbox is None or not self._listing.follows(self._account, mailbox):
             return
+        self._hearing.told(path)
         if evidence is None or evidence.messages is None or evidence.highestmodseq is None:
             self.nudge([path], scan_flags=True)
             return

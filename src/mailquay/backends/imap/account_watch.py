@@ -6,7 +6,7 @@ import dataclasses
 from typing import Final
 
 from mailquay.backends.imap.driver import ImapConnection
-from mailquay.backends.imap.idle import IdleSession
+from mailquay.backends.imap.idle import MOST_AT_ONCE, IdleSession
 from mailquay.backends.imap.mapping import evidence
 from mailquay.backends.interface import MailboxNews, MailboxNewsKind
 from mailquay.errors import CommandRejected, LocalProtocolError, Unsupported
@@ -84,7 +84,10 @@ class ImapAccountWatch:
                 continue
             self._note(first, merged)
             # What came in the same breath is the same news.
-            while (more := await idle.next(0)) is not None:
+            for _ in range(MOST_AT_ONCE):
+                more = await idle.next(0)
+                if more is None:
+                    break
                 self._note(more, merged)
         if (MailboxNewsKind.LOST, "") in merged:
             for late in await idle.stop():

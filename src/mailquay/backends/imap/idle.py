@@ -17,6 +17,9 @@ from mailquay.wire.imap.response import Status, UntaggedResponse
 _NEWS_ITEMS = 1000
 _MIN_IDLE_SECONDS = 1.0
 
+MOST_AT_ONCE = 1000
+"""How many responses are taken as one piece of news: a server that never stops talking is listened to in between."""
+
 
 class IdleSession:
     """News of the selected mailbox, until `stop`. Made by `ImapConnection.idle`, used by one task.

@@ -6,7 +6,7 @@ import asyncio
 from typing import Final
 
 from mailquay.backends.imap.driver import ImapConnection
-from mailquay.backends.imap.idle import IdleSession
+from mailquay.backends.imap.idle import MOST_AT_ONCE, IdleSession
 from mailquay.backends.interface import MailboxNews, MailboxNewsKind
 from mailquay.wire.imap.command_mailbox import Select
 from mailquay.wire.imap.condstore import HighestModSeq, Vanished
@@ -76,7 +76,10 @@ class ImapWatch:
             return False
         changed = self._note(first)
         # What came in the same breath is the same news.
-        while (more := await idle.next(0)) is not None:
+        for _ in range(MOST_AT_ONCE):
+            more = await idle.next(0)
+            if more is None:
+                break
             changed = self._note(more) or changed
         return changed
 
