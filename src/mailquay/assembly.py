@@ -31,7 +31,7 @@ from mailquay.runtime.mail_access import OwnedMailAccess
 from mailquay.runtime.metrics import Metrics
 from mailquay.runtime.node import Membership, NodeIdentity
 from mailquay.runtime.owners import LeaseDirectory
-from mailquay.runtime.processes import is_child
+from mailquay.runtime.processes import is_child, tell_ready
 from mailquay.runtime.protocol_log import ProtocolLog
 from mailquay.runtime.purge import keep_purged
 from mailquay.runtime.retention import keep_tidy
@@ -240,6 +240,7 @@ class Node:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
         async with self.running():
+            tell_ready(dict(os.environ))
             await stop.wait()
             _log.info("stopping")
 

@@ -6,6 +6,9 @@ import asyncio
 import sys
 from pathlib import Path
 
+import pytest
+
+from mailquay.runtime import processes
 from tests.e2e.server import Server
 
 
@@ -50,3 +53,12 @@ async def test_processes_that_cannot_start_end_all_of_it(tmp_path: Path) -> None
     _, errors = await asyncio.wait_for(process.communicate(), 60)
     assert process.returncode == 1
     assert b"not a database" in errors
+
+
+async def test_a_start_that_fails_slowly_ends_all_of_it_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A busy machine needs longer than a start is given to be called stable; what tells is whether it got through."""
+    monkeypatch.setattr(processes, "_STABLE_SECONDS", 0.0)
+    monkeypatch.setattr(processes, "_PAUSE_SECONDS", 0.01)
+    async with asyncio.timeout(180):
+        code = await processes.run_processes(2, ["serve", "--port", "no number"])
+    assert code not in (0, None)
