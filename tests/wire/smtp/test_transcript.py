@@ -11,21 +11,12 @@ from hypothesis import strategies as st
 
 from mailquay.wire.smtp.transcript import SmtpTranscript
 from mailquay.wire.transcript import LINE_BYTES
-
-PASSWORD = "hunter2secret"
-PLAIN = base64.b64encode(f"\0ann\0{PASSWORD}".encode()).decode()
-
-Talk = list[tuple[str, bytes]]
+from tests.wire.transcripts import PASSWORD, PLAIN, Talk, lines_of
 
 
 def shown(talk: Talk, cut: Callable[[bytes], list[bytes]] = lambda data: [data]) -> list[str]:
     """The lines of a conversation, as "c: …" and "s: …"."""
-    transcript = SmtpTranscript((PASSWORD,))
-    lines = []
-    for side, data in talk:
-        show = transcript.sent if side == "c" else transcript.received
-        lines += [f"{side}: {line}" for piece in cut(data) for line in show(piece)]
-    return lines
+    return lines_of(SmtpTranscript((PASSWORD,)), talk, cut)
 
 
 CONVERSATIONS: list[tuple[str, Talk, list[str]]] = [
