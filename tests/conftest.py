@@ -11,6 +11,7 @@ import pytest
 import structlog
 from hypothesis import settings
 
+from mailquay.sandbox.world import SandboxWorld
 from tests import golden_files
 from tests.servers.availability import require_server
 from tests.servers.certificates import Authority
@@ -139,3 +140,12 @@ async def smtp_sink() -> AsyncIterator[SmtpSink]:
     """A real SMTP server in the test's event loop that accepts everything and replies as scripted."""
     async with SmtpSink() as sink:
         yield sink
+
+
+@pytest.fixture
+async def world() -> AsyncIterator[SandboxWorld]:
+    """The sandbox's mail servers, without mail."""
+    world = SandboxWorld(empty=True)
+    await world.start()
+    yield world
+    await world.stop()

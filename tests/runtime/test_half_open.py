@@ -21,14 +21,6 @@ _OPTIONS = ImapOptions(connect_seconds=5, command_seconds=0.5, idle_restart_seco
 
 
 @pytest.fixture
-async def world() -> AsyncIterator[SandboxWorld]:
-    world = SandboxWorld(empty=True)
-    await world.start()
-    yield world
-    await world.stop()
-
-
-@pytest.fixture
 async def proxy(world: SandboxWorld) -> AsyncIterator[TcpProxy]:
     async with TcpProxy(world.accounts[0].imap_port) as proxy:
         yield proxy

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -21,15 +20,6 @@ from tests.runtime.harness import running_node
 _QUICK = Config(imap_sweep_interval_seconds=0.2, reconnect_backoff_seconds=0.01, reconnect_backoff_limit_seconds=0.02)
 _PAUSE_SECONDS = 1.0
 _TEXT = "Request is throttled. Suggested Backoff Time: 1000 milliseconds"
-
-
-@pytest.fixture
-async def world() -> AsyncIterator[SandboxWorld]:
-    """Mail servers that refuse what they are told to refuse."""
-    world = SandboxWorld(empty=True)
-    await world.start()
-    yield world
-    await world.stop()
 
 
 def _settings(world: SandboxWorld) -> ImapSettings:

@@ -30,14 +30,6 @@ _OLD = datetime(2020, 1, 1, tzinfo=UTC)
 _TOLD = (EventName.MESSAGE_NEW, EventName.MESSAGE_UPDATED, EventName.MESSAGE_DELETED)
 
 
-@pytest.fixture
-async def world() -> AsyncIterator[SandboxWorld]:
-    world = SandboxWorld(empty=True)
-    await world.start()
-    yield world
-    await world.stop()
-
-
 def _fill(world: SandboxWorld, path: str, *names: str) -> None:
     for name in names:
         raw = f"Message-ID: <{name}@x.test>\r\nSubject: {name}\r\n\r\n{name}\r\n".encode()

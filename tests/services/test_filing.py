@@ -99,14 +99,6 @@ async def _filing(folder: Path, profile: AccountProfile) -> AsyncIterator[_Filin
 
 
 @pytest.fixture
-async def world() -> AsyncIterator[SandboxWorld]:
-    world = SandboxWorld(empty=True)
-    await world.start()
-    yield world
-    await world.stop()
-
-
-@pytest.fixture
 async def ann(world: SandboxWorld, tmp_path: Path) -> AsyncIterator[_Filing]:
     at = world.accounts[0]
     imap = ImapSettings(

@@ -57,14 +57,6 @@ class _Reading:
 
 
 @pytest.fixture
-async def world() -> AsyncIterator[SandboxWorld]:
-    world = SandboxWorld(empty=True)
-    await world.start()
-    yield world
-    await world.stop()
-
-
-@pytest.fixture
 async def ann(world: SandboxWorld, tmp_path: Path) -> AsyncIterator[_Reading]:
     at = world.accounts[0]
     imap = ImapSettings(
