@@ -183,9 +183,8 @@ async def test_a_large_message_streams_both_ways(dovecot: Dovecot, mail_user: Ma
         assert code is not None
         await connection.execute(Select("INBOX"))
         received = 0
-        async for event in connection.execute_streaming(Fetch(UidSet.of([code.uid]), (FetchSection(),))):
-            if isinstance(event, LiteralChunk):
-                received += len(event.data)
+        async for run in connection.execute_streaming(Fetch(UidSet.of([code.uid]), (FetchSection(),))):
+            received += sum(len(event.data) for event in run if isinstance(event, LiteralChunk))
         assert received == size
 
 

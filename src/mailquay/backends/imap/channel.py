@@ -37,12 +37,33 @@ class Channel(Generic[T]):
             self._items.append(item)
             _wake(self._getter)
 
+    def offer(self, item: T, capacity: int) -> bool:
+        """Add a small item without waiting, unless `capacity` items wait already."""
+        if len(self._items) >= capacity or self._discarding or self._error is not None:
+            return False
+        self._items.append(item)
+        _wake(self._getter)
+        return True
+
     async def get(self, timeout_seconds: float | None) -> T:
         """The next item.
 
         Raises TimeoutError when none comes in time or `interrupt` is called, and, once the channel is empty, the error
         it was failed with.
         """
+        await self._something(timeout_seconds)
+        item = self._items.popleft()
+        _wake(self._putter)
+        return item
+
+    async def take(self, timeout_seconds: float | None) -> list[T]:
+        """Everything that is waiting, one item at least. Raises what `get` raises."""
+        await self._something(timeout_seconds)
+        return self.drain()
+
+    async def _something(self, timeout_seconds: float | None) -> None:
+        if self._items:
+            return
         async with asyncio.timeout(timeout_seconds):
             while not self._items:
                 if self._error is not None:
@@ -55,9 +76,6 @@ class Channel(Generic[T]):
                     await self._getter
                 finally:
                     self._getter = None
-        item = self._items.popleft()
-        _wake(self._putter)
-        return item
 
     def set_capacity(self, capacity: int) -> None:
         """Let more or fewer items wait from now on."""

@@ -287,11 +287,11 @@ class ImapConnection:
         *,
         timeout_seconds: float | None = None,
         on_end: Callable[[TaggedResponse], None] | None = None,
-    ) -> AsyncGenerator[StreamingEvent, None]:
-        """Run one command and yield what it claims as it arrives, large bodies in pieces.
+    ) -> AsyncGenerator[list[StreamingEvent], None]:
+        """Run one command and yield what it claims in the runs in which it arrives, large bodies in pieces.
 
         A body comes as LiteralStart, LiteralChunk…, LiteralEnd ahead of its FetchResponse. A slow consumer holds the
-        server back. `timeout_seconds` bounds the wait for each event. Leaving the loop early drops the rest of the
+        server back. `timeout_seconds` bounds each wait. Leaving the loop early drops the rest of the
         answer; close the generator (`contextlib.aclosing`) so that this happens at once. `on_end` gets the tagged OK.
         """
         seconds = self._pump.options.command_seconds if timeout_seconds is None else timeout_seconds
@@ -300,17 +300,25 @@ class ImapConnection:
         try:
             async with asyncio.timeout(seconds):
                 slot = await self._pump.start(command, lambda: self._pump.client.send(command), channel=channel)
-            while not isinstance(event := await channel.get(seconds), TaggedResponse):
-                yield event
+            tagged: TaggedResponse | None = None
+            while tagged is None:
+                run: list[StreamingEvent] = []
+                for event in await channel.take(seconds):
+                    if isinstance(event, TaggedResponse):
+                        tagged = event
+                    else:
+                        run.append(event)
+                if run:
+                    yield run
         except TimeoutError as error:
             raise self._timed_out(command, seconds, started=slot is not None) from error
         finally:
             if slot is not None:
                 slot.abandon()
-        if event.status is not Status.OK:
-            raise refusal(command, event)
+        if tagged.status is not Status.OK:
+            raise refusal(command, tagged)
         if on_end is not None:
-            on_end(event)
+            on_end(tagged)
 
     async def idle(self, *, restart_seconds: float = MAX_IDLE_SECONDS) -> IdleSession:
         """Begin to idle on the selected mailbox; other commands have to wait until the session is stopped.

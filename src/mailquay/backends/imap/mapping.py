@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import calendar
 import email.utils
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Mapping, Sequence
+from datetime import date
+from functools import lru_cache
 
 from mailquay.mime.encoded_word import decode_header_bytes, decode_words
 from mailquay.mime.parameter import parse_parameterized
 from mailquay.model.mailbox import MailboxEvidence
 from mailquay.model.message import Address, Attachment, Envelope, IndexEntry, Structure, TextPart, Uid
-from mailquay.wire.imap.bodystructure import BodyMultipart, BodyPart, BodyStructure
+from mailquay.wire.imap.bodystructure import BodyMultipart, BodyPart, BodyStructure, Parameters
 from mailquay.wire.imap.envelope import Address as WireAddress
 from mailquay.wire.imap.envelope import Envelope as WireEnvelope
 from mailquay.wire.imap.fetch import FetchResponse
@@ -18,6 +21,13 @@ from mailquay.wire.imap.status import StatusResponse
 
 _MAX_PARTS = 2000
 _MAX_DEPTH = 50
+_CACHED_BYTES = 200
+_MONTHS = (b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec")
+_EPOCH_ORDINAL = date(1970, 1, 1).toordinal()
+_USUAL_DATE = re.compile(
+    rb"(?:[A-Z][a-z]{2}, )?(\d\d?) ([A-Z][a-z]{2}) (\d{4}) (\d\d):(\d\d):(\d\d) ([+-])(\d\d)(\d\d)(?: \([A-Z]{3,4}\))?"
+)
+NO_FLAGS: frozenset[str] = frozenset()
 
 
 def index_entry(response: FetchResponse, uid: int) -> IndexEntry:
@@ -30,7 +40,7 @@ def index_entry(response: FetchResponse, uid: int) -> IndexEntry:
         thread_id = str(response.gmail_thread_id)
     return IndexEntry(
         uid=Uid(uid),
-        flags=shown_flags(response.flags or ()),
+        flags=shown_flags(response.flags or NO_FLAGS),
         modseq=response.modseq,
         internal_date_ms=int(response.internal_date.timestamp() * 1000) if response.internal_date else None,
         size_bytes=response.size_bytes,
@@ -43,9 +53,16 @@ def index_entry(response: FetchResponse, uid: int) -> IndexEntry:
     )
 
 
-def shown_flags(flags: Iterable[str]) -> tuple[str, ...]:
+def shown_flags(flags: frozenset[str]) -> tuple[str, ...]:
     """Flags sorted, without \\Recent, which belongs to a session and not to the message."""
+    return _cached_flags(flags) if sum(map(len, flags)) <= _CACHED_BYTES else _shown_flags(flags)
+
+
+def _shown_flags(flags: frozenset[str]) -> tuple[str, ...]:
     return tuple(sorted(flag for flag in flags if flag.lower() != "\\recent"))
+
+
+_cached_flags = lru_cache(maxsize=1024)(_shown_flags)
 
 
 def envelope(wire: WireEnvelope) -> Envelope:
@@ -70,19 +87,37 @@ def addresses(wire: Sequence[WireAddress]) -> tuple[Address, ...]:
     for item in wire:
         if item.host is None or item.mailbox is None:
             continue
-        name = decode_header_bytes(item.name) if item.name else ""
-        host = item.host.decode("utf-8", "replace")
-        mailbox = item.mailbox.decode("utf-8", "replace")
-        # Servers put such a word into the host of an address that they could not read.
-        address = mailbox if host.upper() in ("", ".MISSING-HOST-NAME.", ".SYNTAX-ERROR.") else f"{mailbox}@{host}"
-        found.append(Address(" ".join(name.split()), address))
+        raw = (item.name, item.mailbox, item.host)
+        short = len(item.mailbox) + len(item.host) + len(item.name or b"") <= _CACHED_BYTES
+        found.append(_cached_address(*raw) if short else _address(*raw))
     return tuple(found)
+
+
+def _address(raw_name: bytes | None, raw_mailbox: bytes, raw_host: bytes) -> Address:
+    name = decode_header_bytes(raw_name) if raw_name else ""
+    host = raw_host.decode("utf-8", "replace")
+    mailbox = raw_mailbox.decode("utf-8", "replace")
+    # Servers put such a word into the host of an address that they could not read.
+    address = mailbox if host.upper() in ("", ".MISSING-HOST-NAME.", ".SYNTAX-ERROR.") else f"{mailbox}@{host}"
+    return Address(" ".join(name.split()), address)
+
+
+_cached_address = lru_cache(maxsize=2048)(_address)
+"""The same few people write and are written to: most often an address is known."""
 
 
 def header_date_ms(raw: bytes | None) -> int | None:
     """A Date header as milliseconds since the epoch; None when it is no date (RFC 5322 §3.3)."""
     if raw is None:
         return None
+    usual = _USUAL_DATE.fullmatch(raw)
+    if usual is not None:
+        day, month, year, hours, minutes, seconds, sign, zone_hours, zone_minutes = usual.groups()
+        days = _first_of_month(month, year)
+        if days is not None:
+            zone = int(zone_hours) * 60 + int(zone_minutes)
+            minutes_of_day = int(hours) * 60 + int(minutes) + (zone if sign == b"-" else -zone)
+            return (((days + int(day) - 1) * 1440 + minutes_of_day) * 60 + int(seconds)) * 1000
     parsed = email.utils.parsedate_tz(raw.decode("ascii", "replace"))
     if parsed is None or not 1900 <= parsed[0] <= 9999:
         return None
@@ -91,6 +126,14 @@ def header_date_ms(raw: bytes | None) -> int | None:
     except (ValueError, OverflowError):
         return None
     return seconds * 1000
+
+
+@lru_cache(maxsize=1024)
+def _first_of_month(month: bytes, year: bytes) -> int | None:
+    """Days from the epoch to the first of a month (`Jan`); None when it is none, or before 1900."""
+    if month not in _MONTHS or int(year) < 1900:
+        return None
+    return date(int(year), _MONTHS.index(month) + 1, 1).toordinal() - _EPOCH_ORDINAL
 
 
 def structure(root: BodyStructure) -> Structure:
@@ -157,7 +200,7 @@ class _StructureReader:
             self.leaf(body, f"{number}.1", related=False, embedded_message=True, depth=depth + 1)
 
 
-def _text_part(part: BodyPart, number: str, parameters: dict[str, str]) -> TextPart:
+def _text_part(part: BodyPart, number: str, parameters: Mapping[str, str]) -> TextPart:
     flowed = part.subtype == "plain" and parameters.get("format", "").lower() == "flowed"
     return TextPart(
         part=number,
@@ -172,7 +215,7 @@ def _text_part(part: BodyPart, number: str, parameters: dict[str, str]) -> TextP
 def _attachment(
     part: BodyPart,
     number: str,
-    parameters: dict[str, str],
+    parameters: Mapping[str, str],
     kind: str | None,
     related: bool,
     embedded_message: bool,
@@ -193,13 +236,21 @@ def _attachment(
     )
 
 
-def _parameters(raw: Iterable[tuple[str, bytes]]) -> dict[str, str]:
+def _parameters(raw: Parameters) -> Mapping[str, str]:
     """Parameters decoded; continuations (RFC 2231 §3) are joined by the reader of header values."""
-    pairs = list(raw)
+    # One alone is most often the charset, which has few values.
+    short = len(raw) == 0 or (len(raw) == 1 and len(raw[0][1]) <= _CACHED_BYTES)
+    return _cached_parameters(raw) if short else _decoded_parameters(raw)
+
+
+def _decoded_parameters(pairs: Parameters) -> Mapping[str, str]:
     if not any("*" in name for name, _ in pairs):
         return {name: decode_words(decode_header_bytes(value)) for name, value in pairs}
     line = "".join(f'; {name}="{decode_header_bytes(value)}"'.replace("\\", "\\\\") for name, value in pairs)
     return parse_parameterized("x" + line)[1]
+
+
+_cached_parameters = lru_cache(maxsize=512)(_decoded_parameters)
 
 
 def _text(raw: bytes | None) -> str | None:

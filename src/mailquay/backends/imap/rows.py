@@ -67,13 +67,13 @@ class RowReader:
         batch: list[FetchResponse] = []
         try:
             async with aclosing(self._connection.execute_streaming(command, on_end=self._ended)) as events:
-                async for event in events:
-                    if isinstance(event, FetchResponse):
-                        batch.append(event)
-                        self._told.append(event.uid or 0)
-                        if len(batch) >= _BATCH:
-                            yield batch
-                            batch = []
+                async for run in events:
+                    rows = [event for event in run if isinstance(event, FetchResponse)]
+                    self._told.extend(row.uid or 0 for row in rows)
+                    batch += rows
+                    if len(batch) >= _BATCH:
+                        yield batch
+                        batch = []
         except CommandRejected:
             if batch:
                 yield batch

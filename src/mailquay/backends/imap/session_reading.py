@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
 from typing import Final
 
-from mailquay.backends.imap.mapping import index_entry, shown_flags
+from mailquay.backends.imap.mapping import NO_FLAGS, index_entry, shown_flags
 from mailquay.backends.imap.rows import RowReader
 from mailquay.backends.imap.search_terms import search_key
 from mailquay.backends.imap.session_base import SessionBase, flag_state, uid_set
@@ -79,11 +79,10 @@ class SessionReading(SessionBase):
         changed: list[FlagState] = []
         vanished: list[Vanished] = []
         async with aclosing(self._connection.execute_streaming(command)) as events:
-            async for event in events:
-                if isinstance(event, Vanished):
-                    vanished.append(event)
-                elif isinstance(event, FetchResponse) and (state := flag_state(event)) is not None:
-                    changed.append(state)
+            async for run in events:
+                vanished += [event for event in run if isinstance(event, Vanished)]
+                states = [flag_state(event) for event in run if isinstance(event, FetchResponse)]
+                changed += [state for state in states if state is not None]
                 if len(changed) + len(vanished) >= _BATCH:
                     yield MailboxChanges(tuple(changed), vanished_ranges(vanished))
                     changed, vanished = [], []
@@ -140,7 +139,7 @@ class SessionReading(SessionBase):
                 for data in row.sections
                 if data.section in named and data.data is not None
             }
-            found[row.uid] = FetchedSections(shown_flags(row.flags or ()), bodies)
+            found[row.uid] = FetchedSections(shown_flags(row.flags or NO_FLAGS), bodies)
         return found
 
     async def stream_section(self, uid: int, section: str) -> AsyncIterator[bytes]:
@@ -148,16 +147,17 @@ class SessionReading(SessionBase):
         command = Fetch(UidSet.of([uid]), (FetchAttribute.UID, FetchSection(_section(section))))
         found = False
         async with aclosing(self._connection.execute_streaming(command)) as events:
-            async for event in events:
-                if isinstance(event, LiteralStart):
-                    found = True
-                elif isinstance(event, LiteralChunk):
-                    yield event.data
-                elif isinstance(event, FetchResponse):
-                    for data in event.sections:
-                        if data.data is not None:
-                            found = True
-                            yield data.data
+            async for run in events:
+                for event in run:
+                    if isinstance(event, LiteralStart):
+                        found = True
+                    elif isinstance(event, LiteralChunk):
+                        yield event.data
+                    elif isinstance(event, FetchResponse):
+                        for data in event.sections:
+                            if data.data is not None:
+                                found = True
+                                yield data.data
         if not found:
             raise MessageNotFound("there is no such message or part")
 
@@ -171,8 +171,13 @@ class SessionReading(SessionBase):
 
 
 def _tells_more_than_flags(row: FetchResponse) -> bool:
-    facts = (row.internal_date, row.size_bytes, row.envelope, row.body_structure, row.error)
-    return any(fact is not None for fact in facts)
+    return (
+        row.size_bytes is not None
+        or row.internal_date is not None
+        or row.envelope is not None
+        or row.body_structure is not None
+        or row.error is not None
+    )
 
 
 def _section(name: str) -> Section:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Final
 
 from mailquay.backends.imap.channel import Channel
 from mailquay.errors import MailquayError, RemoteProtocolError
@@ -12,6 +13,7 @@ from mailquay.wire.imap.response import LiteralChunk, LiteralEnd, LiteralStart, 
 
 StreamingEvent = UntaggedResponse | LiteralStart | LiteralChunk | LiteralEnd
 SlotEvent = StreamingEvent | TaggedResponse
+_ROWS_WAITING: Final = 256
 
 
 class CommandSlot:
@@ -32,9 +34,12 @@ class CommandSlot:
         self._collected_bytes = 0
 
     def collect(self, row: FetchResponse) -> bool:
-        """Take a row without waiting, if this command collects rows and nothing has to be put into this one."""
-        if self._abandoned or self.channel is not None or self._bodies:
+        """Take a row without waiting, if there is room for it and nothing has to be put into it."""
+        if self._abandoned or self._bodies:
             return False
+        if self.channel is not None:
+            # Rows with bodies are not small: those wait for their turn.
+            return not row.sections and self.channel.offer(row, _ROWS_WAITING)
         self.untagged.append(row)
         return True
 

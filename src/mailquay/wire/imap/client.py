@@ -22,7 +22,8 @@ from mailquay.wire.imap.client_state import ALLOWED_STATES, State, may_join, sta
 from mailquay.wire.imap.command import Authenticate, Command, Login, StartTls
 from mailquay.wire.imap.command_mailbox import Select
 from mailquay.wire.imap.command_message import Copy
-from mailquay.wire.imap.fetch import FLAGS_LINE, FetchResponse, flags_line_response, may_stream, read_streamed_head
+from mailquay.wire.imap.fetch import FetchResponse, may_stream, read_streamed_head
+from mailquay.wire.imap.fetch_line import SYNC_LINE, sync_line_response
 from mailquay.wire.imap.fragment import Fragmenter, LiteralAnnounced, LiteralPiece, Message
 from mailquay.wire.imap.idle import DONE, Idle
 from mailquay.wire.imap.leniency import Leniency
@@ -98,7 +99,7 @@ class ImapClient:
         self._untagged = 0
         self._literal_bytes = 0
         self._literal_over = False
-        self._expects_flags = False
+        self._expects_lines = False
         self._told_capabilities = False
 
     # What the peer sends
@@ -112,11 +113,11 @@ class ImapClient:
 
         Raises RemoteProtocolError when the server breaks the framing, crosses a limit or answers what was not asked.
         """
-        if self._expects_flags:
-            groups = self._fragmenter.take_match(FLAGS_LINE)
+        if self._expects_lines:
+            groups = self._fragmenter.take_match(SYNC_LINE)
             if groups is not None:
                 self._count_untagged()
-                return flags_line_response(groups)
+                return sync_line_response(groups, self.leniencies)
         if self._literal_over:
             self._literal_over = False
             return LiteralEnd(self._literal_bytes)
@@ -138,7 +139,7 @@ class ImapClient:
             return self._greet(response)
         if isinstance(response, FetchResponse):
             self._count_untagged()
-            self._expects_flags = response.envelope is None
+            self._expects_lines = response.envelope is None
         elif isinstance(response, TaggedResponse):
             self._finish(response)
         elif isinstance(response, Continuation):

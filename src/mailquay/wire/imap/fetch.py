@@ -75,12 +75,6 @@ class FetchResponse(NamedTuple):
     error: str | None = None
 
 
-FLAGS_LINE: Final = re.compile(
-    rb"\* (\d{1,10}) FETCH \((?:UID ([1-9]\d{0,9}) )?(?:MODSEQ \((\d{1,19})\) )?FLAGS \(([^()\"{\r\n]*)\)"
-    rb"(?: MODSEQ \((\d{1,19})\))?(?: UID ([1-9]\d{0,9}))?\)\r\n"
-)
-"""The lines of a flag scan, by the hundred thousand: UID, FLAGS and MODSEQ in the orders that servers use."""
-
 _UID, _FLAGS, _MODSEQ, _DATE, _SIZE, _ENVELOPE, _BODY_STRUCTURE = 1, 2, 3, 4, 5, 6, 7
 _SECTIONS, _BINARY_SIZES, _UNKNOWN, _ERROR = 16, 17, 18, 19
 _ITEM = re.compile(rb" *([A-Za-z0-9][A-Za-z0-9.\-]*)(?: |(?=[\[)]))")
@@ -101,21 +95,6 @@ _RFC822_SECTIONS: Final = {
     "RFC822.HEADER": Section((), SectionText.HEADER),
     "RFC822.TEXT": Section((), SectionText.TEXT),
 }
-
-
-def flags_line_response(groups: tuple[bytes | None, ...]) -> FetchResponse:
-    """Build the response from what FLAGS_LINE matched."""
-    seq, uid, modseq, flags, late_modseq, late_uid = groups
-    uid = uid or late_uid
-    modseq = modseq or late_modseq
-    if uid is not None and int(uid) >= 2**32:
-        return FetchResponse(int(seq or 0), error="UID out of range")
-    return FetchResponse(
-        int(seq or 0),
-        None if uid is None else int(uid),
-        parse_flags(flags or b""),
-        None if modseq is None else int(modseq),
-    )
 
 
 def _read_flags(r: Reader) -> frozenset[str]:

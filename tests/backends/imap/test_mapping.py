@@ -1,0 +1,53 @@
+"""Wire values as our model has them."""
+
+from __future__ import annotations
+
+import email.utils
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mailquay.backends.imap.mapping import addresses, header_date_ms, shown_flags
+from mailquay.model.message import Address
+from mailquay.wire.imap.envelope import Address as WireAddress
+
+
+@given(
+    st.integers(1, 31),
+    st.sampled_from(["Jan", "Feb", "Jun", "Dec", "Foo"]),
+    st.integers(1800, 9999),
+    st.integers(0, 99),
+    st.integers(0, 99),
+    st.integers(0, 99),
+    st.sampled_from(["+0000", "-0000", "+0530", "-0800", "+9999", "GMT", "-0500 (EST)"]),
+)
+def test_usual_dates_are_read_as_the_lenient_reader_reads_them(
+    day: int, month: str, year: int, hour: int, minute: int, second: int, zone: str
+) -> None:
+    text = f"{day:02d} {month} {year} {hour:02d}:{minute:02d}:{second:02d} {zone}"
+    # With two blanks in between it is not the usual form any more.
+    assert header_date_ms(text.encode()) == header_date_ms(text.replace(" ", "  ", 1).encode())
+
+
+def test_a_date_is_milliseconds_since_the_epoch() -> None:
+    assert header_date_ms(b"Thu, 01 Jan 2026 10:00:00 +0100") == 1_767_258_000_000
+    assert header_date_ms(email.utils.formatdate(1_767_258_000).encode()) == 1_767_258_000_000
+    assert header_date_ms(b"yesterday") is None
+    assert header_date_ms(None) is None
+
+
+@pytest.mark.parametrize("length", [10, 5000])
+def test_addresses_are_decoded_short_or_long(length: int) -> None:
+    name = b"=?utf-8?q?J=C3=BCrgen?= " + b"x" * length
+    [found] = addresses([WireAddress(name, None, b"a", b"b.test")])
+    assert found == Address("Jürgen " + "x" * length, "a@b.test")
+
+
+def test_the_marks_of_groups_are_no_addresses() -> None:
+    assert addresses([WireAddress(None, None, b"undisclosed", None), WireAddress(None, None, None, None)]) == ()
+
+
+@pytest.mark.parametrize("keyword", ["$Forwarded", "k" * 1000])
+def test_flags_are_shown_sorted_and_without_recent(keyword: str) -> None:
+    assert shown_flags(frozenset(["\\Seen", "\\Recent", keyword])) == tuple(sorted(["\\Seen", keyword]))
