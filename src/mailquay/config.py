@@ -74,7 +74,7 @@ class Config:
     imap_command_idle_seconds: float = 60.0
     imap_command_connections: int = 3
     imap_verify_interval_seconds: float = 24 * 3600.0
-    imap_verify_pause_seconds: float = 30.0
+    imap_verify_pause_seconds: float = 10 * 60.0
     flush_pause_seconds: float = 5.0
     sync_batch_size: int = 1000
     connect_concurrency: int = 50

@@ -36,6 +36,25 @@ async def test_three_sweeps_in_a_row_that_know_more_prove_it_deaf(monkeypatch: p
     assert [sweep("Work"), sweep("Work")] == [False, False], "counted anew"
 
 
+async def test_sweeps_become_rarer_while_they_find_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mailquay.runtime.hearing._GRACE_SECONDS", 0.0)
+    hearing = Hearing()
+    seen = []
+    for _ in range(4):
+        seen.append(hearing.patience)
+        hearing.found([])
+        assert not hearing.deaf
+    assert seen == [4, 8, 16, 16]
+    hearing.found(["Work"])
+    assert hearing.patience == 1, "soon, to see whether it was told of"
+    assert not hearing.deaf
+    assert hearing.patience == 1, "it was missed"
+    hearing.found(["Work"])
+    hearing.told("Work")
+    assert not hearing.deaf
+    assert hearing.patience == 4, "it was told in the same moment"
+
+
 async def test_what_a_sweep_finds_is_judged_when_news_had_their_time() -> None:
     hearing = Hearing()
     for _ in range(10):

@@ -25,7 +25,7 @@ from mailquay.model.event import NewEvent
 from mailquay.model.node import Fence, Lease
 from mailquay.runtime.backoff import Backoff, spread_out
 from mailquay.runtime.catch_up import CatchUp, Deaf
-from mailquay.runtime.hearing import Hearing
+from mailquay.runtime.hearing import MOST_PATIENCE, Hearing
 from mailquay.runtime.refusals import Refusals
 from mailquay.runtime.session_pool import SessionPool
 from mailquay.runtime.subconnections import Subconnections, chosen_paths
@@ -189,7 +189,8 @@ class AccountRunner:
         backend = parts.backend(self._account)
         async with AsyncExitStack() as stack:
             watch = await self._watch(stack, backend)
-            keep_seconds = max(config.imap_command_idle_seconds, config.imap_sweep_interval_seconds + 15)
+            longest_pause_seconds = config.imap_sweep_interval_seconds * MOST_PATIENCE
+            keep_seconds = max(config.imap_command_idle_seconds, longest_pause_seconds + 15)
             self._sync_pool = await self._pool(stack, backend, 1, keep_seconds)
             self._commands = await self._pool(
                 stack, backend, config.imap_command_connections, config.imap_command_idle_seconds

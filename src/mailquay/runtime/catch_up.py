@@ -189,10 +189,10 @@ class CatchUp:
     async def sweep(self) -> None:
         """Look at the mailboxes that are not watched, at intervals."""
         # The first sweep comes at a random time, so that accounts that connected together do not sweep together.
-        pause = self._sweep_seconds() * random.uniform(0.2, 1.0)  # noqa: S311
+        spread = random.uniform(0.2, 1.0)  # noqa: S311
         while True:
-            asked = await self._pause_before_sweep(pause)
-            pause = self._sweep_seconds()
+            asked = await self._pause_before_sweep(self._sweep_seconds() * spread)
+            spread = 1.0
             if self._hearing is not None and self._hearing.deaf:
                 raise Deaf
             async with self._pool.borrow(
@@ -234,10 +234,11 @@ class CatchUp:
         return self._hearing is not None or path != self._watched
 
     def _sweep_seconds(self) -> float:
-        """The account's own interval where it names one, else that of the configuration."""
+        """The account's own interval where it names one, else that of the configuration, more where we are told."""
         imap = self._account.profile.imap
         if imap is None or imap.resync_delay_seconds == USUAL_RESYNC_SECONDS:
-            return self._config.imap_sweep_interval_seconds
+            patience = 1 if self._hearing is None else self._hearing.patience
+            return self._config.imap_sweep_interval_seconds * patience
         return max(_SHORTEST_SWEEP_SECONDS, float(imap.resync_delay_seconds))
 
     async def _pause_before_sweep(self, seconds: float) -> bool:
@@ -252,13 +253,16 @@ class CatchUp:
 
     async def verify(self) -> None:
         """Compare each mailbox with the server once in a while, one after the other, those never compared first."""
+        pause = self._config.imap_verify_pause_seconds
         while True:
             # A random pause, so that accounts that connected together do not verify together.
-            await asyncio.sleep(self._config.imap_verify_pause_seconds * random.uniform(0.5, 1.5))  # noqa: S311
+            await asyncio.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311
             if not self._account.profile.indexed:
                 continue
             due_ms = self._clock.now_ms() - self._config.imap_verify_interval_seconds * 1000
             synced = [box for box in await self._followed() if box.cursor is not None]
+            # Where there are many, all of them must have their turn in time.
+            pause = min(pause, self._config.imap_verify_interval_seconds / (2 * max(1, len(synced))))
             due = [box for box in synced if box.verification is None or box.verification.at_ms < due_ms]
             if due and not self._verifying:
                 oldest = min(due, key=lambda box: box.verification.at_ms if box.verification is not None else 0)

@@ -7,15 +7,22 @@ from collections.abc import Sequence
 
 _GRACE_SECONDS = 3.0
 _MISSES_UNTIL_DEAF = 3
+_FIRST_PATIENCE = 4
+MOST_PATIENCE = 16
 
 
 class Hearing:
-    """Counts the sweeps in a row that found a change nobody told of, not even a moment before or after."""
+    """Counts the sweeps in a row that found a change nobody told of, not even a moment before or after.
+
+    `patience` is by how much sweeps may be rarer than usual: more with each that found nothing untold, none after a
+    miss.
+    """
 
     def __init__(self) -> None:
         self._told: dict[str, float] = {}
         self._found: tuple[float, Sequence[str]] | None = None
         self._misses = 0
+        self.patience = _FIRST_PATIENCE
 
     def told(self, path: str) -> None:
         """The server told of a mailbox."""
@@ -25,6 +32,9 @@ class Hearing:
         """A sweep found these mailboxes changed; whether they were told of shows at the next one."""
         if paths and self._found is None:
             self._found = (asyncio.get_running_loop().time(), paths)
+            self.patience = 1
+        elif not paths:
+            self.patience = min(2 * self.patience, MOST_PATIENCE)
 
     @property
     def deaf(self) -> bool:
@@ -36,4 +46,6 @@ class Hearing:
             self._found = None
             missed = any(self._told.get(path, float("-inf")) < at - _GRACE_SECONDS for path in paths)
             self._misses = self._misses + 1 if missed else 0
+            if not missed:
+                self.patience = _FIRST_PATIENCE
         return self._misses >= _MISSES_UNTIL_DEAF

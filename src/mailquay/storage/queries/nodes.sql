@@ -53,10 +53,17 @@ WHERE l.node_id IS NULL OR n.id IS NULL OR n.expires_ms < $1;
 UPDATE leases SET node_id = $2, epoch = epoch + 1 WHERE account_number = $1 AND epoch = $3 RETURNING epoch;
 
 -- name: lease_release
-UPDATE leases SET node_id = NULL WHERE account_number = $1 AND node_id = $2 AND epoch = $3;
+UPDATE leases SET node_id = NULL WHERE account_number = $1 AND node_id = $2 AND epoch = $3 RETURNING epoch;
 
 -- name: leases_release_all
 UPDATE leases SET node_id = NULL WHERE node_id = $1;
+
+-- name: lease_account_state
+UPDATE accounts SET state = $2 WHERE number = $1 AND state IN ('connected', 'syncing', 'connecting') AND state <> $2;
+
+-- name: leases_account_states
+UPDATE accounts SET state = $2 WHERE state IN ('connected', 'syncing', 'connecting') AND state <> $2
+    AND number IN (SELECT account_number FROM leases WHERE node_id = $1);
 
 -- name: instance_lock_take
 INSERT INTO instance_locks (name, holder, expires_ms) VALUES ($1, $2, $3)

@@ -1,10 +1,13 @@
-"""Nodes and the leases they hold on accounts. All times are the database's own clock, which every node shares."""
+"""Nodes and the leases they hold on accounts. All times are the database's own clock, which every node shares.
+
+Nobody is connected for an account when its lease changes hands: its state says so in the same transaction.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mailquay.model.account import AccountNumber
+from mailquay.model.account import AccountNumber, AccountState
 from mailquay.model.node import Lease, Node
 from mailquay.storage.interface import LEASES_CHANGED, Database, Pending, Row, Run, Script, Unit
 
@@ -51,8 +54,9 @@ class NodeRepository:
             [(started_ms,)] = yield Run("node_put", (node_id, address, " ".join(roles), now_ms, now_ms + ttl_ms))
             if "sync" in roles:
                 yield Run("leases_raise", (node_id,))
+                yield Run("leases_account_states", (node_id, AccountState.CONNECTING.value))
             else:
-                yield Run("leases_release_all", (node_id,))
+                yield from _release_all(node_id)
             rows = yield Run("leases_of_node", (node_id,))
             pending.signal(LEASES_CHANGED)
             return started_ms, [_lease(row) for row in rows]
@@ -84,7 +88,7 @@ class NodeRepository:
         def script(pending: Pending) -> Script[None]:
             rows = yield Run("node_delete", (node_id, started_ms))
             if rows:
-                yield Run("leases_release_all", (node_id,))
+                yield from _release_all(node_id)
             pending.signal(LEASES_CHANGED)
 
         return script
@@ -97,6 +101,7 @@ class NodeRepository:
             for lease in sorted(leases, key=lambda item: item.account):
                 rows = yield Run("lease_take", (lease.account, node_id, lease.epoch))
                 if rows:
+                    yield Run("lease_account_state", (lease.account, AccountState.CONNECTING.value))
                     won.append(Lease(lease.account, node_id, rows[0][0]))
             if won:
                 pending.signal(LEASES_CHANGED)
@@ -108,7 +113,8 @@ class NodeRepository:
         """Give an account back, so that its new owner takes it at once."""
 
         def script(pending: Pending) -> Script[None]:
-            yield Run("lease_release", (lease.account, lease.node, lease.epoch))
+            if (yield Run("lease_release", (lease.account, lease.node, lease.epoch))):
+                yield Run("lease_account_state", (lease.account, AccountState.DISCONNECTED.value))
             pending.signal(LEASES_CHANGED)
 
         return script
@@ -130,6 +136,11 @@ class NodeRepository:
             yield Run("instance_lock_release", (name, holder))
 
         return script
+
+
+def _release_all(node_id: str) -> Script[None]:
+    yield Run("leases_account_states", (node_id, AccountState.DISCONNECTED.value))
+    yield Run("leases_release_all", (node_id,))
 
 
 def _lease(row: Row) -> Lease:
