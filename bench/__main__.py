@@ -1,4 +1,4 @@
-"""`python -m bench [server] [store] [imap] [mime]`: measure, and print tables; all of it without arguments."""
+"""`python -m bench [part …]`: measure, and print tables; all parts without arguments (see PARTS)."""
 
 from __future__ import annotations
 
@@ -6,11 +6,19 @@ import asyncio
 import sys
 from collections.abc import Callable
 
-from bench import imap_fetch, mime, server, store
+from bench import accounts, imap_fetch, large, mime, server, store
 
 
 def _server() -> None:
     asyncio.run(server.main())
+
+
+def _large() -> None:
+    asyncio.run(large.main())
+
+
+def _accounts() -> None:
+    asyncio.run(accounts.main())
 
 
 def _store() -> None:
@@ -19,6 +27,8 @@ def _store() -> None:
 
 PARTS: dict[str, Callable[[], None]] = {
     "server": _server,
+    "large": _large,
+    "accounts": _accounts,
     "store": _store,
     "imap": imap_fetch.main,
     "mime": mime.main,
