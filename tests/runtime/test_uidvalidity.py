@@ -21,9 +21,10 @@ from mailquay.model.account import Account, AccountProfile, ImapSettings
 from mailquay.model.event import EventName, LoggedEvent
 from mailquay.model.mailbox import Mailbox
 from mailquay.model.message import IndexEntry
-from mailquay.sandbox.faults import ImapAction
 from mailquay.sandbox.world import SandboxWorld
+from mailquay.services.first_sync import FirstSync
 from mailquay.services.replacement import MailboxReplacement
+from mailquay.services.sync_context import SyncContext
 from tests.runtime.harness import SystemClock, TestNode, running_node
 
 _OLD = datetime(2020, 1, 1, tzinfo=UTC)
@@ -37,8 +38,13 @@ def _fill(world: SandboxWorld, path: str, *names: str) -> None:
 
 
 @contextlib.asynccontextmanager
-async def _node(folder: Path) -> AsyncIterator[TestNode]:
-    config = Config(imap_sweep_interval_seconds=3600, reconnect_backoff_seconds=0.01, imap_command_timeout_seconds=5)
+async def _node(folder: Path, **options: Any) -> AsyncIterator[TestNode]:
+    config = Config(
+        imap_sweep_interval_seconds=3600,
+        reconnect_backoff_seconds=0.01,
+        imap_command_timeout_seconds=5,
+        **options,
+    )
     async with running_node(f"sqlite:///{folder}/m.db", folder, config=config) as node:
         yield node
 
@@ -73,17 +79,24 @@ async def _told(node: TestNode, account: Account) -> list[LoggedEvent]:
 
 
 async def test_a_first_sync_that_was_cut_off_makes_no_news_of_what_was_there_before(
-    world: SandboxWorld, tmp_path: Path
+    world: SandboxWorld, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = world.store_of(world.accounts[0].email)
     store.create("Work")
     _fill(world, "Work", "one", "two")
-    world.imap_faults.on("UID FETCH", ImapAction.DROP, times=None)
-    async with _node(tmp_path) as node:
+    real = FirstSync._placed
+    broken: list[bool] = []
+
+    async def interrupted(self: FirstSync, context: SyncContext, mailbox: Mailbox, *args: Any, **more: Any) -> Mailbox:
+        if mailbox.listing.path == "Work" and not broken:
+            broken.append(True)
+            store.mailbox("Work").uidvalidity += 70
+            raise StorageError("the disk went away")
+        return await real(self, context, mailbox, *args, **more)
+
+    monkeypatch.setattr(FirstSync, "_placed", interrupted)
+    async with _node(tmp_path, sync_batch_size=1) as node:
         account = await _register(node, world)
-        await _until(node, account, "Work", lambda box: box.uidvalidity is not None)
-        store.mailbox("Work").uidvalidity += 70
-        world.imap_faults.clear()
         await node.wait_for(EventName.MAILBOX_RESET, account=account, path="Work")
         work = await _until(node, account, "Work", lambda box: box.cursor is not None)
         assert await node.store.messages.count(work.number) == 2

@@ -44,9 +44,7 @@ class FirstSync:
         News are put into the index together with their events, so that starting over announces none twice. What
         arrives meanwhile (at or above UIDNEXT) is left to the next round.
         """
-        await self._store.commit(
-            fenced(context.fence, self._store.mailboxes.begin(mailbox.number, opened.uidvalidity or 0))
-        )
+        begin: list[Unit[None]] = [self._store.mailboxes.begin(mailbox.number, opened.uidvalidity or 0)]
         indexed = set(await self._store.messages.uids(mailbox.number))
         known: list[IndexEntry] = []
         news: list[int] = []
@@ -61,15 +59,17 @@ class FirstSync:
                 else:
                     known.append(entry)
             if len(known) >= self._batch_size:
-                await self._store.commit(fenced(context.fence, self._store.messages.put(mailbox.number, known)))
-                known = []
-        await self._store.commit(fenced(context.fence, self._store.messages.put(mailbox.number, known)))
-        unplaced = dataclasses.replace(mailbox, cursor=None)
-        await self._arrivals.announce(session, context, unplaced, news)
+                await self._store.commit(fenced(context.fence, *begin, self._store.messages.put(mailbox.number, known)))
+                begin, known = [], []
+        rest = [*begin, self._store.messages.put(mailbox.number, known)]
+        if news or indexed:
+            await self._store.commit(fenced(context.fence, *rest))
+            rest = []
+        await self._arrivals.announce(session, context, dataclasses.replace(mailbox, cursor=None), news)
         if indexed:
             # What was indexed before a crash may be gone by now: counts that differ bring that to light.
             total = await self._store.messages.count(mailbox.number)
-        return await self._placed(context, mailbox, opened, max(opened.uidnext or 1, highest + 1), total)
+        return await self._placed(context, mailbox, opened, max(opened.uidnext or 1, highest + 1), total, first=rest)
 
     async def seed_unindexed(
         self,
@@ -120,11 +120,17 @@ class FirstSync:
         uidnext: int,
         messages: int,
         before: Predecessor | None = None,
+        *,
+        first: Sequence[Unit[None]] = (),
     ) -> Mailbox:
-        """Place the cursor at the end of a first sync; nothing is carried over from former mailboxes any more."""
+        """Place the cursor at the end of a first sync; nothing is carried over from former mailboxes any more.
+
+        `first` is what is still to be stored before, in the same transaction.
+        """
         cursor = self._first_cursor(opened, uidnext, messages)
         events = [] if context.silent else [self._reset_event(mailbox, opened, before)]
         units: list[Unit[None]] = [
+            *first,
             self._store.mailboxes.update_cursor(mailbox.number, cursor, context.fence.epoch),
             append_events(events),
         ]

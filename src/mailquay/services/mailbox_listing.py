@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 from mailquay.backends.interface import MailSession
 from mailquay.model.account import Account, AccountProfile
@@ -13,7 +14,7 @@ from mailquay.model.node import Fence
 from mailquay.services.ports import Clock
 from mailquay.services.presentation import mailbox_event_data
 from mailquay.services.renames import renamed_mailboxes
-from mailquay.storage.interface import append_events
+from mailquay.storage.interface import Unit, append_events
 from mailquay.storage.repositories.fencing import fenced
 from mailquay.storage.store import Store
 
@@ -42,16 +43,19 @@ class MailboxListing:
             # A server in trouble lists nothing; that nobody has deleted everything, INBOX included, is certain.
             return
         await self._follow_renames(session, account, fence, listed, stored)
+        units: list[Unit[Any]] = []
         for listing in listed:
             known = stored.pop(listing.path, None)
             if known is None or known.missing_since_ms is not None:
                 # One that returns was told as deleted before; it keeps its number and index.
                 if listing.selectable:
-                    await self._add(account, fence, listing)
+                    units += self._add(account, fence, listing)
             elif known.listing != listing:
-                await self._store.commit(fenced(fence, self._store.mailboxes.update_listing(known.number, listing)))
+                units.append(self._store.mailboxes.update_listing(known.number, listing))
         for gone in stored.values():
-            await self._lose(account, fence, gone)
+            units += self._lose(account, gone)
+        if units:
+            await self._store.commit(fenced(fence, *units))
 
     async def _follow_renames(
         self,
@@ -77,38 +81,46 @@ class MailboxListing:
             del stored[former.listing.path]
             stored[listing.path] = dataclasses.replace(former, listing=listing)
 
-    async def _add(self, account: Account, fence: Fence, listing: ListedMailbox) -> None:
+    def _add(self, account: Account, fence: Fence, listing: ListedMailbox) -> list[Unit[Any]]:
         now_ms = self._clock.now_ms()
         add = self._store.mailboxes.add(account.number, listing, now_ms, fence.epoch)
-        events = (
-            [_event(account, EventName.MAILBOX_NEW, listing, now_ms)] if follows_path(account.profile, listing) else []
-        )
-        await self._store.commit(fenced(fence, add, append_events(events)))
+        return [add, self._told(account, EventName.MAILBOX_NEW, listing, now_ms)]
 
-    async def _lose(self, account: Account, fence: Fence, gone: Mailbox) -> None:
+    def _lose(self, account: Account, gone: Mailbox) -> list[Unit[Any]]:
         """A mailbox may vanish for a moment and return (a server being repaired): its index goes only later."""
         now_ms = self._clock.now_ms()
         if gone.missing_since_ms is None:
             mark = self._store.mailboxes.mark_missing(gone.number, now_ms)
-            listing = gone.listing
-            events = (
-                [_event(account, EventName.MAILBOX_DELETED, listing, now_ms)]
-                if follows_path(account.profile, listing)
-                else []
-            )
-            await self._store.commit(fenced(fence, mark, append_events(events)))
-        elif now_ms - gone.missing_since_ms > _MISSING_MS:
-            await self._store.commit(fenced(fence, self._store.mailboxes.remove(gone.number, now_ms)))
+            return [mark, self._told(account, EventName.MAILBOX_DELETED, gone.listing, now_ms)]
+        if now_ms - gone.missing_since_ms > _MISSING_MS:
+            return [self._store.mailboxes.remove(gone.number, now_ms)]
+        return []
+
+    def _told(self, account: Account, name: EventName, listing: ListedMailbox, now_ms: int) -> Unit[None]:
+        followed = follows_path(account.profile, listing)
+        return append_events([_event(account, name, listing, now_ms)] if followed else [])
 
     async def observe(self, mailbox: Mailbox, evidence: MailboxEvidence, fence: Fence) -> Mailbox:
         """Store what STATUS said, if it is news; returns the mailbox with it."""
-        if (mailbox.evidence, mailbox.evidence_epoch) == (evidence, fence.epoch) and mailbox.evidence_at_ms != 0:
-            # Thousands of accounts are swept every minute, and next to nothing changes.
-            return mailbox
+        [observed] = await self.observe_all([(mailbox, evidence)], fence)
+        return observed
+
+    async def observe_all(self, seen: Iterable[tuple[Mailbox, MailboxEvidence]], fence: Fence) -> list[Mailbox]:
+        """The same for many mailboxes, in one transaction."""
         now_ms = self._clock.now_ms()
-        unit = self._store.mailboxes.update_evidence(mailbox.number, evidence, now_ms, fence.epoch)
-        await self._store.commit(fenced(fence, unit))
-        return dataclasses.replace(mailbox, evidence=evidence, evidence_at_ms=now_ms, evidence_epoch=fence.epoch)
+        observed: list[Mailbox] = []
+        units: list[Unit[None]] = []
+        for mailbox, evidence in seen:
+            if (mailbox.evidence, mailbox.evidence_epoch) != (evidence, fence.epoch) or mailbox.evidence_at_ms == 0:
+                # Thousands of accounts are swept every minute, and next to nothing changes.
+                units.append(self._store.mailboxes.update_evidence(mailbox.number, evidence, now_ms, fence.epoch))
+                mailbox = dataclasses.replace(
+                    mailbox, evidence=evidence, evidence_at_ms=now_ms, evidence_epoch=fence.epoch
+                )
+            observed.append(mailbox)
+        if units:
+            await self._store.commit(fenced(fence, *units))
+        return observed
 
     async def followed(self, account: Account, first: str) -> Sequence[Mailbox]:
         """The mailboxes that the account syncs: `first`, then by special use and path."""
