@@ -10,10 +10,11 @@ from dataclasses import dataclass
 
 import structlog
 
-from mailquay.backends.interface import MailBackend, MailboxNewsKind, MailWatch
+from mailquay.backends.interface import MailBackend, MailboxNews, MailboxNewsKind, MailWatch
 from mailquay.config import Config
 from mailquay.errors import (
     AuthenticationFailed,
+    CommandRejected,
     Fenced,
     MailquayError,
     RateLimited,
@@ -262,12 +263,21 @@ class AccountRunner:
 
     async def _follow_watch(self, watch: MailWatch, catch_up: CatchUp) -> None:
         while True:
-            for news in await watch.next_news():
+            for news in await self._next_news(watch):
                 if news.kind is MailboxNewsKind.MESSAGES:
                     await catch_up.heard(news.path, news.evidence)
                 else:
                     # Which mailboxes there are has changed, or the server has dropped news.
                     catch_up.nudge_followed()
+
+    async def _next_news(self, watch: MailWatch) -> list[MailboxNews]:
+        try:
+            return await watch.next_news()
+        except (CommandRejected, Unsupported) as error:
+            if watch.everywhere:
+                # It would be so after every reconnect; one mailbox alone can be watched on every server.
+                raise Deaf(error.message) from error
+            raise
 
     async def _until_retry(self) -> None:
         """A request to reconnect ends the current connections like a lost one, without a pause."""

@@ -57,7 +57,10 @@ class ImapAccountWatch:
 
     async def _listen(self) -> None:
         await self._ask()
-        self._idle = await self._connection.idle(restart_seconds=self._restart_seconds)
+        try:
+            self._idle = await self._connection.idle(restart_seconds=self._restart_seconds)
+        except CommandRejected as error:
+            raise Unsupported(f"the server refuses IDLE: {error}") from error
 
     async def _ask(self) -> None:
         refused: CommandRejected | None = None

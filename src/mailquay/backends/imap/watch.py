@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import Final
+
+import structlog
 
 from mailquay.backends.imap.driver import ImapConnection
 from mailquay.backends.imap.idle import MOST_AT_ONCE, IdleSession
 from mailquay.backends.interface import MailboxNews, MailboxNewsKind
+from mailquay.errors import BackendError, CommandRejected, Unsupported
 from mailquay.wire.imap.command_mailbox import Select
 from mailquay.wire.imap.condstore import HighestModSeq, Vanished
 from mailquay.wire.imap.fetch import FetchResponse
 from mailquay.wire.imap.response import Exists, Expunge, UntaggedResponse
 from mailquay.wire.imap.response_code import UidNext
 
+_log = structlog.get_logger(__name__)
 _LOOK_SECONDS: Final = 55.0
 """How long opening the watched mailbox may take; with the pause before it, a dead connection is found in time."""
 
@@ -44,8 +49,12 @@ class ImapWatch:
     async def start(self) -> None:
         """See MailWatch.start."""
         await self._look()
-        if self._connection.has_capability("IDLE"):
+        if not self._connection.has_capability("IDLE"):
+            return
+        try:
             self._idle = await self._connection.idle(restart_seconds=self._restart_seconds)
+        except CommandRejected as error:
+            _log.warning("idle_refused", path=self._path, error=error.message)
 
     async def _look(self) -> bool:
         """Open the mailbox and compare: some servers tell nothing to NOOP, and none of them what changed."""
@@ -65,9 +74,20 @@ class ImapWatch:
                 await asyncio.sleep(self._poll_seconds)
                 changed = await self._look()
             else:
-                changed = await self._heard(self._idle)
+                try:
+                    changed = await self._heard(self._idle)
+                except (CommandRejected, Unsupported) as error:
+                    await self._give_up_idle(self._idle, error)
+                    changed = True
             if changed:
                 return [MailboxNews(MailboxNewsKind.MESSAGES, self._path)]
+
+    async def _give_up_idle(self, idle: IdleSession, error: BackendError) -> None:
+        """The server offers IDLE and does not go on with it: its mailbox is looked at like one of a server without."""
+        _log.warning("idle_refused", path=self._path, error=error.message)
+        self._idle = None
+        with suppress(CommandRejected):
+            await idle.stop()
 
     async def _heard(self, idle: IdleSession) -> bool:
         """Wait for responses; True when one of those that came together is news."""
