@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 from pathlib import Path
 
 import pytest
 
 from mailquay.config import Config
+from mailquay.errors import CommandRejected
+from mailquay.model.account import AccountProfile, ImapSettings
 from mailquay.model.event import EventName
+from mailquay.model.mailbox import Mailbox
 from mailquay.runtime.catch_up import CatchUp
 from mailquay.runtime.hearing import Hearing
+from mailquay.sandbox.world import SandboxWorld
+from mailquay.services.sync import MailboxSync
 from tests.runtime.harness import profile_for, running_node
 from tests.servers.dovecot import Dovecot, MailUser
 
@@ -85,6 +91,34 @@ async def test_news_of_any_mailbox_come_at_once(dovecot: Dovecot, mail_user: Mai
         await node.wait_for(EventName.MAILBOX_NEW, account=account, path="Fresh")
         await dovecot.doveadm("mailbox", "delete", "-u", mail_user.login, "Fresh")
         await node.wait_for(EventName.MAILBOX_DELETED, account=account, path="Fresh")
+
+
+async def test_a_mailbox_that_nobody_can_read_says_nothing_of_the_server(
+    world: SandboxWorld, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is told of, and left alone: that every sweep finds it changed is no reason to hear no more of the others."""
+
+    async def refused(self: MailboxSync, *_: object, **how: bool) -> Mailbox:
+        raise CommandRejected("no")
+
+    found: list[list[str]] = []
+    monkeypatch.setattr("mailquay.runtime.hearing._GRACE_SECONDS", 0.0)
+    monkeypatch.setattr(Hearing, "found", lambda _, paths: found.append(list(paths)))
+    config = Config(imap_sweep_interval_seconds=0.05, reconnect_backoff_seconds=0.05)
+    ann = world.accounts[0]
+    imap = ImapSettings(ann.imap_host, ann.imap_port, user=ann.user, password=ann.password, tls={"disabled": True})
+    async with running_node(f"sqlite:///{tmp_path}/m.db", tmp_path, config=config) as node:
+        account = await node.register("ann", AccountProfile(name="ann", imap=imap))
+        await node.wait_for(EventName.ACCOUNT_INITIALIZED, account=account)
+        monkeypatch.setattr(MailboxSync, "catch_up", refused)
+        world.store_of(ann.email).append("Archive", _mail("1"))
+        async with asyncio.timeout(10):
+            while node.supervisor.runner(account.number).catch_up._refusals.due() == []:
+                await asyncio.sleep(0.01)  # nothing tells of a refusal
+            known = len(found)
+            while len(found) < known + 5:
+                await asyncio.sleep(0.01)  # nothing tells of a sweep
+        assert found[known + 1 :] == [[]] * len(found[known + 1 :])
 
 
 @pytest.mark.server

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 
 import structlog
 
@@ -25,6 +24,7 @@ from mailquay.model.mailbox import Mailbox, MailboxEvidence
 from mailquay.model.node import Fence
 from mailquay.runtime.hearing import Hearing
 from mailquay.runtime.refusals import Refusals
+from mailquay.runtime.request_queue import Request, RequestQueue
 from mailquay.runtime.session_pool import SessionPool
 from mailquay.services.mailbox_listing import MailboxListing
 from mailquay.services.ports import Clock
@@ -43,13 +43,6 @@ _SHORTEST_SWEEP_SECONDS = 1.0
 
 class Deaf(Exception):
     """The server offered to tell of all mailboxes, and did not."""
-
-
-@dataclass(slots=True)
-class _Request:
-    scan_flags: bool = False
-    verify: bool = False
-    waiters: list[asyncio.Future[None]] = field(default_factory=list)
 
 
 class CatchUp:
@@ -82,8 +75,7 @@ class CatchUp:
         self._watched = watched
         self._hearing = hearing
         self._first_sync = first_sync
-        self._requests: dict[str, _Request] = {}
-        self._wake = asyncio.Event()
+        self._requests = RequestQueue(watched)
         self._refusals = refusals
         self._filled: set[int] = set()
         self._verifying: set[str] = set()
@@ -97,10 +89,7 @@ class CatchUp:
     def nudge(self, paths: Iterable[str], *, scan_flags: bool = False, verify: bool = False) -> None:
         """Have these mailboxes caught up with soon; with `verify` all their UIDs are compared."""
         for path in paths:
-            request = self._requests.setdefault(path, _Request())
-            request.scan_flags = request.scan_flags or scan_flags
-            request.verify = request.verify or verify
-        self._wake.set()
+            self._requests.add(path, scan_flags=scan_flags, verify=verify)
 
     async def heard(self, path: str, evidence: MailboxEvidence | None) -> None:
         """The server tells that something happened to a mailbox, and perhaps what it counts there now."""
@@ -130,11 +119,8 @@ class CatchUp:
         waiters: list[asyncio.Future[None]] = []
         for path in paths:
             waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            request = self._requests.setdefault(path, _Request())
-            request.scan_flags = True
-            request.waiters.append(waiter)
+            self._requests.add(path, scan_flags=True).waiters.append(waiter)
             waiters.append(waiter)
-        self._wake.set()
         done, pending = await asyncio.wait(waiters, timeout=timeout_seconds) if waiters else (set(), set())
         for waiter in pending:
             waiter.cancel()
@@ -145,11 +131,7 @@ class CatchUp:
 
     def abandon(self, error: MailquayError) -> None:
         """The connection is gone: nobody shall wait any longer."""
-        for request in self._requests.values():
-            for waiter in request.waiters:
-                if not waiter.done():
-                    waiter.set_exception(error)
-        self._requests.clear()
+        self._requests.abandon(error)
 
     def take_profile(self, account: Account) -> None:
         """Go on with a changed profile."""
@@ -168,7 +150,7 @@ class CatchUp:
             statuses = await session.status([box.listing.path for box in await self._followed()])
             for mailbox in await self._followed():
                 evidence = statuses.get(mailbox.listing.path)
-                if evidence is not None and mailbox.cursor is not None and self._is_swept(mailbox.listing.path):
+                if evidence is not None and mailbox.cursor is not None and self._told_enough(mailbox):
                     observed = await self._listing.observe(mailbox, evidence, self._fence)
                     if observed.current:
                         continue
@@ -178,16 +160,12 @@ class CatchUp:
     async def work(self) -> None:
         """Serve requests until cancelled."""
         while True:
-            await self._wake.wait()
-            self._wake.clear()
-            while self._requests:
-                path = next(iter(self._requests))
-                request = self._requests.pop(path)
-                await self._serve(path, request)
-                self._fill.set()
+            path, request = await self._requests.take()
+            await self._serve(path, request)
+            self._fill.set()
 
     async def sweep(self) -> None:
-        """Look at the mailboxes that are not watched, at intervals."""
+        """Look at the mailboxes at intervals."""
         # The first sweep comes at a random time, so that accounts that connected together do not sweep together.
         spread = random.uniform(0.2, 1.0)  # noqa: S311
         while True:
@@ -199,39 +177,37 @@ class CatchUp:
                 timeout_seconds=self._config.imap_connect_timeout_seconds, patient=True
             ) as session:
                 await self._listing.refresh(session, self._account, self._fence)
-                mailboxes = [box for box in await self._followed() if self._is_swept(box.listing.path)]
+                # The watched one as well: not every server tells in an IDLE what it promises.
+                mailboxes = await self._followed()
                 statuses = await session.status([box.listing.path for box in mailboxes])
             found = await self._compare_evidence(mailboxes, statuses, asked=asked)
             self.nudge(self._refusals.due(), scan_flags=True)
             if self._hearing is not None:
                 self._hearing.found(found)
-                continue
-            watched = await self._store.mailboxes.by_path(self._account.number, self._watched)
-            if asked or (watched is not None and self._scan_due(watched)):
-                self.nudge([self._watched], scan_flags=True)
 
     async def _compare_evidence(
         self, mailboxes: Sequence[Mailbox], statuses: Mapping[str, MailboxEvidence], *, asked: bool
     ) -> list[str]:
-        """Have those caught up with that have changed, or all when that was asked for; returns which have changed.
+        """Have those caught up with that have changed, or all when that was asked for; returns what nobody knew.
 
-        A mailbox that was not known before is none that has changed.
+        A mailbox that was not known before is none that has changed. One that is left alone, or whose turn has not come
+        yet, was told of long ago.
         """
         found = []
         for mailbox in mailboxes:
-            evidence = statuses.get(mailbox.listing.path)
+            path, evidence = mailbox.listing.path, statuses.get(mailbox.listing.path)
             if evidence is None:
                 continue
             observed = await self._listing.observe(mailbox, evidence, self._fence)
-            if mailbox.cursor is not None and not observed.current:
-                found.append(mailbox.listing.path)
+            if mailbox.current and not observed.current and not self._requests.holds(path):
+                found.append(path)
             if asked or not observed.current or self._scan_due(mailbox):
-                self.nudge([mailbox.listing.path], scan_flags=True)
+                self.nudge([path], scan_flags=True)
         return found
 
-    def _is_swept(self, path: str) -> bool:
-        """What is watched alone needs no sweep; what is listened to from afar is looked at all the same."""
-        return self._hearing is not None or path != self._watched
+    def _told_enough(self, mailbox: Mailbox) -> bool:
+        """Whether its counters say all there is to know after a reconnect: the one that is watched alone is opened."""
+        return self._hearing is not None or mailbox.listing.path != self._watched
 
     def _sweep_seconds(self) -> float:
         """The account's own interval where it names one, else that of the configuration, more where we are told."""
@@ -319,7 +295,7 @@ class CatchUp:
 
     # -- one mailbox -----------------------------------------------------------------------------
 
-    async def _serve(self, path: str, request: _Request) -> None:
+    async def _serve(self, path: str, request: Request) -> None:
         failure: MailquayError | None = Unavailable(
             "the account's connections were closed meanwhile", code="IMAPConnectionClosing"
         )
@@ -331,9 +307,9 @@ class CatchUp:
         finally:
             self._verifying.discard(path)
             # However it ended, nobody shall wait any longer.
-            self._answer(request, failure)
+            request.answer(failure)
 
-    async def _served(self, path: str, request: _Request) -> MailquayError | None:
+    async def _served(self, path: str, request: Request) -> MailquayError | None:
         """Bring one mailbox up to date; returns what to tell those who wait for it."""
         for attempt in range(1, _TRIES + 1):
             try:
@@ -361,15 +337,6 @@ class CatchUp:
                     raise
         return None
 
-    def _answer(self, request: _Request, failure: MailquayError | None) -> None:
-        for waiter in request.waiters:
-            if waiter.done():
-                continue
-            if failure is None:
-                waiter.set_result(None)
-            else:
-                waiter.set_exception(failure)
-
     async def _one(
         self,
         session: MailSession,
@@ -382,7 +349,8 @@ class CatchUp:
         """Catch up with a mailbox; returns why it was refused. What ends the connection is raised, and counted too."""
         path = mailbox.listing.path
         if self._refusals.skips(path):
-            return None
+            # Not as if all were well: whoever waits would take an old index for the mailbox as it is.
+            return Unavailable(f"{path} failed again and again, and is left alone for a while")
         if mailbox.cursor is None:
             self._filled.discard(mailbox.number)
         context = SyncContext(
