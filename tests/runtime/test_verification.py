@@ -8,12 +8,16 @@ from pathlib import Path
 
 import pytest
 
+from mailquay.backends.interface import MailSession
 from mailquay.config import Config
+from mailquay.errors import CommandRejected
 from mailquay.model.account import Account
 from mailquay.model.event import EventName
-from mailquay.model.mailbox import IndexVerification
+from mailquay.model.mailbox import IndexVerification, Mailbox
 from mailquay.model.message import IndexEntry, Uid
 from mailquay.services.account_view import account_info
+from mailquay.services.sync import MailboxSync
+from mailquay.services.sync_context import SyncContext
 from tests.runtime.harness import TestNode, profile_for, running_node
 from tests.servers.dovecot import Dovecot, MailUser
 
@@ -57,6 +61,29 @@ async def test_an_account_shows_how_well_it_is_covered(dovecot: Dovecot, mail_us
         assert shown["lastVerifiedAt"].startswith("20")
         everything = await node.store.mailboxes.all_verified()
         assert (everything.messages, everything.missing) == (1, 0)
+
+
+async def test_a_mailbox_that_cannot_be_compared_does_not_keep_the_others_from_it(
+    dovecot: Dovecot, mail_user: MailUser, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = MailboxSync.catch_up
+
+    async def refused(
+        self: MailboxSync, session: MailSession, context: SyncContext, mailbox: Mailbox, **how: bool
+    ) -> Mailbox:
+        if mailbox.listing.path == "INBOX" and how.get("verify"):
+            raise CommandRejected("no")
+        return await real(self, session, context, mailbox, **how)
+
+    monkeypatch.setattr(MailboxSync, "catch_up", refused)
+    async with running_node(f"sqlite:///{tmp_path}/m.db", tmp_path, config=_ONCE) as node:
+        account = await node.register("ann", profile_for(dovecot, mail_user))
+        await node.wait_for(EventName.ACCOUNT_INITIALIZED, account=account)
+        async with asyncio.timeout(10):
+            while [box for box in await node.store.mailboxes.of_account(account.number) if box.verification is None][
+                1:
+            ]:
+                await asyncio.sleep(0.01)  # nothing tells of a verification
 
 
 async def _verified(node: TestNode, account: Account) -> IndexVerification:

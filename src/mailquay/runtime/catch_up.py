@@ -240,6 +240,8 @@ class CatchUp:
             # Where there are many, all of them must have their turn in time.
             pause = min(pause, self._config.imap_verify_interval_seconds / (2 * max(1, len(synced))))
             due = [box for box in synced if box.verification is None or box.verification.at_ms < due_ms]
+            # The oldest one that cannot be compared would have its turn again and again, and the others none.
+            due = [box for box in due if not self._refusals.skips(box.listing.path)]
             if due and not self._verifying:
                 oldest = min(due, key=lambda box: box.verification.at_ms if box.verification is not None else 0)
                 self._verifying.add(oldest.listing.path)
