@@ -30,6 +30,7 @@ def opened(uidnext: int | None = 10, modseq: int | None = 5, changes: MailboxCha
         (cursor(), opened(), True, SyncPlan(False, FlagSource.NONE)),
         (cursor(), opened(modseq=6), False, SyncPlan(False, FlagSource.SINCE)),
         (cursor(), opened(11, 6, TOLD), False, SyncPlan(True, FlagSource.TOLD, TOLD)),
+        (cursor(), opened(11, 4, TOLD), False, SyncPlan(True, FlagSource.SCAN, compare=True)),
         (cursor(modseq=None), opened(modseq=6), True, SyncPlan(False, FlagSource.SCAN)),
         (cursor(), opened(modseq=None), True, SyncPlan(False, FlagSource.SCAN)),
         (cursor(), opened(modseq=None), False, SyncPlan(False, FlagSource.NONE)),

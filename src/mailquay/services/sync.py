@@ -102,7 +102,7 @@ class MailboxSync:
             for first, last in windows(uids, _SCAN_WINDOW):
                 async for batch in session.fetch_flags(f"{first}:{last}"):
                     await self._store_flags(context, mailbox, batch, cursor.uidnext)
-        mailbox, verdict = await self._compare(session, context, mailbox, opened, verify=verify)
+        mailbox, verdict = await self._compare(session, context, mailbox, opened, verify=verify or plan.compare)
         return await self._settle(context, mailbox, opened, verdict)
 
     async def _store_flags(

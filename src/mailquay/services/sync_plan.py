@@ -23,22 +23,28 @@ class FlagSource(Enum):
 class SyncPlan:
     """`new`: there may be messages above the cursor. `flags`: where changes of known ones come from.
 
-    `told`: what the server has told of its own accord when it opened the mailbox (QRESYNC).
+    `told`: what the server has told of its own accord when it opened the mailbox (QRESYNC). `compare`: nothing that is
+    known may be relied on, all UIDs have to be compared.
     """
 
     new: bool
     flags: FlagSource
     told: MailboxChanges | None = None
+    compare: bool = False
 
 
 def plan_sync(cursor: MailboxCursor, opened: OpenedMailbox, *, scan_flags: bool) -> SyncPlan:
     """Which steps lead from the cursor to the mailbox as it was opened; without `scan_flags` a scan of all is left out.
 
-    A server that keeps mod-sequences is believed (RFC 7162 §3.1): what it says has not changed is not looked at.
+    A server that keeps mod-sequences is believed (RFC 7162 §3.1): what it says has not changed is not looked at. But
+    where they went back it counts anew, and knows nothing of what changed before it began (on Dovecot whenever its
+    index files are lost, with the same UIDVALIDITY).
     """
     new = opened.uidnext is None or opened.uidnext > cursor.uidnext
     if cursor.uidnext <= 1:
         return SyncPlan(new, FlagSource.NONE)
+    if (opened.highestmodseq or cursor.highestmodseq or 0) < (cursor.highestmodseq or 0):
+        return SyncPlan(new, FlagSource.SCAN, compare=True)
     if opened.changes is not None:
         return SyncPlan(new, FlagSource.TOLD, opened.changes)
     if opened.highestmodseq is not None and cursor.highestmodseq is not None:
