@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack
 
 import pytest
 
+from mailquay.backends.imap import login_gate
 from mailquay.backends.imap.login_gate import LoginGate
 from mailquay.errors import RateLimited
 
@@ -55,6 +56,21 @@ async def test_a_host_that_hangs_takes_only_its_share_of_the_node() -> None:
         await _settle()
         async with gate.turn("works.test", urgent=False):
             await hanging.aclose()
+
+
+async def test_several_hosts_that_hang_do_not_take_all_of_the_node_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(login_gate, "_BEGINNING_SECONDS", 0.01)
+    gate = LoginGate(per_host=2, at_once=4)
+    async with AsyncExitStack() as hanging, asyncio.timeout(5):
+        for host in ("a.test", "b.test", "a.test", "b.test"):
+            await hanging.enter_async_context(gate.turn(host, urgent=False))
+        async with gate.turn("works.test", urgent=False):
+            assert gate.limit("a.test") == 2
+            await hanging.aclose()
+    async with AsyncExitStack() as inside:
+        for number in range(4):
+            await inside.enter_async_context(gate.turn(f"{number}.test", urgent=False))
+        assert gate._at_once.locked()
 
 
 async def test_a_complaint_halves_the_limit_and_success_restores_it() -> None:

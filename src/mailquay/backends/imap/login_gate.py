@@ -12,6 +12,8 @@ from mailquay.errors import RateLimited
 
 DEFAULT_PER_HOST: Final = 20
 DEFAULT_AT_ONCE: Final = 50
+_BEGINNING_SECONDS: Final = 5.0
+"""Whoever takes longer waits for its host, and costs the node nothing meanwhile."""
 
 
 class _Host:
@@ -76,8 +78,9 @@ class _Host:
 class LoginGate:
     """Lets at most `per_host` log in at one host, and at most `at_once` accounts of the node begin at the same time.
 
-    A host that does not answer holds up no more than its own share of the node. Urgent are further connections of an
-    account that has one: they come before accounts that have none, so that whoever is half in gets in.
+    A host that does not answer holds up no more than its own share of the node, and that for a few seconds: there may
+    be several of them. Urgent are further connections of an account that has one: they come before accounts that have
+    none, so that whoever is half in gets in.
     """
 
     def __init__(self, *, per_host: int = DEFAULT_PER_HOST, at_once: int = DEFAULT_AT_ONCE) -> None:
@@ -96,7 +99,7 @@ class LoginGate:
         name = host.lower()
         at = self._hosts.setdefault(name, _Host(self._per_host))
         try:
-            async with at.place(urgent=urgent), nullcontext() if urgent else self._at_once:
+            async with at.place(urgent=urgent), nullcontext() if urgent else self._beginning():
                 yield
         except RateLimited:
             at.complained()
@@ -106,3 +109,22 @@ class LoginGate:
         finally:
             if at.forgettable:
                 self._hosts.pop(name, None)
+
+    @asynccontextmanager
+    async def _beginning(self) -> AsyncIterator[None]:
+        """A place among those of the node that begin; it is given up after a while."""
+        await self._at_once.acquire()
+        held = True
+
+        def give_up() -> None:
+            nonlocal held
+            if held:
+                held = False
+                self._at_once.release()
+
+        timer = asyncio.get_running_loop().call_later(_BEGINNING_SECONDS, give_up)
+        try:
+            yield
+        finally:
+            timer.cancel()
+            give_up()
