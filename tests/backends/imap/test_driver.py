@@ -212,6 +212,7 @@ async def test_a_refused_token_tells_the_providers_reason() -> None:
         (b"NO [THROTTLED] Slow down", RateLimited, 60.0),
         (b"NO [UNAVAILABLE] Maximum number of connections from user+IP exceeded", RateLimited, 60.0),
         (b"NO [OVERQUOTA] Account exceeded command or bandwidth limits. (Failure)", RateLimited, 60.0),
+        (b"NO [OVERQUOTA] Account exceeded bandwidth limits. (Failure)", RateLimited, 60.0),
         (b"NO [THROTTLED] Busy. Suggested Backoff Time: 90 seconds", RateLimited, 90.0),
         (b"BAD User is authenticated but not connected.", RateLimited, 300.0),
         (b"BAD Request is throttled. Suggested Backoff Time: 299961 milliseconds", RateLimited, 299.961),

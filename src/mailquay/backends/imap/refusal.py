@@ -33,7 +33,7 @@ _BACKOFF = re.compile(r"Suggested Backoff Time:?\s*(\d{1,12})\s*(milliseconds|ms
 _TOO_MANY = re.compile(
     r"too many (?:simultaneous |concurrent |active )?(?:connections|logins|sessions)"
     r"|maximum (?:number of )?(?:connections|logins|sessions)"
-    r"|exceeded (?:the .{0,20}(?:connections|bandwidth|command)|command or bandwidth)"
+    r"|exceeded (?:the .{0,20}(?:connections|bandwidth|command)|(?:command or )?bandwidth)"
     r"|connection limit|rate limit|throttled"
     r"|too many (?:failed )?(?:login )?attempts",
     re.IGNORECASE,
