@@ -1,6 +1,8 @@
-"""A short answer that would be gigabytes of numbers is refused."""
+"""Short answers that would be gigabytes of numbers, or be asked for without end, are refused."""
 
 from __future__ import annotations
+
+import asyncio
 
 import pytest
 
@@ -25,4 +27,33 @@ async def test_a_search_that_finds_every_possible_uid() -> None:
         await session.open_mailbox("INBOX")
         with pytest.raises(RemoteProtocolError):
             await session.uids()
+        await connection.aclose()
+
+
+async def _the_same_again(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Answer everything as limited to messages from 11 on, also what was asked about those below."""
+    while line := await reader.readline():
+        tag, *words = line.split()
+        found = b"* SEARCH 11 12\r\n" if b"SEARCH" in words else b"* 1 FETCH (UID 11 FLAGS ())\r\n"
+        writer.write(found + tag + b" OK [MESSAGELIMIT 2 11] done\r\n")
+        await writer.drain()
+
+
+@pytest.mark.parametrize("search", [True, False])
+async def test_a_limit_that_never_comes_lower(search: bool) -> None:
+    script = (
+        Send(b"* PREAUTH [CAPABILITY IMAP4rev1 UIDPLUS MESSAGELIMIT=2] ready\r\n"),
+        Expect("A1 EXAMINE INBOX"),
+        Send(b"* 3 EXISTS\r\nA1 OK [READ-ONLY] done\r\n"),
+        _the_same_again,
+    )
+    async with ScriptedServer(*script) as server, asyncio.timeout(5):
+        connection = await ImapConnection.open(await server.connect())
+        session = ImapSession(connection)
+        await session.open_mailbox("INBOX")
+        with pytest.raises(RemoteProtocolError):
+            if search:
+                await session.uids()
+            async for _ in session.fetch_flags("1:20"):
+                continue
         await connection.aclose()

@@ -11,7 +11,7 @@ from typing import Final
 
 from mailquay.backends.imap.driver import ImapConnection
 from mailquay.backends.imap.searching import Searching
-from mailquay.errors import CommandRejected
+from mailquay.errors import CommandRejected, RemoteProtocolError
 from mailquay.wire.imap.command_message import Fetch
 from mailquay.wire.imap.fetch import FetchResponse
 from mailquay.wire.imap.message_limit import MessageLimit
@@ -88,7 +88,11 @@ class RowReader:
         """What a server with a MESSAGELIMIT has left out, below the lowest UID that it came to (RFC 9738 §3)."""
         if self._limit is None or self._limit.lowest_uid is None or not isinstance(part, UidSet):
             return None
-        return part.below(self._limit.lowest_uid)
+        rest = part.below(self._limit.lowest_uid)
+        if rest is not None and rest.ranges == part.ranges:
+            # Asked again it would say so again, for ever.
+            raise RemoteProtocolError("the server limits its answer to messages that it was not asked for")
+        return rest
 
     async def _rest(self, part: object, error: CommandRejected) -> list[int]:
         """The UIDs of `part` that exist and were not told. Raises `error` when trying them singly is of no use."""

@@ -34,6 +34,7 @@ class Searching:
         """
         found: set[int] = set()
         part: SearchKey | None = key
+        below = 2**32
         while part is not None:
             result = await self._ask(part)
             found |= _numbers(result)
@@ -41,6 +42,9 @@ class Searching:
             part = None
             if limit is not None and limit.lowest_uid is not None and limit.lowest_uid > 1:
                 # The server has looked at the newest messages only (RFC 9738 §3).
+                if limit.lowest_uid >= below:
+                    raise RemoteProtocolError("the server limits its answer to messages that it was not asked for")
+                below = limit.lowest_uid
                 part = And((UidSet.span(1, limit.lowest_uid - 1), key))
         return sorted(found)
 
