@@ -43,6 +43,8 @@ async def test_the_pause_that_a_server_names_is_kept_and_shown(
     """At the login or later: one error is told, nobody comes back early, and then all is well."""
     for name in {command, "AUTHENTICATE" if command == "LOGIN" else command, "EXAMINE" if code == "LIMIT" else command}:
         world.imap_faults.on(name, action, code=code, text=_TEXT)
+    # An empty mailbox would not be opened at all.
+    world.store_of(world.accounts[0].email).append("INBOX", b"Subject: x\r\n\r\nx\r\n")
     profile = AccountProfile(name="ann", imap=_settings(world))
     async with running_node(f"sqlite:///{tmp_path}/m.db", tmp_path, config=_QUICK) as node:
         account = await node.register("ann", profile)

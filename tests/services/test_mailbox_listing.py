@@ -30,8 +30,8 @@ class _Server:
     def __init__(self) -> None:
         self.paths: list[str] = []
 
-    async def list_mailboxes(self) -> list[ListedMailbox]:
-        return [ListedMailbox(path, "/", frozenset()) for path in self.paths]
+    async def survey(self) -> tuple[list[ListedMailbox], None]:
+        return [ListedMailbox(path, "/", frozenset()) for path in self.paths], None
 
 
 class _World:

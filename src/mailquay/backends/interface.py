@@ -139,6 +139,10 @@ class MailSession(Protocol):
         """All mailboxes, with special use from the server or by name, and their ids where one LIST brings them."""
         ...
 
+    async def survey(self) -> tuple[list[ListedMailbox], dict[str, MailboxEvidence] | None]:
+        """What `list_mailboxes` says, and the counters of all of them where the same LIST brings both (RFC 5819)."""
+        ...
+
     async def status(self, paths: Sequence[str]) -> dict[str, MailboxEvidence]:
         """Counters of mailboxes, pipelined or by LIST-STATUS; those that fail are left out."""
         ...

@@ -56,6 +56,11 @@ class MailboxEvidence:
     unseen: int | None = None
     highestmodseq: int | None = None
 
+    @property
+    def empty(self) -> bool:
+        """Whether it is certain that there is no message, and known where the next one will stand."""
+        return self.messages == 0 and bool(self.uidvalidity) and bool(self.uidnext)
+
 
 @dataclass(frozen=True, slots=True)
 class MailboxCursor:

@@ -146,16 +146,34 @@ class CatchUp:
     async def everything(self) -> None:
         """List the mailboxes and bring each up to date, the watched one first."""
         async with self._pool.borrow(timeout_seconds=self._config.imap_connect_timeout_seconds) as session:
-            await self._listing.refresh(session, self._account, self._fence)
-            statuses = await session.status([box.listing.path for box in await self._followed()])
-            for mailbox in await self._followed():
-                evidence = statuses.get(mailbox.listing.path)
-                if evidence is not None and mailbox.cursor is not None and self._told_enough(mailbox):
-                    observed = await self._listing.observe(mailbox, evidence, self._fence)
-                    if observed.current:
-                        continue
-                await self._one(session, mailbox, scan_flags=True)
+            counted = await self._listing.refresh(session, self._account, self._fence)
+            if counted is not None and self._first_sync:
+                await self._begin_empty(counted)
+            mailboxes = await self._followed()
+            current = {after.number for _, after in await self._observed(session, mailboxes, counted) if after.current}
+            for mailbox in mailboxes:
+                if mailbox.number not in current or not self._told_enough(mailbox):
+                    await self._one(session, mailbox, scan_flags=True)
         self._fill.set()
+
+    async def _begin_empty(self, counted: Mapping[str, MailboxEvidence]) -> None:
+        """Most mailboxes of a new account are empty, as the server says itself: nothing is to be read in them."""
+        empty = [
+            (box, counted[box.listing.path])
+            for box in await self._followed()
+            if box.uidvalidity is None and box.listing.path in counted and counted[box.listing.path].empty
+        ]
+        await self._sync.begin_empty(self._context(silent=False), empty)
+
+    async def _observed(
+        self, session: MailSession, mailboxes: Sequence[Mailbox], counted: Mapping[str, MailboxEvidence] | None
+    ) -> list[tuple[Mailbox, Mailbox]]:
+        """Mailboxes before and after the server has counted their messages; without those that it cannot count."""
+        if counted is None:
+            counted = await session.status([box.listing.path for box in mailboxes])
+        seen = [(box, counted[box.listing.path]) for box in mailboxes if box.listing.path in counted]
+        observed = await self._listing.observe_all(seen, self._fence)
+        return [(before, after) for (before, _), after in zip(seen, observed, strict=True)]
 
     async def work(self) -> None:
         """Serve requests until cancelled."""
@@ -176,29 +194,23 @@ class CatchUp:
             async with self._pool.borrow(
                 timeout_seconds=self._config.imap_connect_timeout_seconds, patient=True
             ) as session:
-                await self._listing.refresh(session, self._account, self._fence)
+                counted = await self._listing.refresh(session, self._account, self._fence)
                 # The watched one as well: not every server tells in an IDLE what it promises.
-                mailboxes = await self._followed()
-                statuses = await session.status([box.listing.path for box in mailboxes])
-            found = await self._compare_evidence(mailboxes, statuses, asked=asked)
+                observed = await self._observed(session, await self._followed(), counted)
+            found = self._compare(observed, asked=asked)
             self.nudge(self._refusals.due(), scan_flags=True)
             if self._hearing is not None:
                 self._hearing.found(found)
 
-    async def _compare_evidence(
-        self, mailboxes: Sequence[Mailbox], statuses: Mapping[str, MailboxEvidence], *, asked: bool
-    ) -> list[str]:
+    def _compare(self, seen: Sequence[tuple[Mailbox, Mailbox]], *, asked: bool) -> list[str]:
         """Have those caught up with that have changed, or all when that was asked for; returns what nobody knew.
 
         A mailbox that was not known before is none that has changed. One that is left alone, or whose turn has not come
         yet, was told of long ago.
         """
         found = []
-        for mailbox in mailboxes:
-            path, evidence = mailbox.listing.path, statuses.get(mailbox.listing.path)
-            if evidence is None:
-                continue
-            observed = await self._listing.observe(mailbox, evidence, self._fence)
+        for mailbox, observed in seen:
+            path = mailbox.listing.path
             if mailbox.current and not observed.current and not self._requests.holds(path):
                 found.append(path)
             if asked or not observed.current or self._scan_due(mailbox):
@@ -355,9 +367,7 @@ class CatchUp:
             return Unavailable(f"{path} failed again and again, and is left alone for a while")
         if mailbox.cursor is None:
             self._filled.discard(mailbox.number)
-        context = SyncContext(
-            self._account, self._fence, self._first_sync, silent=not self._listing.follows(self._account, mailbox)
-        )
+        context = self._context(silent=not self._listing.follows(self._account, mailbox))
         try:
             await self._sync.catch_up(session, context, mailbox, scan_flags=scan_flags, verify=verify)
         except (CommandRejected, MailboxNotFound) as error:
@@ -377,6 +387,9 @@ class CatchUp:
         if scan_flags:
             self._last_scan[path] = asyncio.get_running_loop().time()
         return None
+
+    def _context(self, *, silent: bool) -> SyncContext:
+        return SyncContext(self._account, self._fence, self._first_sync, silent=silent)
 
     def _scan_due(self, mailbox: Mailbox) -> bool:
         """Without mod-sequences nothing tells of changed flags: compare them all every now and then."""

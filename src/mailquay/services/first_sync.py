@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 from mailquay.backends.interface import MailSession, OpenedMailbox, SearchTerms
 from mailquay.model.event import EventName, NewEvent
-from mailquay.model.mailbox import Mailbox, MailboxCursor
+from mailquay.model.mailbox import Mailbox, MailboxCursor, MailboxEvidence
 from mailquay.model.message import IndexEntry
 from mailquay.services.arrivals import Arrivals
 from mailquay.services.ports import Clock
@@ -128,16 +128,34 @@ class FirstSync:
         `first` is what is still to be stored before, in the same transaction.
         """
         cursor = self._first_cursor(opened, uidnext, messages)
-        events = [] if context.silent else [self._reset_event(mailbox, opened, before)]
-        units: list[Unit[None]] = [
-            *first,
-            self._store.mailboxes.update_cursor(mailbox.number, cursor, context.fence.epoch),
-            append_events(events),
-        ]
+        units = [*first, *self._placing(context, mailbox, opened, cursor, before)]
         if before is not None:
             units.append(self._store.replacements.close(mailbox.number))
         await self._store.commit(fenced(context.fence, *units))
         return dataclasses.replace(mailbox, cursor=cursor, uidvalidity=cursor.uidvalidity)
+
+    def _placing(
+        self,
+        context: SyncContext,
+        mailbox: Mailbox,
+        opened: OpenedMailbox,
+        cursor: MailboxCursor,
+        before: Predecessor | None = None,
+    ) -> list[Unit[None]]:
+        events = [] if context.silent else [self._reset_event(mailbox, opened, before)]
+        update = self._store.mailboxes.update_cursor(mailbox.number, cursor, context.fence.epoch)
+        return [update, append_events(events)]
+
+    async def begin_empty(self, context: SyncContext, empty: Sequence[tuple[Mailbox, MailboxEvidence]]) -> None:
+        """Begin to follow mailboxes in which there is no message, as their counters show, in one transaction."""
+        units: list[Unit[None]] = []
+        for mailbox, counters in empty:
+            opened = OpenedMailbox(
+                mailbox.listing.path, counters.uidvalidity, counters.uidnext, 0, counters.highestmodseq
+            )
+            units.append(self._store.mailboxes.begin(mailbox.number, opened.uidvalidity or 0))
+            units += self._placing(context, mailbox, opened, self._first_cursor(opened, opened.uidnext or 1, 0))
+        await self._store.commit(fenced(context.fence, *units))
 
     def _first_cursor(self, opened: OpenedMailbox, uidnext: int, messages: int) -> MailboxCursor:
         return MailboxCursor(

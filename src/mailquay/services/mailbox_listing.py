@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from mailquay.backends.interface import MailSession
@@ -35,13 +35,19 @@ class MailboxListing:
         self._store = store
         self._clock = clock
 
-    async def refresh(self, session: MailSession, account: Account, fence: Fence) -> None:
-        """List, and commit what is new, changed or gone, with mailboxNew and mailboxDeleted."""
-        listed = with_user_choices(await session.list_mailboxes(), account.profile)
+    async def refresh(
+        self, session: MailSession, account: Account, fence: Fence
+    ) -> Mapping[str, MailboxEvidence] | None:
+        """List, and commit what is new, changed or gone, with mailboxNew and mailboxDeleted.
+
+        Returns the counters of the mailboxes by path, where the server tells them in the same breath.
+        """
+        found, counted = await session.survey()
+        listed = with_user_choices(found, account.profile)
         stored = {box.listing.path: box for box in await self._store.mailboxes.of_account(account.number)}
         if not any(listing.selectable for listing in listed) and stored:
             # A server in trouble lists nothing; that nobody has deleted everything, INBOX included, is certain.
-            return
+            return counted
         await self._follow_renames(session, account, fence, listed, stored)
         units: list[Unit[Any]] = []
         for listing in listed:
@@ -56,6 +62,7 @@ class MailboxListing:
             units += self._lose(account, gone)
         if units:
             await self._store.commit(fenced(fence, *units))
+        return counted
 
     async def _follow_renames(
         self,

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 
 from mailquay.backends.interface import FlagState, MailSession, OpenedMailbox
-from mailquay.model.mailbox import Mailbox, MailboxCursor, Verification
+from mailquay.model.mailbox import Mailbox, MailboxCursor, MailboxEvidence, Verification
 from mailquay.model.mailbox_state import KnownState, UidRanges
 from mailquay.model.message import IndexEntry
 from mailquay.services.arrivals import Arrivals
@@ -72,6 +72,11 @@ class MailboxSync:
         return await self._follow(
             session, context, mailbox, mailbox.cursor, opened, scan_flags=scan_flags, verify=verify
         )
+
+    async def begin_empty(self, context: SyncContext, empty: Sequence[tuple[Mailbox, MailboxEvidence]]) -> None:
+        """Begin to follow mailboxes without a message, as their counters show, in one transaction."""
+        if empty:
+            await self._first.begin_empty(context, empty)
 
     # -- later -----------------------------------------------------------------------------------
 

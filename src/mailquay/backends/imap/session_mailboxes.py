@@ -51,6 +51,25 @@ class SessionMailboxes(SessionBase):
 
     async def list_mailboxes(self) -> list[ListedMailbox]:
         """See MailSession.list_mailboxes."""
+        return await self._read_listing(await self._list(()))
+
+    async def survey(self) -> tuple[list[ListedMailbox], dict[str, MailboxEvidence] | None]:
+        """See MailSession.survey."""
+        if not self._has("LIST-STATUS") or not self._has("LIST-EXTENDED"):
+            return await self.list_mailboxes(), None
+        if self._selected is not None:
+            await self._look_up()
+        result = await self._list(self._status_items())
+        told = [status for status in result.all(StatusResponse) if status.messages is not None]
+        counted = {_path(status.mailbox): evidence(status) for status in told}
+        return await self._read_listing(result), counted or None
+
+    async def _list(self, counters: Sequence[StatusItem]) -> CommandResult:
+        """LIST of everything, with counters, and with the ids of mailboxes where one command can bring both.
+
+        A list without the ids (RFC 8474 §4) or without the counters is still a list; if that is refused too, the caller
+        hears of it.
+        """
         extended = self._has("LIST-EXTENDED")
         returns = set()
         if extended:
@@ -58,28 +77,28 @@ class SessionMailboxes(SessionBase):
         if self._has("SPECIAL-USE") and extended:
             returns.add(ListReturn.SPECIAL_USE)
         kind = ListKind.XLIST if self._has("XLIST") and not self._has("SPECIAL-USE") else ListKind.LIST
-        result = await self._list(frozenset(returns), kind)
+        ids = (StatusItem.MAILBOXID,) if self._has("OBJECTID") and self._has("LIST-STATUS") else ()
+        if kind is ListKind.LIST and (ids or counters):
+            options = ListOptions(returns=frozenset(returns), status=(*counters, *ids))
+            try:
+                return await self._connection.execute(List(options=options))
+            except CommandRejected:
+                if counters:
+                    # Perhaps it was the counters, perhaps the ids.
+                    return await self._list(())
+        return await self._connection.execute(List(options=ListOptions(returns=frozenset(returns)), kind=kind))
+
+    async def _read_listing(self, result: CommandResult) -> list[ListedMailbox]:
         ids = {status.mailbox: status.mailboxid for status in result.all(StatusResponse)}
         listed = {item.mailbox: self._listed(item, ids.get(item.mailbox)) for item in result.all(ListResponse)}
-        if not extended:
+        if not self._has("LIST-EXTENDED"):
             subscribed = await self._connection.execute(List(kind=ListKind.LSUB))
             names = {item.mailbox for item in subscribed.all(ListResponse)}
             listed = {path: dataclasses.replace(box, subscribed=path in names) for path, box in listed.items()}
         return with_special_use(list(listed.values()))
 
-    async def _list(self, returns: frozenset[ListReturn], kind: ListKind) -> CommandResult:
-        """LIST of everything, with the ids of the mailboxes where one command can bring both (RFC 8474 §4)."""
-        if kind is ListKind.LIST and self._has("OBJECTID") and self._has("LIST-STATUS"):
-            options = ListOptions(returns=returns, status=(StatusItem.MAILBOXID,))
-            try:
-                return await self._connection.execute(List(options=options))
-            except CommandRejected:
-                # A list without ids is still a list; if that is refused too, the caller hears of it.
-                return await self._connection.execute(List(options=ListOptions(returns=returns)))
-        return await self._connection.execute(List(options=ListOptions(returns=returns), kind=kind))
-
     def _listed(self, item: ListResponse, mailbox_id: str | None) -> ListedMailbox:
-        path = "INBOX" if item.mailbox.upper() == "INBOX" else item.mailbox
+        path = _path(item.mailbox)
         self._wire_names[path] = item.argument
         attributes = frozenset(attribute.lower() for attribute in item.attributes)
         return ListedMailbox(
@@ -94,13 +113,13 @@ class SessionMailboxes(SessionBase):
         """See MailSession.status."""
         if self._selected in paths:
             await self._look_up()
-        items = (*_STATUS_ITEMS, StatusItem.HIGHESTMODSEQ) if self._has("CONDSTORE") else _STATUS_ITEMS
+        items = self._status_items()
         found: dict[str, MailboxEvidence] = {}
         if self._has("LIST-STATUS") and len(paths) > 1:
             result = await self._connection.execute(List(options=ListOptions(status=items)))
             wanted = set(paths)
             for status in result.all(StatusResponse):
-                path = "INBOX" if status.mailbox.upper() == "INBOX" else status.mailbox
+                path = _path(status.mailbox)
                 if path in wanted:
                     found[path] = evidence(status)
             return found
@@ -114,6 +133,9 @@ class SessionMailboxes(SessionBase):
             if answer is not None:
                 found[path] = evidence(answer)
         return found
+
+    def _status_items(self) -> tuple[StatusItem, ...]:
+        return (*_STATUS_ITEMS, StatusItem.HIGHESTMODSEQ) if self._has("CONDSTORE") else _STATUS_ITEMS
 
     async def _look_up(self) -> None:
         """STATUS of the open mailbox is what it was when last looked at, on Dovecot for ever (RFC 9051 §6.3.11)."""
@@ -243,3 +265,7 @@ def _tightest(resources: Iterable[QuotaResource], name: str) -> QuotaResource | 
     """Of several limits on the same thing the one that is reached first."""
     same = [one for one in resources if one.name == name]
     return min(same, key=lambda one: one.limit - one.usage, default=None)
+
+
+def _path(name: str) -> str:
+    return "INBOX" if name.upper() == "INBOX" else name
