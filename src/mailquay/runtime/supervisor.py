@@ -375,8 +375,8 @@ class Supervisor:
 
 def preferred_node(account: int, nodes: list[str]) -> str | None:
     """The node that should own an account, by rendezvous hashing: few accounts move when a node comes or goes."""
-    if not nodes:
-        return None
+    if len(nodes) < 2:
+        return nodes[0] if nodes else None
     return max(nodes, key=lambda node: hashlib.blake2b(f"{node}/{account}".encode(), digest_size=8).digest())
 
 

@@ -37,6 +37,7 @@ from mailquay.storage.migrations import load_migrations, outstanding, split_stat
 
 T = TypeVar("T")
 _log = structlog.get_logger(__name__)
+_CALM_LOOKS = 100
 _GROUP_LIMIT = 2000
 _BUSY_MS = 15_000
 _READERS = 2
@@ -135,13 +136,20 @@ class SqliteDatabase:
             raise StorageError(f"{name}: {error}") from error
 
     async def _watch(self, interval_seconds: float) -> None:
-        """Tell listeners when another process has committed: SQLite counts that for us."""
+        """Tell listeners when another process has committed: SQLite counts that for us.
+
+        Most often there is no other one, and looking is then ten times rarer.
+        """
         [(seen,)] = self._point.execute("PRAGMA data_version").fetchall()
+        pause, calm = interval_seconds, 0
         while True:
-            await asyncio.sleep(interval_seconds)
+            await asyncio.sleep(pause)
             [(version,)] = self._point.execute("PRAGMA data_version").fetchall()
+            calm += 1
+            if calm == _CALM_LOOKS:
+                pause = 10 * interval_seconds
             if version != seen:
-                seen = version
+                seen, calm, pause = version, 0, interval_seconds
                 self._tell(frozenset([Signal(ANYTHING_CHANGED)]))
 
     def _tell(self, signals: frozenset[Signal]) -> None:
