@@ -16,6 +16,7 @@ from mailquay.errors import (
     AuthenticationFailed,
     CommandRejected,
     Fenced,
+    MailboxNotFound,
     MailquayError,
     RateLimited,
     Unavailable,
@@ -202,8 +203,18 @@ class AccountRunner:
             await self._synced(watch, backend)
 
     async def _watch(self, stack: AsyncExitStack, backend: MailBackend) -> MailWatch:
+        """Watch the first mailbox that the account names and the server has."""
+        *named, last = self._watched_paths()
+        for path in named:
+            try:
+                return await self._watch_from(stack, backend, path)
+            except (MailboxNotFound, CommandRejected) as error:
+                # It was deleted or renamed: that is no reason to serve none of the others.
+                self._log.warning("watched_mailbox_missing", path=path, error=error.message)
+        return await self._watch_from(stack, backend, last)
+
+    async def _watch_from(self, stack: AsyncExitStack, backend: MailBackend, path: str) -> MailWatch:
         """Listen to all mailboxes where the server lets us, and has not proved deaf; else to the first one."""
-        path = self._watched_path()
         for everywhere in (not self._deaf, False):
             watch = await backend.open_watch(path, everywhere=everywhere)
             stack.push_async_callback(self._close_watch, watch)
@@ -214,6 +225,9 @@ class AccountRunner:
                 self._deaf = True
                 await watch.close()
                 continue
+            except (MailboxNotFound, CommandRejected):
+                await watch.close()
+                raise
             self._watching = True
             return watch
         raise Unsupported("the server lets nobody watch a mailbox")
@@ -293,10 +307,12 @@ class AccountRunner:
         self._watching = False
         await watch.close()
 
-    def _watched_path(self) -> str:
+    def _watched_paths(self) -> list[str]:
         paths = self._account.profile.path
-        first = paths[0] if paths else "*"
-        return "INBOX" if first == "*" or first.startswith("\\") else first
+        if not paths or paths[0] == "*" or paths[0].startswith("\\"):
+            return ["INBOX"]
+        named = [path for path in paths if path not in ("*", "INBOX") and not path.startswith("\\")]
+        return ["INBOX", *named] if paths[0] == "INBOX" else [*named, "INBOX"]
 
     # -- state -----------------------------------------------------------------------------------
 
@@ -354,17 +370,17 @@ class AccountRunner:
         if now_ms - since < limit * 1000:
             return
         self._log.warning("imap_disabled_after_failures")
-        await self._parts.store.commit(self._parts.store.accounts.update(self._account.id, _disable_imap))
+        await self._parts.store.commit(self._parts.store.accounts.update(self._account.id, self._without_imap))
+
+    def _without_imap(self, profile: AccountProfile) -> AccountProfile:
+        if profile.imap is None or profile.imap != self._account.profile.imap:
+            # It was mended in this moment: we are about to be told.
+            return profile
+        return dataclasses.replace(profile, imap=dataclasses.replace(profile.imap, disabled=True))
 
 
 class _Reconnect(Exception):
     """Somebody asked for new connections."""
-
-
-def _disable_imap(profile: AccountProfile) -> AccountProfile:
-    if profile.imap is None:
-        return profile
-    return dataclasses.replace(profile, imap=dataclasses.replace(profile.imap, disabled=True))
 
 
 def _flatten(error: Exception) -> Exception:

@@ -302,6 +302,8 @@ class Supervisor:
             if account.number in self._paused:
                 owned.runner = None
                 return
+            # Until it ended it may have stored another state of the account.
+            account = await self._store.accounts.by_number(account.number) or account
         owned.runner = AccountRunner(self._parts, account, owned.lease)
         owned.runner.start()
 
