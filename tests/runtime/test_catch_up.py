@@ -5,23 +5,27 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import time
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import structlog
 
+from mailquay.backends.imap.session import ImapSession
 from mailquay.backends.interface import MailSession
 from mailquay.config import Config
 from mailquay.errors import RemoteProtocolError, Unavailable
+from mailquay.model.account import Account, AccountState
 from mailquay.model.event import EventName
 from mailquay.model.mailbox import Mailbox
+from mailquay.model.message import IndexEntry
 from mailquay.runtime.refusals import Refusals
 from mailquay.services.mailbox_listing import MailboxListing
 from mailquay.services.new_mail import NewMail
 from mailquay.services.sync import MailboxSync
 from mailquay.services.sync_context import SyncContext
-from tests.runtime.harness import profile_for, running_node
+from tests.runtime.harness import TestNode, profile_for, running_node
 from tests.servers.dovecot import Dovecot, MailUser
 
 
@@ -94,6 +98,42 @@ async def test_a_mailbox_that_breaks_every_connection_does_not_keep_the_account_
         await node.wait_for(EventName.ACCOUNT_INITIALIZED, account=account)
         await dovecot.deliver(mail_user.login, _mail("sound"))
         await node.wait_for(EventName.MESSAGE_NEW, account=account, path="INBOX")
+
+
+@pytest.mark.server
+async def test_an_envelope_that_breaks_every_connection_is_left_alone(
+    dovecot: Dovecot, mail_user: MailUser, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first sync is done without envelopes; afterwards they are filled in, all that can be had."""
+    real, asked = ImapSession.fetch_envelopes, 0
+
+    async def poisoned(self: ImapSession, uids: str) -> AsyncIterator[list[IndexEntry]]:
+        nonlocal asked
+        if "2" in uids:
+            asked += 1
+            raise RemoteProtocolError("a response that nobody can read")
+        async for batch in real(self, uids):
+            yield batch
+
+    await dovecot.deliver(mail_user.login, _mail("one"), _mail("two"))
+    monkeypatch.setattr(ImapSession, "fetch_envelopes", poisoned)
+    config = Config(reconnect_backoff_seconds=0.01, reconnect_backoff_limit_seconds=0.02)
+    async with running_node(f"sqlite:///{tmp_path}/m.db", tmp_path, config=config) as node:
+        account = await node.register("ann", profile_for(dovecot, mail_user, notify_from_ms=None))
+        await node.wait_for(EventName.ACCOUNT_INITIALIZED, account=account)
+        async with asyncio.timeout(10):
+            while asked < 3 or await _state(node, account) is not AccountState.CONNECTED:
+                await asyncio.sleep(0.01)  # nothing tells of it
+        for number in range(3, 6):
+            await dovecot.deliver(mail_user.login, _mail(str(number)))
+            await node.wait_for(EventName.MESSAGE_NEW, account=account, uid=number)
+        assert asked == 3
+        assert await _state(node, account) is AccountState.CONNECTED
+
+
+async def _state(node: TestNode, account: Account) -> AccountState | None:
+    stored = await node.store.accounts.get(account.id)
+    return None if stored is None else stored.status.state
 
 
 @pytest.mark.server

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from mailquay.backends.imap.account_watch import ImapAccountWatch
+from mailquay.backends.interface import MailboxNews, MailboxNewsKind
 from mailquay.config import Config
 from mailquay.errors import CommandRejected
 from mailquay.model.account import AccountProfile, ImapSettings
@@ -23,6 +25,12 @@ from tests.servers.dovecot import Dovecot, MailUser
 
 def _mail(subject: str) -> bytes:
     return f"From: a@b.test\r\nSubject: {subject}\r\nMessage-ID: <{subject}@b.test>\r\n\r\nx\r\n".encode()
+
+
+def _profile(world: SandboxWorld) -> AccountProfile:
+    ann = world.accounts[0]
+    imap = ImapSettings(ann.imap_host, ann.imap_port, user=ann.user, password=ann.password, tls={"disabled": True})
+    return AccountProfile(name="ann", imap=imap)
 
 
 async def test_three_sweeps_in_a_row_that_know_more_prove_it_deaf(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -59,6 +67,41 @@ async def test_sweeps_become_rarer_while_they_find_nothing(monkeypatch: pytest.M
     hearing.told("Work")
     assert not hearing.deaf
     assert hearing.patience == 4, "it was told in the same moment"
+
+
+async def test_one_that_drops_its_news_again_and_again_is_not_relied_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each time everything is looked at."""
+    now = 1000.0
+    monkeypatch.setattr(asyncio.get_running_loop(), "time", lambda: now)
+    hearing = Hearing()
+    for _ in range(20):
+        now += 20
+        hearing.lost()
+        assert not hearing.deaf
+    for _ in range(3):
+        hearing.lost()
+    assert hearing.deaf
+
+
+async def test_a_server_that_drops_all_news_is_not_looked_at_without_a_pause(
+    world: SandboxWorld, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def lost(self: ImapAccountWatch) -> list[MailboxNews]:
+        assert self._idle is not None
+        await self._idle.stop()
+        await self._listen()
+        return [MailboxNews(MailboxNewsKind.LOST)]
+
+    monkeypatch.setattr(ImapAccountWatch, "next_news", lost)
+    config = Config(imap_sweep_interval_seconds=3600, reconnect_backoff_seconds=0.05)
+    async with running_node(f"sqlite:///{tmp_path}/m.db", tmp_path, config=config) as node:
+        account = await node.register("ann", _profile(world))
+        await node.wait_for(EventName.ACCOUNT_INITIALIZED, account=account)
+        async with asyncio.timeout(10):
+            while not node.supervisor.runner(account.number)._deaf:
+                await asyncio.sleep(0.01)  # nothing tells of it
+        world.store_of(world.accounts[0].email).append("INBOX", _mail("1"))
+        await node.wait_for(EventName.MESSAGE_NEW, account=account)
 
 
 async def test_what_a_sweep_finds_is_judged_when_news_had_their_time() -> None:
@@ -105,13 +148,11 @@ async def test_a_mailbox_that_nobody_can_read_says_nothing_of_the_server(
     monkeypatch.setattr("mailquay.runtime.hearing._GRACE_SECONDS", 0.0)
     monkeypatch.setattr(Hearing, "found", lambda _, paths: found.append(list(paths)))
     config = Config(imap_sweep_interval_seconds=0.05, reconnect_backoff_seconds=0.05)
-    ann = world.accounts[0]
-    imap = ImapSettings(ann.imap_host, ann.imap_port, user=ann.user, password=ann.password, tls={"disabled": True})
     async with running_node(f"sqlite:///{tmp_path}/m.db", tmp_path, config=config) as node:
-        account = await node.register("ann", AccountProfile(name="ann", imap=imap))
+        account = await node.register("ann", _profile(world))
         await node.wait_for(EventName.ACCOUNT_INITIALIZED, account=account)
         monkeypatch.setattr(MailboxSync, "catch_up", refused)
-        world.store_of(ann.email).append("Archive", _mail("1"))
+        world.store_of(world.accounts[0].email).append("Archive", _mail("1"))
         async with asyncio.timeout(10):
             while node.supervisor.runner(account.number).catch_up._refusals.due() == []:
                 await asyncio.sleep(0.01)  # nothing tells of a refusal

@@ -75,7 +75,7 @@ class AccountRunner:
         self._deaf = False
         self._subconnections: Subconnections | None = None
         self._stopping = False
-        self._refusals = Refusals()
+        self._refusals, self._unfillable = Refusals(), Refusals()
         self._connected_at: float | None = None
         self._log = _log.bind(account=account.id)
 
@@ -244,6 +244,7 @@ class AccountRunner:
             self._account,
             self.fence,
             self._refusals,
+            self._unfillable,
             watched=watch.path,
             hearing=Hearing() if watch.everywhere else None,
             first_sync=not self._status.ever_connected,
@@ -280,8 +281,10 @@ class AccountRunner:
             for news in await self._next_news(watch):
                 if news.kind is MailboxNewsKind.MESSAGES:
                     await catch_up.heard(news.path, news.evidence)
+                elif news.kind is MailboxNewsKind.LOST:
+                    catch_up.lost_news()
                 else:
-                    # Which mailboxes there are has changed, or the server has dropped news.
+                    # Which mailboxes there are has changed.
                     catch_up.nudge_followed()
 
     async def _next_news(self, watch: MailWatch) -> list[MailboxNews]:

@@ -37,6 +37,8 @@ from mailquay.storage.store import Store
 _log = structlog.get_logger(__name__)
 _ENVELOPE_BATCH = 200
 _TRIES = 2
+_NOT_ITS_FAULT = (StorageError, AuthenticationFailed, RateLimited)
+"""What says nothing about the mailbox that was at work."""
 _SHORTEST_SWEEP_SECONDS = 1.0
 """An account may name 0 seconds; a server that is listed without any pause shuts us out."""
 
@@ -59,6 +61,7 @@ class CatchUp:
         account: Account,
         fence: Fence,
         refusals: Refusals,
+        unfillable: Refusals,
         *,
         watched: str,
         hearing: Hearing | None,
@@ -77,6 +80,7 @@ class CatchUp:
         self._first_sync = first_sync
         self._requests = RequestQueue(watched)
         self._refusals = refusals
+        self._unfillable = unfillable
         self._filled: set[int] = set()
         self._verifying: set[str] = set()
         self._fill = asyncio.Event()
@@ -110,6 +114,12 @@ class CatchUp:
     def nudge_followed(self) -> None:
         """Have all mailboxes listed and looked at soon."""
         self._sweep_now.set()
+
+    def lost_news(self) -> None:
+        """The server has dropped news, and begins anew: look at everything, unless it does so again and again."""
+        if self._hearing is not None:
+            self._hearing.lost()
+        self.nudge_followed()
 
     async def now(self, paths: Iterable[str], *, timeout_seconds: float) -> None:
         """Have these mailboxes caught up with, and wait until it is done.
@@ -265,13 +275,22 @@ class CatchUp:
             await self._fill.wait()
             self._fill.clear()
             for mailbox in await self._followed():
-                if mailbox.number in self._filled or mailbox.cursor is None:
+                path = mailbox.listing.path
+                if mailbox.number in self._filled or mailbox.cursor is None or self._unfillable.skips(path):
                     continue
                 below: int | None = 2**32
-                while below:
-                    below = await self._fill_batch(mailbox, below)
+                try:
+                    while below:
+                        below = await self._fill_batch(mailbox, below)
+                except _NOT_ITS_FAULT:
+                    raise
+                except Exception as error:
+                    # As in `_one`; but its new mail can be announced all the same.
+                    self._unfillable.failed(path, lost=isinstance(error, Unavailable))
+                    raise
                 if below == 0:
                     self._filled.add(mailbox.number)
+                    self._unfillable.succeeded(path)
 
     async def _fill_batch(self, mailbox: Mailbox, below: int) -> int | None:
         """Fill in some envelopes; returns below which UID to go on, 0 when none is left, None to stop for now."""
@@ -374,7 +393,7 @@ class CatchUp:
             self._refusals.failed(path)
             self._log.warning("mailbox_refused", path=path, code=error.code, error=error.message)
             return error
-        except (StorageError, AuthenticationFailed, RateLimited):
+        except _NOT_ITS_FAULT:
             raise
         except Exception as error:
             # Perhaps it is one message in there on which the server, or our reading of it, breaks.

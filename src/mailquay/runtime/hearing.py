@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Sequence
 
 _GRACE_SECONDS = 3.0
 _MISSES_UNTIL_DEAF = 3
 _FIRST_PATIENCE = 4
 MOST_PATIENCE = 16
+_LOST_UNTIL_DEAF = 5
+_LOST_SECONDS = 60.0
 
 
 class Hearing:
@@ -22,11 +25,16 @@ class Hearing:
         self._told: dict[str, float] = {}
         self._found: tuple[float, Sequence[str]] | None = None
         self._misses = 0
+        self._lost: deque[float] = deque(maxlen=_LOST_UNTIL_DEAF)
         self.patience = _FIRST_PATIENCE
 
     def told(self, path: str) -> None:
         """The server told of a mailbox."""
         self._told[path] = asyncio.get_running_loop().time()
+
+    def lost(self) -> None:
+        """The server has dropped news. Each time everything is looked at: that must not be all that we do."""
+        self._lost.append(asyncio.get_running_loop().time())
 
     def found(self, paths: Sequence[str]) -> None:
         """A sweep found these mailboxes changed; whether they were told of shows at the next one."""
@@ -39,6 +47,8 @@ class Hearing:
     @property
     def deaf(self) -> bool:
         """Whether the server has missed too much to be relied on; asked before each sweep."""
+        if len(self._lost) == _LOST_UNTIL_DEAF and self._lost[-1] - self._lost[0] < _LOST_SECONDS:
+            return True
         if self._found is not None:
             at, paths = self._found
             if asyncio.get_running_loop().time() - at < _GRACE_SECONDS:
