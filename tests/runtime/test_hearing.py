@@ -14,7 +14,8 @@ from mailquay.config import Config
 from mailquay.errors import CommandRejected
 from mailquay.model.account import AccountProfile, ImapSettings
 from mailquay.model.event import EventName
-from mailquay.model.mailbox import Mailbox
+from mailquay.model.mailbox import Mailbox, MailboxEvidence
+from mailquay.runtime import second_look
 from mailquay.runtime.catch_up import CatchUp
 from mailquay.runtime.hearing import Hearing
 from mailquay.sandbox.world import SandboxWorld
@@ -102,6 +103,32 @@ async def test_a_server_that_drops_all_news_is_not_looked_at_without_a_pause(
                 await asyncio.sleep(0.01)  # nothing tells of it
         world.store_of(world.accounts[0].email).append("INBOX", _mail("1"))
         await node.wait_for(EventName.MESSAGE_NEW, account=account)
+
+
+async def test_what_comes_while_news_are_followed_is_seen_though_nobody_tells(
+    world: SandboxWorld, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As Dovecot forgets it now and then."""
+    heard, news = CatchUp.heard, 0
+
+    async def once(self: CatchUp, path: str, evidence: MailboxEvidence | None) -> None:
+        nonlocal news
+        news += 1
+        if news == 1:
+            await heard(self, path, evidence)
+
+    monkeypatch.setattr(CatchUp, "heard", once)
+    monkeypatch.setattr(second_look, "_SECONDS", 0.5)
+    config = Config(imap_sweep_interval_seconds=3600, reconnect_backoff_seconds=0.05)
+    store = world.store_of(world.accounts[0].email)
+    async with running_node(f"sqlite:///{tmp_path}/m.db", tmp_path, config=config) as node:
+        account = await node.register("ann", _profile(world))
+        await node.wait_for(EventName.ACCOUNT_INITIALIZED, account=account)
+        store.append("Archive", _mail("1"))
+        await node.wait_for(EventName.MESSAGE_NEW, account=account)
+        store.append("Archive", _mail("2"))
+        await node.wait_for(EventName.MESSAGE_NEW, account=account, count=2)
+        assert news == 2
 
 
 async def test_what_a_sweep_finds_is_judged_when_news_had_their_time() -> None:

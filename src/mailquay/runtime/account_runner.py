@@ -259,6 +259,7 @@ class AccountRunner:
                 tasks.create_task(self._follow_watch(watch, catch_up))
                 tasks.create_task(catch_up.work())
                 tasks.create_task(catch_up.sweep())
+                tasks.create_task(catch_up.look_again())
                 tasks.create_task(catch_up.fill_envelopes())
                 tasks.create_task(catch_up.verify())
                 if self._account.profile.subconnections:

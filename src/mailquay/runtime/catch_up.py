@@ -25,6 +25,7 @@ from mailquay.model.node import Fence
 from mailquay.runtime.hearing import Hearing
 from mailquay.runtime.refusals import Refusals
 from mailquay.runtime.request_queue import Request, RequestQueue
+from mailquay.runtime.second_look import SecondLook
 from mailquay.runtime.session_pool import SessionPool
 from mailquay.services.mailbox_listing import MailboxListing
 from mailquay.services.ports import Clock
@@ -86,6 +87,7 @@ class CatchUp:
         self._fill = asyncio.Event()
         self._last_scan: dict[str, float] = {}
         self._sweep_now = asyncio.Event()
+        self._second_look = SecondLook()
         self._log = _log.bind(account=account.id)
 
     # -- requests --------------------------------------------------------------------------------
@@ -104,6 +106,7 @@ class CatchUp:
         if mailbox is None or not self._listing.follows(self._account, mailbox):
             return
         self._hearing.told(path)
+        self._second_look.told(path)
         if evidence is None or evidence.messages is None or evidence.highestmodseq is None:
             self.nudge([path], scan_flags=True)
             return
@@ -226,6 +229,16 @@ class CatchUp:
             if asked or not observed.current or self._scan_due(mailbox):
                 self.nudge([path], scan_flags=True)
         return found
+
+    async def look_again(self) -> None:
+        """See SecondLook."""
+        while True:
+            paths = await self._second_look.due()
+            async with self._pool.borrow(
+                timeout_seconds=self._config.imap_connect_timeout_seconds, patient=True
+            ) as session:
+                statuses = await session.status(paths)
+            await self._compare_evidence(await self._followed(), statuses, asked=False)
 
     def _told_enough(self, mailbox: Mailbox) -> bool:
         """Whether its counters say all there is to know after a reconnect: the one that is watched alone is opened."""
