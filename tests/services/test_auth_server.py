@@ -35,6 +35,7 @@ _USELESS: tuple[object, ...] = (
     {"user": "u" * 257, "pass": "hush-hush"},
     {"user": "u", "accessToken": "hush-hush\r\nEHLO"},
     {"user": "u", "accessToken": "x" * 16385},
+    {"user": "u", "pass": "hush-hush\ud800"},
 )
 
 

@@ -152,6 +152,11 @@ def _retry_after_seconds(answer: HttpResponse) -> float:
     return _LONGEST_PAUSE_SECONDS if text else 0.0
 
 
+def _can_be_sent(text: str) -> bool:
+    """Neither control characters, nor half a character, which JSON can write and nobody can send."""
+    return not any(character < " " or "\ud800" <= character <= "\udfff" for character in text)
+
+
 def _read_login(body: bytes) -> dict[str, str]:
     """`user` with one of `pass` and `accessToken`; whatever else the answer holds is left out."""
     try:
@@ -166,7 +171,7 @@ def _read_login(body: bytes) -> dict[str, str]:
         value = answer.get(name) if isinstance(answer, dict) else None
         if value is None or value == "":
             continue
-        if not isinstance(value, str) or len(value) > longest or any(character < " " for character in value):
+        if not isinstance(value, str) or len(value) > longest or not _can_be_sent(value):
             _fail(f'The authentication server answered with a "{name}" that cannot be used')
         login[name] = value
     if "accessToken" in login:
