@@ -15,9 +15,11 @@ from mailquay.model.event import EventName
 from mailquay.model.mailbox import Mailbox
 from mailquay.runtime.request_queue import RequestQueue
 from mailquay.sandbox.world import SandboxWorld
+from mailquay.services.mailboxes import MailboxService
+from mailquay.services.messages import MessageReader
 from mailquay.services.sync import MailboxSync
 from mailquay.services.sync_context import SyncContext
-from tests.runtime.harness import running_node
+from tests.runtime.harness import SystemClock, running_node
 
 _NO_SWEEP = Config(imap_sweep_interval_seconds=3600, reconnect_backoff_seconds=0.05)
 
@@ -79,3 +81,26 @@ async def test_a_mailbox_that_is_left_alone_is_not_called_up_to_date(
         for error in (CommandRejected, CommandRejected, CommandRejected, Unavailable):
             with pytest.raises(error):
                 await node.access.catch_up(account.number, ["Archive"], timeout_seconds=10)
+
+
+async def test_a_page_is_not_taken_from_an_index_that_news_have_overtaken(world: SandboxWorld, tmp_path: Path) -> None:
+    """The watched mailbox is as the index says, until we hear of it: also while something else is at work."""
+    world.imap_faults.missing.add("NOTIFY")
+    async with running_node(f"sqlite:///{tmp_path}/m.db", tmp_path, config=_NO_SWEEP) as node:
+        account = await node.register("ann", _profile(world))
+        await node.wait_for(EventName.ACCOUNT_INITIALIZED, account=account)
+        reader = MessageReader(node.store, node.access, MailboxService(node.store, node.access), SystemClock())
+        stored = await node.store.accounts.get("ann")
+        runner = node.supervisor.runner(account.number)
+        assert stored is not None and runner._sync_pool is not None
+        async with runner._sync_pool.borrow(timeout_seconds=5, patient=True):
+            assert (await reader.page(stored, path="INBOX", page=0, page_size=20, timeout_seconds=1))["total"] == 0
+            world.store_of(world.accounts[0].email).append(
+                "INBOX", b"From: a@b.test\r\nSubject: 1\r\nMessage-ID: <1@b.test>\r\n\r\nx\r\n"
+            )
+            async with asyncio.timeout(5):
+                while not runner.catch_up._requests.holds("INBOX"):
+                    await asyncio.sleep(0.01)  # nothing tells of it
+            with pytest.raises(Unavailable):
+                await reader.page(stored, path="INBOX", page=0, page_size=20, timeout_seconds=1)
+        assert (await reader.page(stored, path="INBOX", page=0, page_size=20, timeout_seconds=5))["total"] == 1

@@ -101,6 +101,7 @@ class CatchUp:
         """The server tells that something happened to a mailbox, and perhaps what it counts there now."""
         if self._hearing is None:
             self.nudge([path], scan_flags=True)
+            await self._doubt(path)
             return
         mailbox = await self._store.mailboxes.by_path(self._account.number, path)
         if mailbox is None or not self._listing.follows(self._account, mailbox):
@@ -109,10 +110,17 @@ class CatchUp:
         self._second_look.told(path)
         if evidence is None or evidence.messages is None or evidence.highestmodseq is None:
             self.nudge([path], scan_flags=True)
+            await self._doubt(path)
             return
         # What we did ourselves comes back as news; it needs no round trip when the index is as the server says.
         if not (await self._listing.observe(mailbox, evidence, self._fence)).current:
             self.nudge([path], scan_flags=True)
+
+    async def _doubt(self, path: str) -> None:
+        """Until it was caught up with, which may take a while, nobody shall take the index for the mailbox."""
+        mailbox = await self._store.mailboxes.by_path(self._account.number, path)
+        if mailbox is not None and mailbox.current and mailbox.evidence_at_ms and self._account.profile.indexed:
+            await self._store.commit(fenced(self._fence, self._store.mailboxes.doubt(mailbox.number)))
 
     def nudge_followed(self) -> None:
         """Have all mailboxes listed and looked at soon."""
