@@ -162,7 +162,10 @@ class MailSession(Protocol):
         ...
 
     def fetch_envelopes(self, uids: str) -> AsyncIterator[list[IndexEntry]]:
-        """The same and envelope and structure. A message that the server cannot render comes with `error` set."""
+        """The same and envelope, structure and, where the server may have no threads of its own, references.
+
+        A message that the server cannot render comes with `error` set.
+        """
         ...
 
     def fetch_flags(self, uids: str, *, changed_since: int | None = None) -> AsyncIterator[list[FlagState]]:

@@ -79,6 +79,8 @@ class IndexEntry:
     """A message in the index. `flags` are sorted; `envelope` and `structure` are None until filled.
 
     `internal_date_ms` is the server's received date; `error` marks a message that the server cannot render.
+    `thread_id` is the server's, `thread` ours where it has none. `references` holds the first and the last ids of that
+    field, bare; it is there when an envelope was fetched, and is not stored.
     """
 
     uid: Uid
@@ -92,6 +94,8 @@ class IndexEntry:
     thread_id: str | None = None
     labels: tuple[str, ...] | None = None
     error: str | None = None
+    thread: int | None = None
+    references: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

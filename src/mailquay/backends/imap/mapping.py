@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from datetime import date
 from functools import lru_cache
 
+from mailquay.mime.conversation import references_in
 from mailquay.mime.encoded_word import decode_header_bytes, decode_words
 from mailquay.mime.parameter import parse_parameterized
 from mailquay.model.mailbox import MailboxEvidence
@@ -16,7 +17,8 @@ from mailquay.model.message import Address, Attachment, Envelope, IndexEntry, St
 from mailquay.wire.imap.bodystructure import BodyMultipart, BodyPart, BodyStructure, Parameters
 from mailquay.wire.imap.envelope import Address as WireAddress
 from mailquay.wire.imap.envelope import Envelope as WireEnvelope
-from mailquay.wire.imap.fetch import FetchResponse
+from mailquay.wire.imap.fetch import FetchResponse, SectionData
+from mailquay.wire.imap.section import SectionText
 from mailquay.wire.imap.status import StatusResponse
 
 _MAX_PARTS = 2000
@@ -50,7 +52,16 @@ def index_entry(response: FetchResponse, uid: int) -> IndexEntry:
         thread_id=thread_id,
         labels=tuple(sorted(response.gmail_labels)) if response.gmail_labels is not None else None,
         error=response.error,
+        references=_references(response.sections),
     )
+
+
+def _references(sections: Sequence[SectionData]) -> tuple[str, ...]:
+    """What the header fields that come with envelopes say."""
+    for data in sections:
+        if data.section.text is SectionText.HEADER_FIELDS and data.data is not None:
+            return references_in(data.data)
+    return ()
 
 
 def shown_flags(flags: frozenset[str]) -> tuple[str, ...]:

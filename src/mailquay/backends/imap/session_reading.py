@@ -24,6 +24,7 @@ from mailquay.wire.imap.sequence_set import UidSet
 
 _BATCH: Final = 500
 _MAX_HEADER_BYTES: Final = 1024 * 1024
+_REFERENCES: Final = FetchSection(Section(text=SectionText.HEADER_FIELDS, fields=("REFERENCES",)))
 
 
 class SessionReading(SessionBase):
@@ -41,6 +42,9 @@ class SessionReading(SessionBase):
     async def fetch_envelopes(self, uids: str) -> AsyncIterator[list[IndexEntry]]:
         """See MailSession.fetch_envelopes."""
         items = (*self._identifier_items(), FetchAttribute.ENVELOPE, FetchAttribute.BODYSTRUCTURE)
+        if not self._has("X-GM-EXT-1"):
+            # OBJECTID alone does not mean that there are threads: THREADID may be NIL (RFC 8474 §5.2).
+            items = (*items, _REFERENCES)
         async with aclosing(self._entries(Fetch(uid_set(uids), items))) as batches:
             async for batch in batches:
                 yield batch

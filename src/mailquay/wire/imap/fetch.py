@@ -175,6 +175,9 @@ _USUAL_PLAIN_START = _usual_start(PLAIN_ENVELOPE_PATTERN)
 _ENVELOPE_ITEM = b" ENVELOPE ("
 _CLOSE = 0x29
 _USUAL_END = b"BODYSTRUCTURE ("
+_LAST_ITEM = b" BODY[HEADER.FIELDS ("
+_USUAL_LAST = re.compile(rb' BODY\[HEADER\.FIELDS \("?REFERENCES"?\)\] \{(\d{1,7})\}\r\n')
+_REFERENCES: Final = Section((), SectionText.HEADER_FIELDS, ("REFERENCES",))
 
 _Values = list[Any]
 """The fields of a FetchResponse while it is read; the repeatable ones are lists."""
@@ -206,8 +209,14 @@ def _build(values: _Values) -> FetchResponse:
 def _read_items(r: Reader, values: _Values, *, cut: bool) -> None:
     """Read items up to the closing parenthesis, or to the end if a message is `cut` behind a streamed literal."""
     data = r.data
+    last = _last_item(data)
+    end = len(data) if last is None else last.start()
     # Flags hold backslashes and stand before the envelope; behind it they are rare, and line breaks are nowhere.
-    r.plain = data.rfind(b"\\") < data.find(_ENVELOPE_ITEM) and LF not in data and CR not in data
+    r.plain = (
+        data.rfind(b"\\", 0, end) < data.find(_ENVELOPE_ITEM)
+        and data.find(LF, 0, end) < 0
+        and data.find(CR, 0, end) < 0
+    )
     match = (_USUAL_PLAIN_START if r.plain else _USUAL_START).match(data, r.pos)
     if match is None:
         raise r.error("a list of FETCH items")
@@ -231,6 +240,10 @@ def _read_items(r: Reader, values: _Values, *, cut: bool) -> None:
         values[_BODY_STRUCTURE] = read_body_structure(r)
         if r.pos == len(data) - 1 and data[r.pos] == _CLOSE:
             return
+        if last is not None and r.pos == end:
+            header = data[last.end() : -1]
+            values[_SECTIONS] = [SectionData(_REFERENCES, None, header, len(header))]
+            return
     while not (cut and r.at_end()):
         match = _ITEM.match(data, r.pos)
         if match is not None:
@@ -250,6 +263,15 @@ def _read_items(r: Reader, values: _Values, *, cut: bool) -> None:
         else:
             _close_with_blank(r)
             return
+
+
+def _last_item(data: bytes) -> re.Match[bytes] | None:
+    """The header fields that we ask for with envelopes, if they are what the response ends with."""
+    start = data.rfind(_LAST_ITEM)
+    last = _USUAL_LAST.match(data, start) if start >= 0 else None
+    if last is None or last.end() + int(last.group(1)) != len(data) - 1 or data[-1] != _CLOSE:
+        return None
+    return last
 
 
 def _close_with_blank(r: Reader) -> None:

@@ -15,7 +15,7 @@ from mailquay.wire.buffer import NEED_DATA, NeedData, ReceiveBuffer
 from mailquay.wire.imap.lexer import CR, LF, NO_STREAMED
 from mailquay.wire.imap.limits import Limits
 
-_LITERAL_TAIL = re.compile(rb"(~?)\{(\d{1,10})(\+?)\}\Z")
+_LITERAL_TAIL = re.compile(rb"\{(\d{1,10})(\+?)\}\Z")
 _STATUS_LINE = re.compile(rb"\+|[^ ]+ +(?:OK|NO|BAD|BYE|PREAUTH)(?: |\Z)", re.IGNORECASE)
 _QUOTED_BYTES = 256
 
@@ -117,7 +117,8 @@ class Fragmenter:
             if line is None:
                 return NEED_DATA
             if line[-1:] == b"}":
-                literal = _LITERAL_TAIL.search(line)
+                # A search would try every brace of a long line.
+                literal = _LITERAL_TAIL.match(line, line.rfind(b"{"))
                 if literal is not None and (self._parts or _STATUS_LINE.match(line) is None):
                     announced = self._open_literal(line, literal)
                     if announced is not None:
@@ -137,11 +138,11 @@ class Fragmenter:
             raise RemoteProtocolError(f"message larger than {self._limits.max_buffered_bytes} bytes")
 
     def _open_literal(self, line: bytes, literal: re.Match[bytes]) -> LiteralAnnounced | None:
-        size = int(literal.group(2))
+        size = int(literal.group(1))
         self._add(line + b"\r\n")
         streams = size >= max(1, self._limits.stream_threshold_bytes) and self._may_stream(b"".join(self._parts))
         limit = self._limits.max_streamed_literal_bytes if streams else self._limits.max_buffered_literal_bytes
-        synchronising = not literal.group(3)
+        synchronising = not literal.group(2)
         if size > limit and not (self._announce and synchronising):
             raise RemoteProtocolError(f"literal of {size} bytes, the limit is {limit}")
         self._literal_left = size
