@@ -32,6 +32,7 @@ from mailquay.services.ports import Clock
 from mailquay.services.sequences import sequence_set
 from mailquay.services.sync import MailboxSync
 from mailquay.services.sync_context import SyncContext
+from mailquay.services.threads import filled
 from mailquay.storage.repositories.fencing import fenced
 from mailquay.storage.store import Store
 
@@ -332,7 +333,7 @@ class CatchUp:
             try:
                 async for batch in session.fetch_envelopes(sequence_set(uids)):
                     digests = [self._sync.digest(entry) for entry in batch]
-                    fill = self._store.messages.fill(mailbox.number, batch)
+                    fill = filled(self._store, self._account, mailbox.number, batch)
                     remember = self._store.messages.remember(self._account.number, digests, self._clock.now_ms())
                     await self._store.commit(fenced(self._fence, fill, remember))
             except CommandRejected as error:

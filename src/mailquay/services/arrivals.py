@@ -13,6 +13,7 @@ from mailquay.services.ports import Clock
 from mailquay.services.sequences import sequence_set
 from mailquay.services.sync_context import SyncContext
 from mailquay.services.sync_events import announcement
+from mailquay.services.threads import placed, threaded
 from mailquay.storage.interface import Pending, Script
 from mailquay.storage.repositories.fencing import check_fence
 from mailquay.storage.store import Store
@@ -87,19 +88,20 @@ class Arrivals:
                 messages=moved.messages + len(entries),
                 synced_at_ms=now_ms,
             )
-        put = self._store.messages.put(mailbox.number, entries)
+        place = placed(self._store, context.account, mailbox.number, entries)
         recognise = self._store.messages.recognise(context.account.number, digests, now_ms)
 
         def script(pending: Pending) -> Script[None]:
             yield from check_fence(context.fence)
+            threads = yield from place(pending)
             if moved is None or not context.unindexed:
-                yield from put(pending)
+                yield from self._store.messages.put(mailbox.number, entries, threads)(pending)
             fresh = yield from recognise(pending)
             if moved is not None:
                 yield from self._store.mailboxes.update_cursor(mailbox.number, moved, context.fence.epoch)(pending)
             if context.silent:
                 return
-            for entry, first_time in zip(entries, fresh, strict=True):
+            for entry, first_time in zip(threaded(entries, threads), fresh, strict=True):
                 pending.append(
                     announcement(context.account.number, mailbox, entry, contents.get(entry.uid), first_time, now_ms)
                 )

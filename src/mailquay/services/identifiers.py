@@ -19,6 +19,8 @@ from mailquay.model.message import MessageRef, Uid
 _REF = struct.Struct(">II")
 _ALPHABET = "0123456789abcdefghijklmnopqrstuvwxyz"
 _ACCOUNT_ID_CHARACTERS = 16
+_THREAD = "mqt_"
+_THREAD_KEY = struct.Struct(">Q")
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +92,20 @@ def parse_text_id(text: str) -> TextRef:
     except msgspec.DecodeError as error:
         raise MessageNotFound("there is no such text") from error
     return TextRef(_reference(raw), tuple(plain), tuple(html), tuple(other))
+
+
+def thread_id(thread: int) -> str:
+    """The public id of a thread of ours, which cannot be taken for a server's."""
+    return _THREAD + base64.b32encode(_THREAD_KEY.pack(thread)).rstrip(b"=").decode("ascii").lower()
+
+
+def parse_thread_id(text: str) -> int | None:
+    """The thread of ours that an id names; None when it is none of ours."""
+    try:
+        (thread,) = _THREAD_KEY.unpack(base64.b32decode(text.removeprefix(_THREAD).upper() + "==="))
+    except (ValueError, struct.error):
+        return None
+    return int(thread) if thread < 2**63 and thread_id(thread) == text else None
 
 
 def _decode(text: str) -> bytes:

@@ -25,6 +25,7 @@ from mailquay.services.message_text import MessageText, assemble, fetch_limit_by
 from mailquay.services.places import place_of
 from mailquay.services.ports import Clock, MailAccess
 from mailquay.services.sequences import sequence_set
+from mailquay.services.threads import filled, looked_up, threaded
 from mailquay.storage.repositories.fencing import fenced
 from mailquay.storage.store import Store
 
@@ -93,7 +94,8 @@ class MessageReader:
             self._check_same(account, mailbox, await session.open_mailbox(mailbox.listing.path))
             uids = await session.uids()
             chosen = sorted(uids, reverse=True)[page * page_size : (page + 1) * page_size]
-            return len(uids), await _fetch_entries(session, chosen)
+            entries = await _fetch_entries(session, chosen)
+        return len(uids), await looked_up(self._store, account, mailbox.number, entries)
 
     async def _with_envelopes(
         self, account: Account, mailbox: Mailbox, entries: list[IndexEntry], timeout_seconds: float
@@ -105,8 +107,8 @@ class MessageReader:
         async with self._opened(account, mailbox, timeout_seconds) as session:
             fetched = await _fetch_entries(session, missing)
         fence = self._access.fence(account.number)
-        await self._store.commit(fenced(fence, self._store.messages.fill(mailbox.number, fetched)))
-        known = {entry.uid: entry for entry in fetched}
+        [threads] = await self._store.commit(fenced(fence, filled(self._store, account, mailbox.number, fetched)))
+        known = {entry.uid: entry for entry in threaded(fetched, threads)}
         return [known.get(entry.uid, entry) for entry in entries]
 
     # -- one message -----------------------------------------------------------------------------
@@ -136,6 +138,7 @@ class MessageReader:
                 bodies.update(more)
             if options.mark_as_seen and "\\Seen" not in flags:
                 flags = await self._mark_seen(session, account, mailbox, ref)
+            [entry] = await looked_up(self._store, account, mailbox.number, [entry])
             entry = dataclasses.replace(entry, structure=structure, flags=flags)
             shown = presentation.message_details(
                 mailbox.number, entry, parse_header(bodies.get("HEADER", b"")).decoded(), mailbox.listing

@@ -32,8 +32,8 @@ def message_entry(mailbox: int, entry: IndexEntry) -> dict[str, Any]:
     shown: dict[str, Any] = {"id": identifiers.message_id(mailbox, entry.uid), "uid": entry.uid}
     if entry.email_id is not None:
         shown["emailId"] = entry.email_id
-    if entry.thread_id is not None:
-        shown["threadId"] = entry.thread_id
+    if (thread := public_thread(entry)) is not None:
+        shown["threadId"] = thread
     date_ms = entry.internal_date_ms
     if entry.envelope is not None and entry.envelope.date_ms is not None:
         date_ms = entry.envelope.date_ms
@@ -48,6 +48,13 @@ def message_entry(mailbox: int, entry: IndexEntry) -> dict[str, Any]:
     if entry.structure is not None:
         _add_structure(shown, mailbox, entry.uid, entry.structure)
     return shown
+
+
+def public_thread(entry: IndexEntry) -> str | None:
+    """The thread of a message: the server's where it has threads, else ours; None while it is not known."""
+    if entry.thread_id is not None:
+        return entry.thread_id
+    return None if entry.thread is None else identifiers.thread_id(entry.thread)
 
 
 def message_details(

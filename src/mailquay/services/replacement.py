@@ -16,6 +16,7 @@ from mailquay.services.ports import Clock
 from mailquay.services.sequences import sequence_set
 from mailquay.services.sync_context import SyncContext
 from mailquay.services.sync_events import updated_event
+from mailquay.services.threads import placed
 from mailquay.storage.interface import Pending, Script
 from mailquay.storage.repositories.fencing import check_fence, fenced
 from mailquay.storage.repositories.replacements import Former, Predecessor
@@ -106,16 +107,19 @@ class MailboxReplacement:
         for entry in batch:
             former = formers.take(entry)
             if former is None:
-                unknown.append(dataclasses.replace(entry, envelope=None, structure=None))
+                unknown.append(dataclasses.replace(entry, envelope=None, structure=None, references=()))
             else:
                 found.append((former, entry))
         now_ms = self._clock.now_ms()
         carry_over = self._store.replacements.carry_over(mailbox.number, found, now_ms + _OLD_IDS_MS)
-        put = self._store.messages.put(mailbox.number, [entry for _, entry in found])
+        before = {int(entry.uid): former.thread for former, entry in found if former.thread is not None}
+        entries = [entry for _, entry in found]
+        place = placed(self._store, context.account, mailbox.number, entries, before)
 
         def script(pending: Pending) -> Script[None]:
             yield from check_fence(context.fence)
-            yield from put(pending)
+            threads = yield from place(pending)
+            yield from self._store.messages.put(mailbox.number, entries, threads)(pending)
             yield from carry_over(pending)
             for former, entry in found:
                 if sorted(former.flags) != sorted(entry.flags) and not context.silent:

@@ -11,6 +11,7 @@ from mailquay.model.event import EventName, NewEvent
 from mailquay.model.mailbox import Mailbox
 from mailquay.model.message import IndexEntry
 from mailquay.services import identifiers
+from mailquay.services.presentation import public_thread
 
 
 def announcement(
@@ -30,10 +31,14 @@ def announcement(
     }
     if entry.email_id is not None:
         facts["emailId"] = entry.email_id
-    if entry.thread_id is not None:
-        facts["threadId"] = entry.thread_id
-    facts["seemsLikeNew"] = seems_new
+    thread = public_thread(entry)
     full = None if content is None else {**content, "seemsLikeNew": seems_new}
+    if thread is not None:
+        facts["threadId"] = thread
+        if full is not None:
+            # Our own thread is found in the transaction that logs this; the content was read before.
+            full["threadId"] = thread
+    facts["seemsLikeNew"] = seems_new
     return _event(account, EventName.MESSAGE_NEW, mailbox, now_ms, facts, full)
 
 

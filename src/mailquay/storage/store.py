@@ -19,6 +19,7 @@ from mailquay.storage.repositories.nodes import NodeRepository
 from mailquay.storage.repositories.outbox import OutboxRepository
 from mailquay.storage.repositories.replacements import ReplacementRepository
 from mailquay.storage.repositories.settings import SettingRepository
+from mailquay.storage.repositories.threads import ThreadRepository
 from mailquay.storage.repositories.tokens import TokenRepository
 from mailquay.storage.repositories.upkeep import UpkeepRepository
 from mailquay.storage.secrets import (
@@ -45,6 +46,7 @@ class Store:
         self.accounts = AccountRepository(database, vault)
         self.mailboxes = MailboxRepository(database)
         self.messages = MessageIndex(database)
+        self.threads = ThreadRepository(database)
         self.replacements = ReplacementRepository(database)
         self.events = EventLog(database, vault)
         self.outbox = OutboxRepository(database, vault)

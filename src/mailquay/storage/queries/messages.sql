@@ -1,7 +1,7 @@
 -- name: message_upsert
 INSERT INTO messages (mailbox_number, uid, flags, modseq, internal_date_ms, size_bytes, envelope, structure, email_id,
-    thread_id, labels, error)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+    thread_id, labels, error, thread)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
 ON CONFLICT (mailbox_number, uid) DO UPDATE SET flags = excluded.flags,
     modseq = coalesce(excluded.modseq, messages.modseq),
     internal_date_ms = coalesce(excluded.internal_date_ms, messages.internal_date_ms),
@@ -10,12 +10,13 @@ ON CONFLICT (mailbox_number, uid) DO UPDATE SET flags = excluded.flags,
     structure = coalesce(excluded.structure, messages.structure),
     email_id = coalesce(excluded.email_id, messages.email_id),
     thread_id = coalesce(excluded.thread_id, messages.thread_id),
-    labels = coalesce(excluded.labels, messages.labels), error = excluded.error;
+    labels = coalesce(excluded.labels, messages.labels), error = excluded.error,
+    thread = coalesce(excluded.thread, messages.thread);
 
 -- name: message_fill
 UPDATE messages SET internal_date_ms = coalesce($3, internal_date_ms), size_bytes = coalesce($4, size_bytes),
     envelope = coalesce($5, envelope), structure = coalesce($6, structure), email_id = coalesce($7, email_id),
-    thread_id = coalesce($8, thread_id), error = $9
+    thread_id = coalesce($8, thread_id), error = $9, thread = coalesce($10, thread)
 WHERE mailbox_number = $1 AND uid = $2;
 
 -- name: message_update_flags
@@ -29,15 +30,18 @@ DELETE FROM messages WHERE mailbox_number = $1 AND uid = $2 RETURNING uid;
 DELETE FROM messages WHERE mailbox_number = $1 AND uid = $2;
 
 -- name: message_by_uid
-SELECT uid, flags, modseq, internal_date_ms, size_bytes, envelope, structure, email_id, thread_id, labels, error
+SELECT uid, flags, modseq, internal_date_ms, size_bytes, envelope, structure, email_id, thread_id, labels, error,
+    thread
 FROM messages WHERE mailbox_number = $1 AND uid = $2;
 
 -- name: message_page
-SELECT uid, flags, modseq, internal_date_ms, size_bytes, envelope, structure, email_id, thread_id, labels, error
+SELECT uid, flags, modseq, internal_date_ms, size_bytes, envelope, structure, email_id, thread_id, labels, error,
+    thread
 FROM messages WHERE mailbox_number = $1 ORDER BY uid DESC LIMIT $2 OFFSET $3;
 
 -- name: message_range
-SELECT uid, flags, modseq, internal_date_ms, size_bytes, envelope, structure, email_id, thread_id, labels, error
+SELECT uid, flags, modseq, internal_date_ms, size_bytes, envelope, structure, email_id, thread_id, labels, error,
+    thread
 FROM messages WHERE mailbox_number = $1 AND uid >= $2 AND uid <= $3 ORDER BY uid;
 
 -- name: message_flags
@@ -70,7 +74,7 @@ ON CONFLICT (set_number, digest) DO NOTHING;
 SELECT 1 FROM known_messages WHERE set_number = (SELECT known_set FROM accounts WHERE number = $1) AND digest = $2;
 
 -- name: message_identities
-SELECT uid, flags, internal_date_ms, size_bytes, email_id, envelope
+SELECT uid, flags, internal_date_ms, size_bytes, email_id, envelope, thread
 FROM messages WHERE mailbox_number = $1 AND uid > $2 ORDER BY uid LIMIT $3;
 
 -- name: message_alias_insert

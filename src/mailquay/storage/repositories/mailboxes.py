@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import repeat
 
 from mailquay.model.account import AccountNumber
 from mailquay.model.mailbox import (
@@ -207,27 +208,32 @@ class MessageIndex:
         [(count,)] = await self._database.fetch("message_unseen_count", mailbox)
         return int(count)
 
-    def put(self, mailbox: MailboxNumber, entries: Sequence[IndexEntry]) -> Unit[None]:
+    def put(
+        self, mailbox: MailboxNumber, entries: Sequence[IndexEntry], threads: Sequence[int | None] = ()
+    ) -> Unit[None]:
         """Insert entries or update them; what an entry does not know (None) keeps its stored value.
 
+        `threads` has the thread of ours of each, where they were put into threads.
         Nothing happens when the mailbox has been removed: its purge may be over.
         """
 
         def script(_pending: Pending) -> Script[None]:
             if not entries or not (yield Run("mailbox_hold", (mailbox,))):
                 return
-            yield RunMany("message_upsert", [_row(mailbox, entry) for entry in entries])
+            rows = zip(entries, threads or repeat(None), strict=False)
+            yield RunMany("message_upsert", [_row(mailbox, entry, thread) for entry, thread in rows])
 
         return script
 
-    def fill(self, mailbox: MailboxNumber, entries: Sequence[IndexEntry]) -> Unit[None]:
+    def fill(self, mailbox: MailboxNumber, entries: Sequence[IndexEntry], threads: Sequence[int | None]) -> Unit[None]:
         """Complete entries that are there: an entry that was dropped meanwhile stays away.
 
-        Flags are left to whoever tells of their changes.
+        Flags are left to whoever tells of their changes. `threads` has the thread of ours of each.
         """
 
         def script(_pending: Pending) -> Script[None]:
-            yield RunMany("message_fill", [_filling(mailbox, entry) for entry in entries])
+            rows = zip(entries, threads, strict=True)
+            yield RunMany("message_fill", [_filling(mailbox, entry, thread) for entry, thread in rows])
 
         return script
 
@@ -344,7 +350,7 @@ def _mailbox(row: Row) -> Mailbox:
     )
 
 
-def _row(mailbox: MailboxNumber, entry: IndexEntry) -> tuple[object, ...]:
+def _row(mailbox: MailboxNumber, entry: IndexEntry, thread: int | None) -> tuple[object, ...]:
     return (
         mailbox,
         entry.uid,
@@ -358,16 +364,17 @@ def _row(mailbox: MailboxNumber, entry: IndexEntry) -> tuple[object, ...]:
         entry.thread_id,
         None if entry.labels is None else to_json(sorted(entry.labels)),
         entry.error,
+        thread,
     )
 
 
-def _filling(mailbox: MailboxNumber, entry: IndexEntry) -> tuple[object, ...]:
-    row = _row(mailbox, entry)
-    return (*row[:2], *row[4:10], entry.error)
+def _filling(mailbox: MailboxNumber, entry: IndexEntry, thread: int | None) -> tuple[object, ...]:
+    row = _row(mailbox, entry, thread)
+    return (*row[:2], *row[4:10], *row[11:])
 
 
 def _entry(row: Row) -> IndexEntry:
-    uid, flags, modseq, date_ms, size, envelope, structure, email_id, thread_id, labels, error = row
+    uid, flags, modseq, date_ms, size, envelope, structure, email_id, thread_id, labels, error, thread = row
     return IndexEntry(
         uid=Uid(uid),
         flags=tuple(flags.split()),
@@ -380,4 +387,5 @@ def _entry(row: Row) -> IndexEntry:
         thread_id=thread_id,
         labels=None if labels is None else tuple(from_json(labels, list[str])),
         error=error,
+        thread=thread,
     )

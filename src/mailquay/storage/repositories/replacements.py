@@ -27,7 +27,10 @@ class Predecessor:
 
 @dataclass(frozen=True, slots=True)
 class Former:
-    """A message of a former mailbox by what identifies it; `message_id` None: it has none, or it was never read."""
+    """A message of a former mailbox by what identifies it; `message_id` None: it has none, or it was never read.
+
+    `thread` is the thread of ours that it was in.
+    """
 
     ref: MessageRef
     flags: tuple[str, ...]
@@ -35,6 +38,7 @@ class Former:
     size_bytes: int | None
     email_id: str | None
     message_id: str | None
+    thread: int | None = None
 
 
 class _Identity(msgspec.Struct):
@@ -100,12 +104,12 @@ class ReplacementRepository:
         shared: dict[str, tuple[str, ...]] = {}
         while rows := await self._database.fetch("message_identities", number, last, _PAGE):
             page = []
-            for uid, flags, date_ms, size, email_id, envelope in rows:
+            for uid, flags, date_ms, size, email_id, envelope, thread in rows:
                 known = None if envelope is None else from_json(envelope, _Identity).message_id
                 ref = MessageRef(number, Uid(uid))
                 if flags not in shared:
                     shared[flags] = tuple(flags.split())
-                page.append(Former(ref, shared[flags], date_ms, size, email_id, known or None))
+                page.append(Former(ref, shared[flags], date_ms, size, email_id, known or None, thread))
             yield page
             last = rows[-1][0]
 

@@ -19,13 +19,14 @@ _DAY_MS = 24 * 3600 * 1000
 _PURGES = {
     "messages": "purge_messages",
     "known": "purge_known",
+    "threads": "purge_threads",
     "idempotency": "purge_idempotency",
     "log": "purge_log",
     "parked": "purge_parked",
 }
 """The statements that delete what is kept under a number: of a mailbox, of a set of digests, of an account."""
 
-OF_ACCOUNT = ("outbox", "idempotency", "log", "parked")
+OF_ACCOUNT = ("outbox", "idempotency", "log", "parked", "threads")
 """What an account leaves behind under its own number."""
 
 

@@ -132,10 +132,19 @@ CREATE TABLE messages (
     thread_id TEXT,
     labels TEXT,
     error TEXT,
+    thread INTEGER,
     PRIMARY KEY (mailbox_number, uid)
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX messages_without_envelope ON messages (mailbox_number, uid) WHERE envelope IS NULL AND error IS NULL;
+CREATE INDEX messages_by_thread ON messages (thread, mailbox_number, uid) WHERE thread IS NOT NULL;
+
+CREATE TABLE thread_links (
+    account_number INTEGER NOT NULL,
+    link INTEGER NOT NULL,
+    thread INTEGER NOT NULL,
+    PRIMARY KEY (account_number, link)
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE known_messages (
     set_number INTEGER NOT NULL,

@@ -132,10 +132,19 @@ CREATE TABLE messages (
     thread_id TEXT,
     labels TEXT,
     error TEXT,
+    thread BIGINT,
     PRIMARY KEY (mailbox_number, uid)
 );
 
 CREATE INDEX messages_without_envelope ON messages (mailbox_number, uid) WHERE envelope IS NULL AND error IS NULL;
+CREATE INDEX messages_by_thread ON messages (thread, mailbox_number, uid) WHERE thread IS NOT NULL;
+
+CREATE TABLE thread_links (
+    account_number BIGINT NOT NULL,
+    link BIGINT NOT NULL,
+    thread BIGINT NOT NULL,
+    PRIMARY KEY (account_number, link)
+);
 
 CREATE TABLE known_messages (
     set_number BIGINT NOT NULL,
