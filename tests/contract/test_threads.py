@@ -216,6 +216,16 @@ async def test_what_an_entry_does_not_know_keeps_its_thread(store: Store) -> Non
     assert entry is not None and (entry.thread, entry.flags) == (A, ("\\Seen",))
 
 
+async def test_several_messages_are_read_at_once(store: Store) -> None:
+    account = await _register(store)
+    number = await _mailbox(store, account)
+    for uid in (1, 2, 3):
+        await _arrive(store, account, number, uid, A)
+    found = await store.messages.several(number, [3, 9, 1])
+    assert [(entry.uid, entry.thread) for entry in found] == [(3, A), (1, A)]
+    assert await store.messages.several(number, []) == []
+
+
 @pytest.mark.parametrize("name", ["thread_messages", "thread_move", "thread_sizes"])
 async def test_a_thread_is_found_by_an_index(store: Store, database_url: str, name: str) -> None:
     if database_url.startswith("sqlite"):

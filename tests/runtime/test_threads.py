@@ -13,10 +13,13 @@ from typing import Any
 
 import pytest
 
+from mailquay.backends.interface import SearchTerms
 from mailquay.config import Config
+from mailquay.errors import Unsupported
 from mailquay.model.account import Account, AccountProfile, AccountState, ImapSettings
 from mailquay.model.event import EventName
 from mailquay.model.mailbox import Mailbox
+from mailquay.sandbox.faults import ImapAction
 from mailquay.sandbox.world import SandboxWorld
 from mailquay.services import identifiers
 from mailquay.services.mailboxes import MailboxService
@@ -266,3 +269,80 @@ async def test_a_server_that_has_ids_of_messages_alone_gets_threads_of_ours(
     _converse(world)
     async with _reading(world, tmp_path) as ann:
         assert _right(await ann.listed("INBOX"), await ann.listed("Sent"))
+
+
+async def _found(ann: _Reading, terms: SearchTerms, *, path: str = "INBOX", page: int = 0, page_size: int = 50) -> Any:
+    return await ann.service.search(
+        ann.account, path=path, terms=terms, page=page, page_size=page_size, timeout_seconds=_SECONDS
+    )
+
+
+def _subjects(answer: dict[str, Any]) -> list[str]:
+    assert all(one["threadId"] for one in answer["messages"])
+    return [one["subject"] for one in answer["messages"]]
+
+
+async def test_a_thread_of_ours_is_searched_in_the_index_alone(poor: SandboxWorld, tmp_path: Path) -> None:
+    _converse(poor)
+    async with _reading(poor, tmp_path) as ann:
+        await ann.filled("INBOX")
+        topic = (await ann.listed("INBOX"))["Topic"]
+        await ann.listed("Sent")
+        poor.imap_faults.on("UID SEARCH", ImapAction.NO, times=None)
+        answer = await _found(ann, SearchTerms(thread_id=topic))
+        assert _subjects(answer) == ["AW: Topic", "Topic"]
+        assert {one["threadId"] for one in answer["messages"]} == {topic}
+        assert _subjects(await _found(ann, SearchTerms(thread_id=topic), path="\\Sent")) == ["Re: Topic"]
+        second = await _found(ann, SearchTerms(thread_id=topic), page=1, page_size=1)
+        assert (second["total"], second["pages"], _subjects(second)) == (2, 2, ["Topic"])
+        assert _subjects(await _found(ann, SearchTerms(thread_id=identifiers.thread_id(5)))) == []
+
+
+async def test_what_else_is_searched_for_is_asked_of_the_server(poor: SandboxWorld, tmp_path: Path) -> None:
+    _converse(poor)
+    inbox = poor.store_of(poor.accounts[0].email).mailbox("INBOX")
+    async with _reading(poor, tmp_path) as ann:
+        await ann.filled("INBOX")
+        topic = (await ann.listed("INBOX"))["Topic"]
+        flagged = [(message, frozenset(["\\Flagged"])) for message in inbox if message.uid in (2, 4)]
+        poor.store_of(poor.accounts[0].email).set_flags(inbox, flagged)
+        for terms, subjects in (
+            (SearchTerms(thread_id=topic, flags={"flagged": True}), ["AW: Topic"]),
+            (SearchTerms(thread_id=topic, text={"body": "text"}), ["AW: Topic", "Topic"]),
+            (SearchTerms(thread_id=topic, uid="1,3"), ["Topic"]),
+            (SearchTerms(thread_id=topic, text={"body": "nowhere"}), []),
+            (SearchTerms(flags={"flagged": True}), ["Alone", "AW: Topic"]),
+        ):
+            assert _subjects(await _found(ann, terms)) == subjects, terms
+
+
+async def test_the_id_of_a_thread_that_became_part_of_another_finds_it(poor: SandboxWorld, tmp_path: Path) -> None:
+    store = poor.store_of(poor.accounts[0].email)
+    store.append("INBOX", _letter("2", "Topic"), received=_OLD)
+    async with _reading(poor, tmp_path) as ann:
+        former = (await ann.listed("INBOX"))["Topic"]
+        store.append("INBOX", _letter("3", "Re: Topic", "1", "2"))
+        await ann.node.wait_for(EventName.MESSAGE_NEW, account=ann.account)
+        now = await ann.listed("INBOX")
+        assert now["Topic"] == now["Re: Topic"] != former
+        for name in (former, now["Topic"]):
+            assert _subjects(await _found(ann, SearchTerms(thread_id=name))) == ["Re: Topic", "Topic"]
+
+
+async def test_the_threads_of_a_server_are_searched_there(world: SandboxWorld, tmp_path: Path) -> None:
+    _converse(world)
+    async with _reading(world, tmp_path) as ann:
+        topic = (await ann.listed("INBOX"))["Topic"]
+        assert _subjects(await _found(ann, SearchTerms(thread_id=topic))) == ["Other", "AW: Topic", "Topic"]
+
+
+async def test_without_an_index_only_the_server_can_be_searched(poor: SandboxWorld, tmp_path: Path) -> None:
+    _converse(poor)
+    async with _reading(poor, tmp_path, imap_indexer="fast") as ann:
+        inbox = await ann.listed("INBOX")
+        answer = await _found(ann, SearchTerms(text={"subject": "topic"}))
+        assert {one["subject"]: one["threadId"] for one in answer["messages"]} == {
+            subject: inbox[subject] for subject in ("AW: Topic", "Topic")
+        }
+        with pytest.raises(Unsupported):
+            await _found(ann, SearchTerms(thread_id=inbox["Topic"]))

@@ -11,14 +11,14 @@ from mailquay.model.mailbox import Mailbox
 from mailquay.services import identifiers
 from mailquay.services.index_changes import flags_seen, messages_gone
 from mailquay.services.message_request import MessageChanges
-from mailquay.services.messages import MessageReader
+from mailquay.services.message_search import MessageFinder
 from mailquay.storage.repositories.fencing import fenced
 
 _GONE_FOR_GOOD = ("\\Trash", "\\Junk")
 
 
-class MessageService(MessageReader):
-    """Reads and changes. Each change is answered when the server has confirmed it and our index shows it."""
+class MessageService(MessageFinder):
+    """Reads, searches and changes. Each change is answered when the server has confirmed it and our index shows it."""
 
     async def update(
         self, account: Account, message_id: str, changes: MessageChanges, *, timeout_seconds: float

@@ -65,17 +65,26 @@ class MessageReader:
 
         Raises MailboxNotFound, NotOperational, Unavailable.
         """
-        mailbox = await self._mailboxes.find(account, path)
-        connected = account.status.state is AccountState.CONNECTED
-        if connected and account.profile.indexed and not self._fresh(account, mailbox):
-            await self._access.catch_up(account.number, [mailbox.listing.path], timeout_seconds=timeout_seconds)
-            mailbox = await self._mailboxes.find(account, path)
-        if mailbox.cursor is None or not connected or not account.profile.indexed:
+        mailbox = await self._up_to_date(account, path, timeout_seconds)
+        if mailbox.cursor is None or not relies_on_index(account):
             total, entries = await self._live_page(account, mailbox, page, page_size, timeout_seconds)
         else:
             total = mailbox.cursor.messages
             entries = await self._store.messages.page(mailbox.number, limit=page_size, offset=page * page_size)
             entries = await self._with_envelopes(account, mailbox, entries, timeout_seconds)
+        return self._paged(mailbox, total, entries, page, page_size)
+
+    async def _up_to_date(self, account: Account, path: str, timeout_seconds: float) -> Mailbox:
+        """The mailbox, with an index that is what the server has now, where there is one."""
+        mailbox = await self._mailboxes.find(account, path)
+        if relies_on_index(account) and not self._fresh(account, mailbox):
+            await self._access.catch_up(account.number, [mailbox.listing.path], timeout_seconds=timeout_seconds)
+            mailbox = await self._mailboxes.find(account, path)
+        return mailbox
+
+    def _paged(
+        self, mailbox: Mailbox, total: int, entries: Sequence[IndexEntry], page: int, page_size: int
+    ) -> dict[str, Any]:
         pages = max(1, math.ceil(total / page_size))
         return {
             "total": total,
@@ -94,7 +103,7 @@ class MessageReader:
             self._check_same(account, mailbox, await session.open_mailbox(mailbox.listing.path))
             uids = await session.uids()
             chosen = sorted(uids, reverse=True)[page * page_size : (page + 1) * page_size]
-            entries = await _fetch_entries(session, chosen)
+            entries = await fetch_entries(session, chosen)
         return len(uids), await looked_up(self._store, account, mailbox.number, entries)
 
     async def _with_envelopes(
@@ -105,7 +114,7 @@ class MessageReader:
         if not missing:
             return entries
         async with self._opened(account, mailbox, timeout_seconds) as session:
-            fetched = await _fetch_entries(session, missing)
+            fetched = await fetch_entries(session, missing)
         fence = self._access.fence(account.number)
         [threads] = await self._store.commit(fenced(fence, filled(self._store, account, mailbox.number, fetched)))
         known = {entry.uid: entry for entry in threaded(fetched, threads)}
@@ -307,10 +316,15 @@ class MessageReader:
         entry = await self._store.messages.get(mailbox.number, ref.uid)
         if entry is not None and entry.structure is not None:
             return entry
-        for fetched in await _fetch_entries(session, [ref.uid]):
+        for fetched in await fetch_entries(session, [ref.uid]):
             if fetched.uid == ref.uid:
                 return fetched
         raise MessageNotFound("there is no such message")
+
+
+def relies_on_index(account: Account) -> bool:
+    """Whether pages of the account are made from its index, once a mailbox has one."""
+    return account.status.state is AccountState.CONNECTED and account.profile.indexed
 
 
 def watched_path(account: Account) -> str:
@@ -319,7 +333,8 @@ def watched_path(account: Account) -> str:
     return "INBOX" if first == "*" or first.startswith("\\") else first
 
 
-async def _fetch_entries(session: MailSession, uids: Sequence[int]) -> list[IndexEntry]:
+async def fetch_entries(session: MailSession, uids: Sequence[int]) -> list[IndexEntry]:
+    """These messages as the server has them, newest first."""
     entries: list[IndexEntry] = []
     if uids:
         async for batch in session.fetch_envelopes(sequence_set(uids)):

@@ -44,6 +44,18 @@ SELECT uid, flags, modseq, internal_date_ms, size_bytes, envelope, structure, em
     thread
 FROM messages WHERE mailbox_number = $1 AND uid >= $2 AND uid <= $3 ORDER BY uid;
 
+-- name: message_several sqlite
+SELECT uid, flags, modseq, internal_date_ms, size_bytes, envelope, structure, email_id, thread_id, labels, error,
+    thread
+FROM messages WHERE mailbox_number = $1 AND uid IN (SELECT value FROM json_each($2)) ORDER BY uid DESC;
+
+-- name: message_several postgres
+SELECT uid, flags, modseq, internal_date_ms, size_bytes, envelope, structure, email_id, thread_id, labels, error,
+    thread
+FROM messages WHERE mailbox_number = $1
+    AND uid = ANY (ARRAY(SELECT CAST(value AS BIGINT) FROM json_array_elements_text(CAST(CAST($2 AS TEXT) AS JSON))))
+ORDER BY uid DESC;
+
 -- name: message_flags
 SELECT uid, flags, modseq FROM messages WHERE mailbox_number = $1 AND uid >= $2 AND uid <= $3 ORDER BY uid;
 

@@ -185,6 +185,10 @@ class MessageIndex:
         """Entries from one UID to another, ascending."""
         return [_entry(row) for row in await self._database.fetch("message_range", mailbox, first, last)]
 
+    async def several(self, mailbox: int, uids: Sequence[int]) -> list[IndexEntry]:
+        """Those of these messages that the index holds, newest first."""
+        return [_entry(row) for row in await self._database.fetch("message_several", mailbox, to_json(list(uids)))]
+
     async def uids(self, mailbox: int, first: int = 1, last: int = 2**32 - 1, *, limit: int = 2**32) -> list[int]:
         """UIDs from one to another, ascending."""
         return [uid for (uid,) in await self._database.fetch("message_uids", mailbox, first, last, limit)]

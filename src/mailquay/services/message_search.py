@@ -1,0 +1,77 @@
+"""Searching one mailbox: threads of ours are looked up in the index, all else is asked of the server."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+from mailquay.backends.interface import SearchTerms
+from mailquay.errors import Unsupported
+from mailquay.model.account import Account
+from mailquay.model.mailbox import Mailbox
+from mailquay.model.message import IndexEntry, Uid
+from mailquay.services import identifiers
+from mailquay.services.messages import MessageReader, fetch_entries, relies_on_index
+from mailquay.services.sequences import sequence_set
+from mailquay.services.threads import looked_up
+
+_EVERYTHING = SearchTerms()
+
+
+class MessageFinder(MessageReader):
+    """Finds messages, and shows pages of what it found."""
+
+    async def search(
+        self, account: Account, *, path: str, terms: SearchTerms, page: int, page_size: int, timeout_seconds: float
+    ) -> dict[str, Any]:
+        """One page of the messages to which all terms apply, newest first.
+
+        A thread of ours is found as far as the index has read the mailbox. Raises MailboxNotFound, Unsupported for a
+        term that the server or an account without an index does not know, InvalidRequest, NotOperational, Unavailable.
+        """
+        mailbox = await self._up_to_date(account, path, timeout_seconds)
+        thread = None if terms.thread_id is None else identifiers.parse_thread_id(terms.thread_id)
+        if thread is None:
+            uids = await self._ask(account, mailbox, terms, timeout_seconds)
+        else:
+            rest = dataclasses.replace(terms, thread_id=None)
+            uids = await self._in_thread(account, mailbox, thread, rest, timeout_seconds)
+        chosen = sorted(uids, reverse=True)[page * page_size : (page + 1) * page_size]
+        entries = await self._shown(account, mailbox, chosen, timeout_seconds)
+        return self._paged(mailbox, len(uids), entries, page, page_size)
+
+    async def _ask(self, account: Account, mailbox: Mailbox, terms: SearchTerms, timeout_seconds: float) -> set[int]:
+        async with self._opened(account, mailbox, timeout_seconds) as session:
+            return set(await session.search(terms))
+
+    async def _in_thread(
+        self, account: Account, mailbox: Mailbox, thread: int, rest: SearchTerms, timeout_seconds: float
+    ) -> set[int]:
+        """The messages of a thread; the server is asked only for what else is wanted of them."""
+        if not account.profile.indexed:
+            raise Unsupported(
+                "an account without an index cannot be searched by a thread that its server does not know"
+            )
+        [root] = await self._store.threads.roots(account.number, [thread])
+        refs = await self._store.threads.messages(account.number, root)
+        members = {int(ref.uid) for ref in refs if ref.mailbox == mailbox.number}
+        if not members or rest == _EVERYTHING:
+            return members
+        if rest.uid is None:
+            rest = dataclasses.replace(rest, uid=sequence_set(members))
+        return members & await self._ask(account, mailbox, rest, timeout_seconds)
+
+    async def _shown(
+        self, account: Account, mailbox: Mailbox, uids: Sequence[int], timeout_seconds: float
+    ) -> list[IndexEntry]:
+        """These messages, from the index where it has them; one that has gone meanwhile is left out."""
+        if mailbox.cursor is None or not relies_on_index(account):
+            async with self._opened(account, mailbox, timeout_seconds) as session:
+                entries = await fetch_entries(session, uids)
+            return await looked_up(self._store, account, mailbox.number, entries)
+        known = {entry.uid: entry for entry in await self._store.messages.several(mailbox.number, uids)}
+        unknown = {uid: IndexEntry(Uid(uid)) for uid in uids if uid not in known}
+        entries = [known.get(Uid(uid)) or unknown[uid] for uid in uids]
+        entries = await self._with_envelopes(account, mailbox, entries, timeout_seconds)
+        return [entry for entry in entries if entry is not unknown.get(entry.uid)]
