@@ -1,7 +1,8 @@
 """Hold the lock files to their promises, without asking any registry.
 
 Each lock must have been made from today's dependency lists of pyproject.toml, pin every package with hashes, contain no
-address of any package index, and agree with requirements-dev.lock on every version they share.
+address of any package index, and agree with requirements-dev.lock on every version they share. npm's lock is made by
+`npm i --package-lock-only --omit-lockfile-registry-resolved` in its folder, and must hold hashes and no address either.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ LOCKS: dict[str, tuple[str, ...]] = {
     "requirements-dev.lock": ("", "dev"),
     "requirements-build.lock": ("build",),
 }
+
+NODE_LOCK = "tests/servers/node/package-lock.json"
 
 _ADDRESS = re.compile(r"://|--(?:extra-)?index-url|--find-links|\bfile:", re.IGNORECASE)
 _PIN = re.compile(r"^(?P<name>[a-z0-9][a-z0-9._-]*)(?:\[[^]]*])?==(?P<version>[^\s;\\]+)", re.IGNORECASE)
@@ -67,9 +70,22 @@ def faults_of_lock(root: Path, name: str) -> list[str]:
     return faults
 
 
+def faults_of_node_lock(root: Path) -> list[str]:
+    """Name what is wrong with npm's lock: each package needs its hash, and none says where it came from."""
+    packages = json.loads((root / NODE_LOCK).read_text())["packages"]
+    wanted = json.loads((root / NODE_LOCK).with_name("package.json").read_text())["dependencies"]
+    found = [] if packages.pop("")["dependencies"] == wanted else [f"{NODE_LOCK}: not made from today's package.json"]
+    for name, package in packages.items():
+        if "resolved" in package:
+            found.append(f"{NODE_LOCK}: holds an address: {name}")
+        if not str(package.get("integrity", "")).startswith("sha512-"):
+            found.append(f"{NODE_LOCK}: pinned without a hash: {name}")
+    return found
+
+
 def faults(root: Path) -> list[str]:
     """Name everything that is wrong with the locks below root."""
-    found = [fault for name in LOCKS for fault in faults_of_lock(root, name)]
+    found = [fault for name in LOCKS for fault in faults_of_lock(root, name)] + faults_of_node_lock(root)
     if found:
         return found
     reference = pins((root / "requirements-dev.lock").read_text())
@@ -82,7 +98,7 @@ def faults(root: Path) -> list[str]:
 
 def main() -> int:
     found = faults(ROOT)
-    print("\n".join(found) if found else f"locks: {len(LOCKS)} in step with pyproject.toml")
+    print("\n".join(found) if found else f"locks: {len(LOCKS)} in step with pyproject.toml, one with package.json")
     return 1 if found else 0
 
 

@@ -22,6 +22,7 @@ _SEEN_AT = {
     "freefr": "free.fr",
     "gmail": "Gmail",
     "gmx": "GMX",
+    "hoodiecrow": "hoodiecrow",
     "icloud": "iCloud",
     "mailru": "Mail.ru",
     "netease": "163.com",

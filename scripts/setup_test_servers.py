@@ -3,7 +3,8 @@
 As root on Debian it installs what is missing, keeping every package from starting a daemon: a policy-rc.d that forbids
 it stands only while packages are installed (one that was there before is left alone), and units that came with them are
 disabled again. A package that conflicts with an installed one is only downloaded and unpacked, into .cache/. Anywhere
-else it names what is missing; the tests then skip and say so. With CI=true anything missing is a failure.
+else it names what is missing; the tests then skip and say so. With CI=true anything missing is a failure. Packages of
+npm are installed into .cache/ wherever there is an npm, exactly as their lock says, and none of their scripts is run.
 
 It also looks at the limits that many mail sessions on one machine run into, and raises those that root may raise.
 """
@@ -25,6 +26,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 CACHE = ROOT / ".cache"
 CYRUS_TREE = CACHE / "cyrus"
+NODE_TREE = CACHE / "node"
+NODE_SOURCE = ROOT / "tests/servers/node"
 POLICY = Path("/usr/sbin/policy-rc.d")
 # Each Dovecot session watches its mailbox with an inotify instance of its own; Debian allows one user 128 of them.
 INOTIFY_INSTANCES = Path("/proc/sys/fs/inotify/max_user_instances")
@@ -61,6 +64,8 @@ NEEDS = (
     Need("swaks", ("swaks",), ("swaks", "libnet-ssleay-perl", "libio-socket-ssl-perl", "libauthen-sasl-perl")),
     Need("chromium", ("chromium",), ("chromium",)),
     Need("curl", ("curl",), ("curl",)),
+    Need("node", ("node",), ("nodejs",)),
+    Need("npm", ("npm",), ("npm",)),
     Need("saslpasswd2", ("saslpasswd2",), ("sasl2-bin", "libsasl2-modules"), ("saslauthd.service",)),
 )
 
@@ -143,6 +148,31 @@ def unpack_cyrus() -> None:
     tree.rename(CYRUS_TREE)
 
 
+def install_node_packages() -> bool:
+    """Install what tests/servers/node asks for into .cache/node, unless it is there already; tell whether it is."""
+    wanted = (NODE_SOURCE / "package-lock.json").read_bytes()
+    installed = NODE_TREE / "package-lock.json"
+    if installed.exists() and installed.read_bytes() == wanted:
+        return True
+    npm = shutil.which("npm")
+    if npm is None:
+        return False
+    say(f"installing the packages of {NODE_SOURCE.relative_to(ROOT)} into {NODE_TREE.relative_to(ROOT)}")
+    tree = CACHE / "node-installing"
+    shutil.rmtree(tree, ignore_errors=True)
+    tree.mkdir(parents=True)
+    for name in ("package.json", "package-lock.json"):
+        shutil.copy(NODE_SOURCE / name, tree)
+    command = [npm, "ci", "--ignore-scripts", "--omit=optional", "--no-audit", "--no-fund"]
+    result = subprocess.run(command, cwd=tree, capture_output=True, text=True, check=False)
+    if result.returncode:
+        say(f"{' '.join(command)}: {result.stderr[-4000:]}")
+        return False
+    shutil.rmtree(NODE_TREE, ignore_errors=True)
+    tree.rename(NODE_TREE)
+    return True
+
+
 def check_limits() -> list[str]:
     """Raise the limits we may raise; return a line for each that stays too low."""
     low = []
@@ -171,6 +201,8 @@ def main() -> int:
     lacking = [f"{need.name} (Debian: {' '.join(need.packages)})" for need in missing]
     if not cyrus.exists():
         lacking.append("cyrus (Debian: cyrus-imapd, unpacked into .cache/cyrus as root)")
+    if not install_node_packages():
+        lacking.append("hoodiecrow (an npm package, installed into .cache/node)")
     for line in check_limits():
         say(line)
     for line in lacking:

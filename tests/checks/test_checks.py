@@ -17,6 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 def locks(tmp_path: Path) -> Path:
     for name in ("pyproject.toml", *check_locks.LOCKS):
         shutil.copy(ROOT / name, tmp_path)
+    shutil.copytree((ROOT / check_locks.NODE_LOCK).parent, (tmp_path / check_locks.NODE_LOCK).parent)
     return tmp_path
 
 
@@ -54,6 +55,17 @@ def test_a_lock_with_another_version_is_found(locks: Path) -> None:
     version = check_locks.pins(lock.read_text())["aiohttp"]
     lock.write_text(lock.read_text().replace(f"aiohttp=={version}", "aiohttp==0.1"))
     assert check_locks.faults(locks) == [f"requirements.lock: aiohttp==0.1, but requirements-dev.lock has {version}"]
+
+
+def test_a_lock_of_npm_with_addresses_or_of_other_packages_is_found(locks: Path) -> None:
+    lock = locks / check_locks.NODE_LOCK
+    lock.write_text(lock.read_text().replace('"integrity"', '"resolved"', 1).replace('"2.1.0"', '"2.0.0"', 1))
+    package = "node_modules/big.js"
+    assert check_locks.faults(locks) == [
+        f"{check_locks.NODE_LOCK}: not made from today's package.json",
+        f"{check_locks.NODE_LOCK}: holds an address: {package}",
+        f"{check_locks.NODE_LOCK}: pinned without a hash: {package}",
+    ]
 
 
 def test_a_citation_without_a_row_is_found(tmp_path: Path) -> None:

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-CYRUS_TREE = Path(__file__).resolve().parents[2] / ".cache/cyrus"
+_CACHE = Path(__file__).resolve().parents[2] / ".cache"
+CYRUS_TREE = _CACHE / "cyrus"
+NODE_MODULES = _CACHE / "node/node_modules"
 
 
 def _postgres_missing() -> bool:
@@ -29,7 +31,15 @@ def _why_not(name: str) -> str | None:
         return "curl is not installed"
     if name == "cyrus" and not (CYRUS_TREE / "usr/lib/cyrus/bin/master").exists():
         return "cyrus-imapd is not unpacked in .cache/cyrus"
+    if name == "hoodiecrow":
+        return _hoodiecrow_missing()
     return None
+
+
+def _hoodiecrow_missing() -> str | None:
+    if shutil.which("node") is None:
+        return "node is not installed"
+    return None if (NODE_MODULES / "hoodiecrow-imap").exists() else "hoodiecrow-imap is not installed in .cache/node"
 
 
 def require_server(name: str) -> None:

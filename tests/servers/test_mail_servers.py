@@ -5,15 +5,20 @@ from __future__ import annotations
 import asyncio
 import imaplib
 import os
+import re
 import smtplib
 import ssl
 
 import pytest
 
+from tests.servers.availability import require_server
 from tests.servers.certificates import Authority
 from tests.servers.cyrus import Cyrus
 from tests.servers.dovecot import Dovecot, MailUser, render
+from tests.servers.hoodiecrow import Hoodiecrow
 from tests.servers.postfix import Postfix
+from tests.servers.process import LOOPBACK
+from tests.servers.pymap import Pymap
 
 pytestmark = pytest.mark.server
 
@@ -123,6 +128,26 @@ async def test_cyrus_speaks_objectid_and_takes_mail_after_the_first_login(cyrus:
         await cyrus.deliver(user.login, MESSAGE)
         assert session.select("INBOX")[1] == [b"1"]
         assert b"EMAILID" in b"".join(part for part in session.fetch("1", "(EMAILID)")[1] if isinstance(part, bytes))
+
+
+def test_pymap_keeps_mail_in_memory_and_knows_objectid() -> None:
+    with Pymap() as server, imaplib.IMAP4(LOOPBACK, server.imap_port, timeout=10) as session:
+        session.login(server.user.login, server.user.password)
+        offered = session.capability()[1][0].split()
+        assert b"OBJECTID" in offered and b"CONDSTORE" not in offered
+        assert session.select("INBOX")[1] == [b"0"]
+        session.append("INBOX", "", "", MESSAGE)
+        assert session.select("INBOX")[1] == [b"1"]
+
+
+def test_hoodiecrow_looks_like_gmail() -> None:
+    require_server("hoodiecrow")
+    with Hoodiecrow(gmail=True) as server, imaplib.IMAP4(LOOPBACK, server.imap_port, timeout=10) as session:
+        session.login(server.user.login, server.user.password)
+        session.append('"[Gmail]/All Mail"', "", "", MESSAGE)
+        session.select('"[Gmail]/All Mail"')
+        [row] = session.fetch("1", "(X-GM-MSGID X-GM-THRID X-GM-LABELS)")[1]
+        assert isinstance(row, bytes) and re.search(rb"X-GM-MSGID (\d+) X-GM-THRID \1 X-GM-LABELS \(\\All\)", row)
 
 
 def test_servers_clean_up_after_themselves(authority: Authority) -> None:
