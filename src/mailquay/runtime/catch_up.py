@@ -246,8 +246,9 @@ class CatchUp:
             async with self._pool.borrow(
                 timeout_seconds=self._config.imap_connect_timeout_seconds, patient=True
             ) as session:
-                statuses = await session.status(paths)
-            await self._compare_evidence(await self._followed(), statuses, asked=False)
+                counted = await session.status(paths)
+                observed = await self._observed(session, await self._followed(), counted)
+            self._compare(observed, asked=False)
 
     def _told_enough(self, mailbox: Mailbox) -> bool:
         """Whether its counters say all there is to know after a reconnect: the one that is watched alone is opened."""
