@@ -16,7 +16,7 @@ from mailquay.errors import Fenced, KeyMismatch, StorageError
 from mailquay.model.account import Account, AccountId, AccountProfile, AccountState, ImapSettings
 from mailquay.model.event import EventName, NewEvent
 from mailquay.model.mailbox import ListedMailbox, MailboxCursor, MailboxNumber
-from mailquay.model.message import Address, Envelope, IndexEntry, Uid
+from mailquay.model.message import Address, Envelope, IndexEntry, MessageMarks, Uid
 from mailquay.model.node import Fence
 from mailquay.model.submission import Phase, Submission, SubmissionEnvelope, SubmissionOptions
 from mailquay.storage.catalogue import load_catalogue
@@ -311,6 +311,23 @@ async def test_flags_of_messages_far_apart_are_compared_without_what_lies_betwee
     assert sorted(changed) == [1, 50, 4_000_000_000]
     assert await store.commit(store.messages.update_flags(number, changes)) == {}
     assert await store.commit(store.messages.update_flags(number, [])) == {}
+
+
+async def test_labels_are_compared_like_flags_once_they_are_known(store: Store) -> None:
+    account = await _register(store)
+    number = await store.commit(store.mailboxes.add(account.number, ListedMailbox("INBOX", "/", frozenset()), NOW, 1))
+    await store.commit(store.messages.put(number, [IndexEntry(Uid(1), ("\\Seen",))]))
+
+    async def update(labels: tuple[str, ...] | None) -> dict[int, MessageMarks]:
+        return await store.commit(store.messages.update_flags(number, [(1, ("\\Seen",), None, labels)]))
+
+    assert await update(None) == {}
+    assert await update(("b", "a")) == {1: MessageMarks(("\\Seen",))}
+    assert await update(("a", "b")) == {}
+    assert await update(None) == {}
+    assert await update(("a",)) == {1: MessageMarks(("\\Seen",), ("a", "b"))}
+    entry = await store.messages.get(number, 1)
+    assert entry is not None and entry.labels == ("a",)
 
 
 async def test_message_digests_are_new_once(store: Store) -> None:

@@ -338,8 +338,11 @@ class MailBackend(Protocol):
         """
         ...
 
-    async def open_watch(self, path: str, *, everywhere: bool = False) -> MailWatch:
-        """Connect and log in, for watching one mailbox; with `everywhere` all of them, where the server offers that."""
+    async def open_watch(self, path: str | None, *, everywhere: bool = False) -> MailWatch:
+        """Connect and log in, for watching one mailbox; with `everywhere` all of them, where the server offers that.
+
+        None watches where new mail arrives: INBOX, or the mailbox that holds the messages of all labels.
+        """
         ...
 
 

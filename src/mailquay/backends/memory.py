@@ -221,10 +221,32 @@ class MemoryMailStore:
 
     def _keep_in_all_mail(self, mailbox: MemoryMailbox, messages: Sequence[StoredMessage]) -> None:
         path = self.all_mail
-        if path is None or path == mailbox.path or mailbox.special_use & _NOT_IN_ALL_MAIL:
+        if path is None or path == mailbox.path:
+            return
+        if mailbox.special_use & _NOT_IN_ALL_MAIL:
+            self._take_from_labels(mailbox, messages)
             return
         there = {message.email_id for message in self.mailbox(path)}
         self.copy([message for message in messages if message.email_id not in there], path)
+        self._labels_changed(mailbox, [message for message in messages if message.email_id in there])
+
+    def _take_from_labels(self, mailbox: MemoryMailbox, messages: Sequence[StoredMessage]) -> None:
+        """What is thrown away is nowhere else any more."""
+        ids = {message.email_id for message in messages}
+        for other in self.mailboxes():
+            if not other.special_use & _NOT_IN_ALL_MAIL:
+                self.expunge(other, [message for message in other if message.email_id in ids])
+
+    def _labels_changed(self, mailbox: MemoryMailbox, messages: Sequence[StoredMessage]) -> None:
+        """Labels are part of the messages in All Mail, whose mod-sequences grow as with flags."""
+        if self.all_mail is None or self.all_mail == mailbox.path or not messages:
+            return
+        ids = {message.email_id for message in messages}
+        all_mail = self.mailbox(self.all_mail)
+        for message in [message for message in all_mail if message.email_id in ids]:
+            message.modseq = all_mail.next_modseq()
+        all_mail.tell()
+        self._tell(StoreEventKind.FLAGS, all_mail.path)
 
     def copy(self, messages: Sequence[StoredMessage], path: str) -> list[StoredMessage]:
         """Copy messages with flags and dates, all or none (RFC 9051 §6.4.7); the copies in the same order.
@@ -271,6 +293,7 @@ class MemoryMailStore:
             self._used_bytes -= len(message.raw)
         mailbox.tell()
         self._tell(StoreEventKind.EXPUNGED, mailbox.path)
+        self._labels_changed(mailbox, there)
 
     def set_flags(self, mailbox: MemoryMailbox, flags: Sequence[tuple[StoredMessage, frozenset[str]]]) -> None:
         """Give messages these flags; those whose flags do not change keep their mod-sequence.

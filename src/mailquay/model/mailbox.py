@@ -17,7 +17,10 @@ SPECIAL_USES = ("\\Inbox", "\\Flagged", "\\Sent", "\\Drafts", "\\All", "\\Archiv
 
 @dataclass(frozen=True, slots=True)
 class ListedMailbox:
-    """One mailbox as LIST shows it, special use decided. `special_use_source`: user, extension or name."""
+    """One mailbox as LIST shows it, special use decided. `special_use_source`: user, extension or name.
+
+    `label`: it only shows messages that stand in another mailbox of the account, the one with `all_mail` (Gmail's).
+    """
 
     path: str
     delimiter: str | None
@@ -27,6 +30,8 @@ class ListedMailbox:
     special_use: str | None = None
     special_use_source: str | None = None
     mailbox_id: str | None = None
+    label: bool = False
+    all_mail: bool = False
 
     @property
     def name(self) -> str:

@@ -99,6 +99,14 @@ class IndexEntry:
 
 
 @dataclass(frozen=True, slots=True)
+class MessageMarks:
+    """What of a message can change: its flags and, where there are any, its labels. `labels` None: not known."""
+
+    flags: tuple[str, ...]
+    labels: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class MessageRef:
     """Where a message id points: our mailbox number and the UID."""
 

@@ -213,7 +213,7 @@ class AccountRunner:
                 self._log.warning("watched_mailbox_missing", path=path, error=error.message)
         return await self._watch_from(stack, backend, last)
 
-    async def _watch_from(self, stack: AsyncExitStack, backend: MailBackend, path: str) -> MailWatch:
+    async def _watch_from(self, stack: AsyncExitStack, backend: MailBackend, path: str | None) -> MailWatch:
         """Listen to all mailboxes where the server lets us, and has not proved deaf; else to the first one."""
         for everywhere in (not self._deaf, False):
             watch = await backend.open_watch(path, everywhere=everywhere)
@@ -311,10 +311,11 @@ class AccountRunner:
         self._watching = False
         await watch.close()
 
-    def _watched_paths(self) -> list[str]:
+    def _watched_paths(self) -> list[str | None]:
+        """The mailboxes that the account names, for the first of them that is there; None is where new mail arrives."""
         paths = self._account.profile.path
         if not paths or paths[0] == "*" or paths[0].startswith("\\"):
-            return ["INBOX"]
+            return [None]
         named = [path for path in paths if path not in ("*", "INBOX") and not path.startswith("\\")]
         return ["INBOX", *named] if paths[0] == "INBOX" else [*named, "INBOX"]
 

@@ -27,7 +27,7 @@ from mailquay.runtime.refusals import Refusals
 from mailquay.runtime.request_queue import Request, RequestQueue
 from mailquay.runtime.second_look import SecondLook
 from mailquay.runtime.session_pool import SessionPool
-from mailquay.services.mailbox_listing import MailboxListing
+from mailquay.services.mailbox_listing import MailboxListing, is_mere_label
 from mailquay.services.ports import Clock
 from mailquay.services.sequences import sequence_set
 from mailquay.services.sync import MailboxSync
@@ -407,6 +407,11 @@ class CatchUp:
         if self._refusals.skips(path):
             # Not as if all were well: whoever waits would take an old index for the mailbox as it is.
             return Unavailable(f"{path} failed again and again, and is left alone for a while")
+        if is_mere_label(self._account.profile, mailbox.listing):
+            # Whatever has happened there has happened to the messages in the mailbox of all labels.
+            if path != self._watched:
+                self.nudge([self._watched], scan_flags=scan_flags)
+            return None
         if mailbox.cursor is None:
             self._filled.discard(mailbox.number)
         context = self._context(silent=not self._listing.follows(self._account, mailbox))

@@ -16,7 +16,7 @@ from mailquay.storage.store import Store
 def flags_seen(
     store: Store, fence: Fence, mailbox: Mailbox, states: Sequence[FlagState], now_ms: int, *, silent: bool = False
 ) -> Unit[int]:
-    """Messages have these flags now: store the differences with a messageUpdated each; returns how many changed."""
+    """Messages have these flags and labels now: store what differs, with a messageUpdated each; returns how many."""
     update = store.messages.update_flags(
         mailbox.number, [(state.uid, state.flags, state.modseq, state.labels) for state in states]
     )
@@ -25,8 +25,11 @@ def flags_seen(
         yield from check_fence(fence)
         before = yield from update(pending)
         for state in states:
-            if state.uid in before and not silent:
-                pending.append(updated_event(fence.account, mailbox, state, before[state.uid], now_ms))
+            if state.uid not in before or silent:
+                continue
+            event = updated_event(fence.account, mailbox, state, before[state.uid], now_ms)
+            if event is not None:
+                pending.append(event)
         return len(before)
 
     return script

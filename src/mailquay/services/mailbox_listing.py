@@ -151,10 +151,18 @@ def _event(account: Account, name: EventName, listing: ListedMailbox, now_ms: in
 
 
 def follows_path(profile: AccountProfile, listing: ListedMailbox) -> bool:
-    """Whether a mailbox is among those that an account names (all without a choice, special-use tags allowed)."""
+    """Whether a mailbox is among those that an account names, special-use tags allowed.
+
+    Without a choice it is all of them, but for labels: their messages stand in another mailbox.
+    """
     if not profile.path or "*" in profile.path:
-        return True
+        return not listing.label
     return listing.path in profile.path or (listing.special_use is not None and listing.special_use in profile.path)
+
+
+def is_mere_label(profile: AccountProfile, listing: ListedMailbox) -> bool:
+    """Whether a mailbox is a label that the account does not follow as a mailbox: it is shown from the server alone."""
+    return listing.label and not follows_path(profile, listing)
 
 
 def with_user_choices(listed: Sequence[ListedMailbox], profile: AccountProfile) -> list[ListedMailbox]:

@@ -7,7 +7,7 @@ from typing import Any
 from mailquay.backends.interface import FlagChange, FlagState, MailSession
 from mailquay.errors import MessageNotFound, Unsupported
 from mailquay.model.account import Account
-from mailquay.model.mailbox import Mailbox
+from mailquay.model.mailbox import ListedMailbox, Mailbox
 from mailquay.services import identifiers
 from mailquay.services.index_changes import flags_seen, messages_gone
 from mailquay.services.message_request import MessageChanges
@@ -44,13 +44,18 @@ class MessageService(MessageFinder):
             state = next((state for state in states if state.uid == ref.uid), None)
             if state is None or labels:
                 state = await _current_flags(session, ref.uid)
-        await self._store.commit(
-            flags_seen(self._store, self._access.fence(account.number), mailbox, [state], self._clock.now_ms())
-        )
+        await self._seen(account, mailbox, state)
         return done
 
+    async def _seen(self, account: Account, mailbox: Mailbox, state: FlagState) -> None:
+        """Store what the server says of a message; one seen by a label stands in the index of another mailbox."""
+        fence = self._access.fence(account.number)
+        await self._store.commit(flags_seen(self._store, fence, mailbox, [state], self._clock.now_ms()))
+        if mailbox.listing.label:
+            self._access.nudge(account.number, [mailbox.listing.path])
+
     async def move(self, account: Account, message_id: str, path: str, *, timeout_seconds: float) -> dict[str, Any]:
-        """Move a message to another mailbox; its new id where the server tells.
+        """Move a message to another mailbox; its new id where the server tells. Moved to a label, it keeps its id.
 
         Raises MessageNotFound, MailboxNotFound, NotOperational, Unavailable.
         """
@@ -58,11 +63,24 @@ class MessageService(MessageFinder):
         target = await self._mailboxes.find(account, path)
         if target.number == mailbox.number:
             return {"path": target.listing.path, "id": message_id, "uid": ref.uid}
+        if mailbox.listing.all_mail and target.listing.label:
+            await self._give_label(account, mailbox, ref.uid, target, timeout_seconds)
+            return {"path": target.listing.path, "id": message_id, "uid": ref.uid}
         uid = await self._move(account, mailbox, ref.uid, target, timeout_seconds)
         answer: dict[str, Any] = {"path": target.listing.path}
         if uid is not None:
             answer |= {"id": identifiers.message_id(target.number, uid), "uid": uid}
         return answer
+
+    async def _give_label(
+        self, account: Account, mailbox: Mailbox, uid: int, target: Mailbox, timeout_seconds: float
+    ) -> None:
+        """What is moved out of the mailbox of all labels does not leave it: it gets one more of them."""
+        async with self._opened(account, mailbox, timeout_seconds, writable=True) as session:
+            await _current_flags(session, uid)
+            await session.store_flags(str(uid), FlagChange.ADD, [_label_of(target.listing)], labels=True)
+            state = await _current_flags(session, uid)
+        await self._seen(account, mailbox, state)
 
     async def _move(
         self, account: Account, mailbox: Mailbox, uid: int, target: Mailbox, timeout_seconds: float
@@ -105,7 +123,15 @@ class MessageService(MessageFinder):
         self._access.nudge(account.number, [box.listing.path for box in touched])
 
 
+_LABELS_BY_USE = {"\\Inbox": "\\Inbox", "\\Sent": "\\Sent", "\\Drafts": "\\Draft", "\\Flagged": "\\Starred"}
 _PUBLIC = {FlagChange.ADD: "add", FlagChange.REMOVE: "delete", FlagChange.SET: "set"}
+
+
+def _label_of(listing: ListedMailbox) -> str:
+    """The label that a mailbox stands for: Gmail's own begin with a backslash, all others are paths."""
+    if "\\important" in listing.attributes:
+        return "\\Important"
+    return _LABELS_BY_USE.get(listing.special_use or "", listing.path)
 
 
 def _steps(

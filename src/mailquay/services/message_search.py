@@ -66,7 +66,7 @@ class MessageFinder(MessageReader):
         self, account: Account, mailbox: Mailbox, uids: Sequence[int], timeout_seconds: float
     ) -> list[IndexEntry]:
         """These messages, from the index where it has them; one that has gone meanwhile is left out."""
-        if mailbox.cursor is None or not relies_on_index(account):
+        if mailbox.cursor is None or not relies_on_index(account, mailbox):
             async with self._opened(account, mailbox, timeout_seconds) as session:
                 entries = await fetch_entries(session, uids)
             return await looked_up(self._store, account, mailbox.number, entries)

@@ -13,11 +13,12 @@ from mailquay.errors import MessageNotFound, NotOperational, Unavailable
 from mailquay.mime.header import parse_header
 from mailquay.mime.transfer import decoder_for
 from mailquay.model.account import Account, AccountState
-from mailquay.model.mailbox import Mailbox
+from mailquay.model.mailbox import ListedMailbox, Mailbox
 from mailquay.model.message import Attachment, IndexEntry, MessageRef, Structure
 from mailquay.services import identifiers, presentation
 from mailquay.services.body_source import needs_source, read_source
 from mailquay.services.index_changes import flags_seen
+from mailquay.services.mailbox_listing import is_mere_label
 from mailquay.services.mailboxes import MailboxService
 from mailquay.services.message_html import present_html
 from mailquay.services.message_request import Download, ReadOptions
@@ -54,7 +55,7 @@ class MessageReader:
             return False
         if mailbox.evidence_at_ms == 0:
             return False
-        if mailbox.listing.path == watched_path(account):
+        if _is_watched(account, mailbox.listing):
             return True
         return self._clock.now_ms() - mailbox.evidence_at_ms < _FRESH_MS
 
@@ -66,7 +67,7 @@ class MessageReader:
         Raises MailboxNotFound, NotOperational, Unavailable.
         """
         mailbox = await self._up_to_date(account, path, timeout_seconds)
-        if mailbox.cursor is None or not relies_on_index(account):
+        if mailbox.cursor is None or not relies_on_index(account, mailbox):
             total, entries = await self._live_page(account, mailbox, page, page_size, timeout_seconds)
         else:
             total = mailbox.cursor.messages
@@ -77,7 +78,7 @@ class MessageReader:
     async def _up_to_date(self, account: Account, path: str, timeout_seconds: float) -> Mailbox:
         """The mailbox, with an index that is what the server has now, where there is one."""
         mailbox = await self._mailboxes.find(account, path)
-        if relies_on_index(account) and not self._fresh(account, mailbox):
+        if relies_on_index(account, mailbox) and not self._fresh(account, mailbox):
             await self._access.catch_up(account.number, [mailbox.listing.path], timeout_seconds=timeout_seconds)
             mailbox = await self._mailboxes.find(account, path)
         return mailbox
@@ -322,15 +323,18 @@ class MessageReader:
         raise MessageNotFound("there is no such message")
 
 
-def relies_on_index(account: Account) -> bool:
-    """Whether pages of the account are made from its index, once a mailbox has one."""
-    return account.status.state is AccountState.CONNECTED and account.profile.indexed
+def relies_on_index(account: Account, mailbox: Mailbox) -> bool:
+    """Whether pages of a mailbox are made from the index, once it has one."""
+    connected = account.status.state is AccountState.CONNECTED
+    return connected and account.profile.indexed and not is_mere_label(account.profile, mailbox.listing)
 
 
-def watched_path(account: Account) -> str:
-    """The mailbox that is watched: INBOX, or the first that the account names."""
+def _is_watched(account: Account, listing: ListedMailbox) -> bool:
+    """Whether a mailbox is the one that is watched: the first that the account names, else where new mail arrives."""
     first = account.profile.path[0] if account.profile.path else "*"
-    return "INBOX" if first == "*" or first.startswith("\\") else first
+    if first == "*" or first.startswith("\\"):
+        return listing.all_mail or (listing.path == "INBOX" and not listing.label)
+    return listing.path == first
 
 
 async def fetch_entries(session: MailSession, uids: Sequence[int]) -> list[IndexEntry]:

@@ -78,10 +78,13 @@ class NewMail:
 
         A message that cannot be read is missing among them: it is announced by its identifiers alone.
         """
-        if not await self._wanted(account, mailbox):
+        if not await self._wanted(account):
             return {}
+        inbox_only = self._settings.current("inboxNewOnly")
         groups: dict[tuple[str, ...], list[IndexEntry]] = defaultdict(list)
         for entry in entries:
+            if inbox_only and not presentation.is_in_inbox(mailbox.listing.special_use, entry.labels):
+                continue
             groups[self._sections(entry.structure)].append(entry)
         contents: dict[int, dict[str, Any]] = {}
         for sections, members in groups.items():
@@ -128,14 +131,12 @@ class NewMail:
         ]
         return max(1024, min(self._fetch_limit(), max(sizes, default=0)))
 
-    async def _wanted(self, account: Account, mailbox: Mailbox) -> bool:
+    async def _wanted(self, account: Account) -> bool:
         await self._settings.refresh()
         current = self._settings.current
         if not current("webhooksEnabled") or not (account.profile.webhooks or current("webhooks")):
             return False
-        if not {"*", EventName.MESSAGE_NEW.value} & set(current("webhookEvents")):
-            return False
-        return not current("inboxNewOnly") or mailbox.listing.special_use == "\\Inbox"
+        return bool({"*", EventName.MESSAGE_NEW.value} & set(current("webhookEvents")))
 
     def _sections(self, structure: Structure | None) -> tuple[str, ...]:
         if structure is None or not self._settings.current("notifyText"):

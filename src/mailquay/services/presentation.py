@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,6 +11,7 @@ from mailquay.model.message import Address, Attachment, IndexEntry, Structure, T
 from mailquay.services import identifiers
 
 _FLAG_KEYS = (("\\Flagged", "flagged"), ("\\Answered", "answered"), ("\\Draft", "draft"))
+_USES_BY_LABEL = {"\\Inbox": "\\Inbox", "\\Sent": "\\Sent", "\\Draft": "\\Drafts"}
 MESSAGE_SPECIAL_USES = ("\\Junk", "\\Sent", "\\Trash", "\\Inbox", "\\Drafts")
 
 
@@ -74,9 +75,22 @@ def message_details(
     details["headers"] = dict(headers)
     if listing.special_use is not None:
         details["specialUse"] = listing.special_use
-    if listing.special_use in MESSAGE_SPECIAL_USES:
-        details["messageSpecialUse"] = listing.special_use
+    if (use := message_special_use(listing, entry.labels)) is not None:
+        details["messageSpecialUse"] = use
     return details
+
+
+def message_special_use(listing: ListedMailbox, labels: Collection[str] | None) -> str | None:
+    """What a message is by its place; in the mailbox of all labels by them, `\\Sent` before `\\Inbox`."""
+    uses = {listing.special_use}
+    if listing.all_mail:
+        uses = {_USES_BY_LABEL.get(label) for label in labels or ()}
+    return next((use for use in MESSAGE_SPECIAL_USES if use in uses), None)
+
+
+def is_in_inbox(special_use: str | None, labels: Collection[str] | None) -> bool:
+    """Whether a message of a mailbox with this special use is in the inbox, or bears its label."""
+    return special_use == "\\Inbox" or "\\Inbox" in (labels or ())
 
 
 def flag_fields(flags: Iterable[str]) -> dict[str, Any]:

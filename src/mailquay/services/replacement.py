@@ -9,7 +9,7 @@ import structlog
 
 from mailquay.backends.interface import FlagState, MailSession, OpenedMailbox
 from mailquay.model.mailbox import Mailbox, MailboxNumber
-from mailquay.model.message import IndexEntry
+from mailquay.model.message import IndexEntry, MessageMarks
 from mailquay.services.former_messages import FormerMessages
 from mailquay.services.index_changes import flags_seen, messages_gone
 from mailquay.services.ports import Clock
@@ -122,9 +122,10 @@ class MailboxReplacement:
             yield from self._store.messages.put(mailbox.number, entries, threads)(pending)
             yield from carry_over(pending)
             for former, entry in found:
-                if sorted(former.flags) != sorted(entry.flags) and not context.silent:
-                    state = FlagState(entry.uid, entry.flags, entry.modseq, entry.labels)
-                    pending.append(updated_event(mailbox.account, mailbox, state, former.flags, now_ms))
+                state = FlagState(entry.uid, entry.flags, entry.modseq, entry.labels)
+                event = updated_event(mailbox.account, mailbox, state, MessageMarks(former.flags), now_ms)
+                if event is not None and not context.silent:
+                    pending.append(event)
 
         if found:
             await self._store.commit(script)

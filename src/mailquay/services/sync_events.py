@@ -9,9 +9,9 @@ from mailquay.backends.interface import FlagState
 from mailquay.model.account import AccountNumber
 from mailquay.model.event import EventName, NewEvent
 from mailquay.model.mailbox import Mailbox
-from mailquay.model.message import IndexEntry
+from mailquay.model.message import IndexEntry, MessageMarks
 from mailquay.services import identifiers
-from mailquay.services.presentation import public_thread
+from mailquay.services.presentation import message_special_use, public_thread
 
 
 def announcement(
@@ -23,7 +23,7 @@ def announcement(
     now_ms: int,
 ) -> NewEvent:
     """messageNew. `seemsLikeNew`: the message was never seen in this account before, and it is not one just sent."""
-    seems_new = first_time and mailbox.listing.special_use != "\\Sent"
+    seems_new = first_time and message_special_use(mailbox.listing, entry.labels) != "\\Sent"
     facts: dict[str, Any] = {
         "id": identifiers.message_id(mailbox.number, entry.uid),
         "uid": entry.uid,
@@ -31,6 +31,8 @@ def announcement(
     }
     if entry.email_id is not None:
         facts["emailId"] = entry.email_id
+    if entry.labels is not None:
+        facts["labels"] = list(entry.labels)
     thread = public_thread(entry)
     full = None if content is None else {**content, "seemsLikeNew": seems_new}
     if thread is not None:
@@ -43,24 +45,26 @@ def announcement(
 
 
 def updated_event(
-    account: AccountNumber, mailbox: Mailbox, state: FlagState, before: Sequence[str], now_ms: int
-) -> NewEvent:
-    """messageUpdated: which flags came and went, and what they are now."""
-    after = sorted(state.flags)
+    account: AccountNumber, mailbox: Mailbox, state: FlagState, before: MessageMarks, now_ms: int
+) -> NewEvent | None:
+    """messageUpdated: which flags and labels came and went, and what they are now; None when that is none.
+
+    Labels that were not known before are none that came.
+    """
     changes: dict[str, Any] = {}
-    added = sorted(set(after) - set(before))
-    deleted = sorted(set(before) - set(after))
-    if added:
-        changes["added"] = added
-    if deleted:
-        changes["deleted"] = deleted
-    changes["value"] = after
-    facts = {
-        "id": identifiers.message_id(mailbox.number, state.uid),
-        "uid": state.uid,
-        "changes": {"flags": changes},
-    }
+    if sorted(state.flags) != sorted(before.flags):
+        changes["flags"] = _difference(before.flags, state.flags)
+    if state.labels is not None and before.labels is not None and sorted(state.labels) != sorted(before.labels):
+        changes["labels"] = _difference(before.labels, state.labels)
+    if not changes:
+        return None
+    facts = {"id": identifiers.message_id(mailbox.number, state.uid), "uid": state.uid, "changes": changes}
     return _event(account, EventName.MESSAGE_UPDATED, mailbox, now_ms, facts)
+
+
+def _difference(before: Sequence[str], after: Sequence[str]) -> dict[str, list[str]]:
+    changes = {"added": sorted(set(after) - set(before)), "deleted": sorted(set(before) - set(after))}
+    return {name: values for name, values in changes.items() if values} | {"value": sorted(after)}
 
 
 def deleted_event(account: AccountNumber, mailbox: Mailbox, uid: int, now_ms: int) -> NewEvent:

@@ -22,7 +22,7 @@ from mailquay.model.event import EventName, LoggedEvent
 from mailquay.net.http import HttpClient, take_userinfo
 from mailquay.services.identifiers import b64u
 from mailquay.services.ports import Clock, Counter, Ownership
-from mailquay.services.presentation import iso
+from mailquay.services.presentation import is_in_inbox, iso
 from mailquay.services.settings import SettingsService
 from mailquay.storage.interface import Unit
 from mailquay.storage.repositories.events import ParkedDelivery, WebhookCursor
@@ -141,7 +141,7 @@ class WebhookService:
         current = self._settings.current
         if not current("webhooksEnabled") or not {"*", event.name.value} & set(current("webhookEvents")):
             return None
-        if event.name is EventName.MESSAGE_NEW and current("inboxNewOnly") and event.special_use != "\\Inbox":
+        if event.name is EventName.MESSAGE_NEW and current("inboxNewOnly") and not _in_inbox(event):
             return None
         own, own_headers = _own_target(account, event)
         if account is None and event.name is not EventName.ACCOUNT_DELETED:
@@ -312,6 +312,11 @@ class WebhookService:
         unit: Unit[Any] = self._store.events.settle_webhooks(number, before, cursor, parked)
         fence = self._ownership.fence_or_none(number)
         await self._store.commit(unit if fence is None else fenced(fence, unit))
+
+
+def _in_inbox(event: LoggedEvent) -> bool:
+    labels: Any = event.facts.get("labels")
+    return is_in_inbox(event.special_use, labels)
 
 
 def _own_target(account: Account | None, event: LoggedEvent) -> tuple[str | None, tuple[CustomHeader, ...]]:

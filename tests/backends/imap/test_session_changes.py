@@ -324,7 +324,7 @@ async def test_gmail_labels_are_read_and_changed() -> None:
         assert entry.labels == ("\\Inbox",)
         assert entry.email_id is not None and entry.email_id.isdigit()
         states = await session.store_flags("1", FlagChange.ADD, ["Work"], labels=True)
-        assert states == []
+        assert [(state.uid, state.labels) for state in states] == [(1, None)]
         [[state]] = [batch async for batch in session.fetch_flags("1")]
         assert state == FlagState(1, (), state.modseq, ("Work", "\\Inbox"))
 

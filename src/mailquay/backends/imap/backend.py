@@ -84,9 +84,15 @@ class ImapBackend:
                 raise
         return ImapSession(connection)
 
-    async def open_watch(self, path: str, *, everywhere: bool = False) -> ImapWatch | ImapAccountWatch:
+    async def open_watch(self, path: str | None, *, everywhere: bool = False) -> ImapWatch | ImapAccountWatch:
         """See MailBackend.open_watch."""
         connection = await self._open(None, urgent=False)
+        if path is None:
+            try:
+                path = await _arrivals_path(connection)
+            except BaseException:
+                await connection.aclose()
+                raise
         restart_seconds = self._options.idle_restart_seconds
         if everywhere and connection.has_capability("NOTIFY") and connection.has_capability("IDLE"):
             return ImapAccountWatch(connection, path, restart_seconds=restart_seconds)
@@ -146,6 +152,14 @@ class ImapBackend:
 
     def _wants_starttls(self, connection: ImapConnection) -> bool:
         return connection.has_capability("STARTTLS") and self._settings.tls.get("disabled") is not True
+
+
+async def _arrivals_path(connection: ImapConnection) -> str:
+    """Where new mail arrives; at Gmail INBOX is one of the labels, and mail that is filtered never gets it."""
+    if not connection.has_capability("X-GM-EXT-1"):
+        return "INBOX"
+    listed = await ImapSession(connection).list_mailboxes()
+    return next((box.path for box in listed if box.all_mail), "INBOX")
 
 
 def _credentials(settings: ImapSettings) -> Credentials:

@@ -1,6 +1,7 @@
 """How we deal with servers that keep to the grammar and still behave in a way of their own, each way with a name.
 
-Breaches of the grammar are in `wire/imap/leniency.py`. The numbers are rows of our list of edge cases.
+Breaches of the grammar are in `wire/imap/leniency.py`. The numbers are rows of our list of edge cases; a habit that was
+met later has none.
 """
 
 from __future__ import annotations
@@ -117,6 +118,17 @@ class Conduct(Enum):
         "rev1-preferred",
         (14,),
         "IMAP4rev2 is offered, and searches break once it is enabled; it never is where IMAP4rev1 is offered too",
+    )
+    LABELS_AS_MAILBOXES = (
+        "labels-as-mailboxes",
+        (),
+        "labels are listed as mailboxes, each with messages of one that holds all; that one is followed, with its "
+        "labels",
+    )
+    FLAGS_UNTOLD = (
+        "flags-untold",
+        (),
+        "IDLE tells nothing of flags that others change; the watched mailbox is looked at now and then all the same",
     )
     SIZES_LIMITED = (
         "sizes-limited",

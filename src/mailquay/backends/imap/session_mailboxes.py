@@ -9,7 +9,7 @@ from typing import Final
 from mailquay.backends.imap.mapping import evidence
 from mailquay.backends.imap.result import CommandResult
 from mailquay.backends.imap.session_base import SessionBase, flag_state, uid_set
-from mailquay.backends.imap.special_use import with_special_use
+from mailquay.backends.imap.special_use import with_labels, with_special_use
 from mailquay.backends.interface import MailboxChanges, OpenedMailbox
 from mailquay.errors import CommandRejected, MailboxNotFound
 from mailquay.model.mailbox import ListedMailbox, MailboxEvidence
@@ -95,7 +95,8 @@ class SessionMailboxes(SessionBase):
             subscribed = await self._connection.execute(List(kind=ListKind.LSUB))
             names = {item.mailbox for item in subscribed.all(ListResponse)}
             listed = {path: dataclasses.replace(box, subscribed=path in names) for path, box in listed.items()}
-        return with_special_use(list(listed.values()))
+        found = with_special_use(list(listed.values()))
+        return with_labels(found) if self._has("X-GM-EXT-1") else found
 
     def _listed(self, item: ListResponse, mailbox_id: str | None) -> ListedMailbox:
         path = _path(item.mailbox)

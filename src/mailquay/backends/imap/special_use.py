@@ -22,6 +22,8 @@ _ATTRIBUTES = {
     "\\inbox": "\\Inbox",
 }
 
+_NO_LABELS = frozenset(["\\All", "\\Junk", "\\Trash"])
+
 _NAMES = {
     "\\Sent": """sent
         |sent mail|sent messages|sent items|sent-mail|outgoing|gesendet|gesendete elemente|gesendete objekte
@@ -80,6 +82,19 @@ def with_special_use(listed: Sequence[ListedMailbox]) -> list[ListedMailbox]:
         dataclasses.replace(box, special_use=taken[box.path], special_use_source=sources[taken[box.path]])
         if box.path in taken
         else box
+        for box in listed
+    ]
+
+
+def with_labels(listed: Sequence[ListedMailbox]) -> list[ListedMailbox]:
+    """Tell the labels of a Gmail server from the mailboxes, which are All Mail and what is not part of it.
+
+    Users can hide All Mail from IMAP: then each label has to do as a mailbox, and nothing is told.
+    """
+    if not any(box.special_use == "\\All" and box.selectable for box in listed):
+        return list(listed)
+    return [
+        dataclasses.replace(box, label=box.special_use not in _NO_LABELS, all_mail=box.special_use == "\\All")
         for box in listed
     ]
 

@@ -59,6 +59,9 @@ ORDER BY uid DESC;
 -- name: message_flags
 SELECT uid, flags, modseq FROM messages WHERE mailbox_number = $1 AND uid >= $2 AND uid <= $3 ORDER BY uid;
 
+-- name: message_marks
+SELECT uid, flags, labels FROM messages WHERE mailbox_number = $1 AND uid >= $2 AND uid <= $3 ORDER BY uid;
+
 -- name: message_uids
 SELECT uid FROM messages WHERE mailbox_number = $1 AND uid >= $2 AND uid <= $3 ORDER BY uid LIMIT $4;
 

@@ -15,7 +15,7 @@ from mailquay.model.mailbox import (
     MailboxNumber,
     Verification,
 )
-from mailquay.model.message import Envelope, IndexEntry, Structure, Uid
+from mailquay.model.message import Envelope, IndexEntry, MessageMarks, Structure, Uid
 from mailquay.storage.codec import from_json, to_json
 from mailquay.storage.interface import Database, Pending, Row, Run, RunMany, Script, Unit
 from mailquay.storage.repositories.upkeep import detach
@@ -243,24 +243,27 @@ class MessageIndex:
 
     def update_flags(
         self, mailbox: MailboxNumber, changes: Sequence[tuple[int, Sequence[str], int | None, Sequence[str] | None]]
-    ) -> Unit[dict[int, tuple[str, ...]]]:
-        """Store flags: (uid, flags, modseq, labels) each. Returns, by UID, the former flags of those that changed.
+    ) -> Unit[dict[int, MessageMarks]]:
+        """Store flags: (uid, flags, modseq, labels) each. Returns, by UID, what those had before that changed.
 
         The comparison is part of the transaction, so that of two who see the same change one alone reports it.
         """
 
-        def script(_pending: Pending) -> Script[dict[int, tuple[str, ...]]]:
-            stored: dict[int, str] = {}
+        def script(_pending: Pending) -> Script[dict[int, MessageMarks]]:
+            stored: dict[int, tuple[str, str | None]] = {}
             for first, last in _near_runs(change[0] for change in changes):
-                for row in (yield Run("message_flags", (mailbox, first, last))):
-                    stored[row[0]] = row[1]
-            before: dict[int, tuple[str, ...]] = {}
+                for row in (yield Run("message_marks", (mailbox, first, last))):
+                    stored[row[0]] = (row[1], row[2])
+            before: dict[int, MessageMarks] = {}
             updates = []
             for uid, flags, modseq, labels in changes:
+                if uid not in stored:
+                    continue
+                known_flags, known_labels = stored[uid]
                 joined = " ".join(sorted(flags))
-                if uid in stored and stored[uid] != joined:
-                    before[uid] = tuple(stored[uid].split())
-                    shown = None if labels is None else to_json(sorted(labels))
+                shown = known_labels if labels is None else to_json(sorted(labels))
+                if (joined, shown) != stored[uid]:
+                    before[uid] = MessageMarks(tuple(known_flags.split()), _labels(known_labels))
                     updates.append((mailbox, uid, joined, modseq, shown))
             if updates:
                 yield RunMany("message_update_flags", updates)
@@ -377,6 +380,10 @@ def _filling(mailbox: MailboxNumber, entry: IndexEntry, thread: int | None) -> t
     return (*row[:2], *row[4:10], *row[11:])
 
 
+def _labels(stored: str | None) -> tuple[str, ...] | None:
+    return None if stored is None else tuple(from_json(stored, list[str]))
+
+
 def _entry(row: Row) -> IndexEntry:
     uid, flags, modseq, date_ms, size, envelope, structure, email_id, thread_id, labels, error, thread = row
     return IndexEntry(
@@ -389,7 +396,7 @@ def _entry(row: Row) -> IndexEntry:
         structure=None if structure is None else from_json(structure, Structure),
         email_id=email_id,
         thread_id=thread_id,
-        labels=None if labels is None else tuple(from_json(labels, list[str])),
+        labels=_labels(labels),
         error=error,
         thread=thread,
     )
