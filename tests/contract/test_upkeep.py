@@ -35,6 +35,7 @@ _BULK_TABLES = (
     "idempotency",
     "account_log",
     "parked_deliveries",
+    "passing_messages",
     "purges",
 )
 

@@ -75,6 +75,13 @@ class TestNode:
         """Wait until the log holds that many events of a name for an account, with those facts."""
         return await wait_for_events(self.store, name, account=account, count=count, seconds=seconds, **facts)
 
+    async def envelopes_read(self, account: Account) -> None:
+        """Wait until the index knows the Message-IDs; until then no message is recognised in another mailbox."""
+        async with asyncio.timeout(40):
+            for box in await self.store.mailboxes.of_account(account.number):
+                while await self.store.messages.without_envelope(box.number, limit=1):
+                    await asyncio.sleep(0.01)  # nothing tells of an envelope that was filled in
+
 
 async def wait_for_events(
     store: Store, name: EventName, *, account: Account, count: int = 1, seconds: float = 15, **facts: object

@@ -151,6 +151,7 @@ def _expected(*, fresh: bool) -> list[tuple[str, str | None, object]]:
         ("messageNew", "INBOX", 10),
         ("messageNew", "Work", 4),
         ("messageNew", "Work", 5),
+        ("messageMoved", "Work", 5),
         ("messageUpdated", "INBOX", ("\\Answered", "\\Seen")),
         ("messageUpdated", "INBOX", ("\\Answered", "\\Seen")),
         ("messageUpdated", "INBOX", ("\\Flagged",)),
@@ -202,6 +203,7 @@ async def test_what_happened_is_told_alike(settings: ImapSettings, tmp_path: Pat
         account = await node.register("ann", profile)
         await node.wait_for(EventName.ACCOUNT_INITIALIZED, account=account, seconds=40)
         last = (await node.store.events.of_account_after(account.number, 0, 1000))[-1].sequence
+        await node.envelopes_read(account)
         if looking:
             await _changes(settings, shift)
             assert await _told(node, account, last, len(expected), shift) == expected

@@ -71,3 +71,12 @@ async def test_fifty_thousand_messages(dovecot: Dovecot, mail_user: MailUser, tm
             range(_LEFT + 1, _MESSAGES + 1)
         )
         assert await node.store.messages.count(inbox.number) == _LEFT + 1
+        await node.envelopes_read(account)
+        before = await node.store.events.last_sequence(account.number)
+        await dovecot.doveadm("move", "-u", mail_user.login, "Archive", *where[2:], f"1:{_FLAGGED}")
+        await _until(node, account, before + 3 * _FLAGGED)
+        told = Counter(
+            event.name for event in await node.store.events.of_account_after(account.number, before, 100_000)
+        )
+        moved = (EventName.MESSAGE_DELETED, EventName.MESSAGE_NEW, EventName.MESSAGE_MOVED)
+        assert told == dict.fromkeys(moved, _FLAGGED)

@@ -183,6 +183,18 @@ async def test_events_nobody_wants_are_passed_over(world: _World, webhook_sink: 
     assert [json.loads(request.body).get("path") for request in webhook_sink.requests][1:] == ["INBOX"]
 
 
+async def test_our_own_events_go_where_they_are_named(world: _World, webhook_sink: WebhookSink) -> None:
+    await world.log(EventName.MESSAGE_MOVED, EventName.MESSAGE_NEW)
+    await world.run_until_done()
+    told = [json.loads(request.body)["event"] for request in webhook_sink.requests]
+    assert told == ["accountAdded", "messageNew"]
+    await world.settings.write({"webhookEvents": ["*", "messageMoved"]})
+    await world.log(EventName.MESSAGE_MOVED)
+    await world.run_until_done()
+    told = [json.loads(request.body)["event"] for request in webhook_sink.requests]
+    assert told == ["accountAdded", "messageNew", "messageMoved"]
+
+
 async def test_a_deleted_account_sends_only_its_farewell(world: _World, webhook_sink: WebhookSink) -> None:
     await world.log(EventName.MESSAGE_NEW)
     await world.store.commit(world.store.accounts.delete(world.account.id, _NOW))

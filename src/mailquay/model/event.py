@@ -10,7 +10,7 @@ from mailquay.model.account import AccountNumber
 
 
 class EventName(Enum):
-    """Every event of the public contract; the values are the public names."""
+    """Every event of the public contract, and OWN_EVENTS; the values are the public names."""
 
     ACCOUNT_ADDED = "accountAdded"
     ACCOUNT_INITIALIZED = "accountInitialized"
@@ -21,6 +21,7 @@ class EventName(Enum):
     MESSAGE_NEW = "messageNew"
     MESSAGE_UPDATED = "messageUpdated"
     MESSAGE_DELETED = "messageDeleted"
+    MESSAGE_MOVED = "messageMoved"
     MESSAGE_MISSING = "messageMissing"
     MESSAGE_SENT = "messageSent"
     MESSAGE_DELIVERY_ERROR = "messageDeliveryError"
@@ -36,6 +37,10 @@ class EventName(Enum):
     LIST_SUBSCRIBE = "listSubscribe"
     EXPORT_COMPLETED = "exportCompleted"
     EXPORT_FAILED = "exportFailed"
+
+
+OWN_EVENTS = frozenset([EventName.MESSAGE_MOVED])
+"""Events that the EmailEngine API does not have: a webhook gets them where they are named, not with all the others."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -107,6 +107,16 @@ class MessageMarks:
 
 
 @dataclass(frozen=True, slots=True)
+class DroppedMessage:
+    """What is left to say of a message that has gone from the index; ids are None where there are none, or unread."""
+
+    uid: int
+    size_bytes: int | None
+    email_id: str | None
+    message_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class MessageRef:
     """Where a message id points: our mailbox number and the UID."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import structlog
 
 from mailquay.config import Config
+from mailquay.services.moves import MOVE_WINDOW_MS
 from mailquay.services.periodic import do_every
 from mailquay.services.ports import Clock
 from mailquay.services.settings import SettingsService
@@ -44,6 +45,8 @@ async def _tidy(store: Store, settings: SettingsService, config: Config, now_ms:
     while await store.commit(store.events.expire(before_ms, now_ms, _STEP)) == _STEP:
         continue
     while await store.commit(store.replacements.expire(now_ms, _STEP)) == _STEP:
+        continue
+    while await store.commit(store.moves.expire(now_ms - MOVE_WINDOW_MS, _STEP)) == _STEP:
         continue
     await store.commit(store.tokens.delete_expired(now_ms))
     if dropped:

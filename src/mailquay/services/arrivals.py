@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from mailquay.backends.interface import MailSession, OpenedMailbox
 from mailquay.model.mailbox import Mailbox
 from mailquay.model.message import IndexEntry
+from mailquay.services.moves import have_arrived
 from mailquay.services.new_mail import NewMail
 from mailquay.services.ports import Clock
 from mailquay.services.sequences import sequence_set
@@ -105,6 +106,9 @@ class Arrivals:
                 pending.append(
                     announcement(context.account.number, mailbox, entry, contents.get(entry.uid), first_time, now_ms)
                 )
+            if not context.unindexed:
+                known = [entry for entry, first_time in zip(entries, fresh, strict=True) if not first_time]
+                yield from have_arrived(self._store, context.account.number, mailbox, known, now_ms)(pending)
 
         await self._store.commit(script)
         return mailbox if moved is None else dataclasses.replace(mailbox, cursor=moved)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from mailquay.backends.interface import FlagState
 from mailquay.model.mailbox import Mailbox
 from mailquay.model.node import Fence
+from mailquay.services.moves import have_left
 from mailquay.services.sync_events import deleted_event, updated_event
 from mailquay.storage.interface import Pending, Script, Unit
 from mailquay.storage.repositories.fencing import check_fence
@@ -38,15 +39,19 @@ def flags_seen(
 def messages_gone(
     store: Store, fence: Fence, mailbox: Mailbox, uids: Sequence[int], now_ms: int, *, silent: bool = False
 ) -> Unit[int]:
-    """Messages have left the mailbox: drop those we had, with a messageDeleted each; returns how many."""
+    """Messages have left the mailbox: drop those we had, with a messageDeleted each; returns how many.
+
+    Those that have arrived in another mailbox get a messageMoved too.
+    """
     delete = store.messages.delete(mailbox.number, uids)
 
     def script(pending: Pending) -> Script[int]:
         yield from check_fence(fence)
         gone = yield from delete(pending)
-        for uid in gone:
-            if not silent:
-                pending.append(deleted_event(fence.account, mailbox, uid, now_ms))
+        if not silent:
+            for one in gone:
+                pending.append(deleted_event(fence.account, mailbox, one.uid, now_ms))
+            yield from have_left(store, fence.account, mailbox, gone, now_ms)(pending)
         return len(gone)
 
     return script

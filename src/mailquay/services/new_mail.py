@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -23,6 +22,7 @@ from mailquay.services import presentation
 from mailquay.services.message_html import present_html
 from mailquay.services.message_request import ReadOptions
 from mailquay.services.message_text import assemble, fetch_limit_bytes, wanted_parts
+from mailquay.services.moves import digest_of, message_digest
 from mailquay.services.sequences import sequence_set
 from mailquay.services.settings import SettingsService
 
@@ -41,13 +41,11 @@ class NewMail:
 
     @staticmethod
     def digest(entry: IndexEntry) -> int:
-        """64 bits that recognise a message wherever it turns up again: by its server id, else its Message-ID."""
-        key = f"uid {entry.uid} {entry.internal_date_ms} {entry.size_bytes}"
-        if entry.email_id is not None:
-            key = f"email {entry.email_id}"
-        elif entry.envelope is not None and entry.envelope.message_id:
-            key = f"message {entry.envelope.message_id}"
-        return int.from_bytes(hashlib.blake2b(key.encode(), digest_size=8).digest(), "big", signed=True)
+        """See message_digest; a message without any id is recognised by its place alone."""
+        digest = message_digest(entry.email_id, entry.envelope.message_id if entry.envelope is not None else None)
+        if digest is None:
+            return digest_of(f"uid {entry.uid} {entry.internal_date_ms} {entry.size_bytes}")
+        return digest
 
     def batches(self, entries: Sequence[IndexEntry]) -> Iterator[Sequence[IndexEntry]]:
         """The entries in runs whose payloads fit into memory and into one answer of the server together."""

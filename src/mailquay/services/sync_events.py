@@ -12,6 +12,7 @@ from mailquay.model.mailbox import Mailbox
 from mailquay.model.message import IndexEntry, MessageMarks
 from mailquay.services import identifiers
 from mailquay.services.presentation import message_special_use, public_thread
+from mailquay.storage.repositories.moves import Move, Passing
 
 
 def announcement(
@@ -71,6 +72,21 @@ def deleted_event(account: AccountNumber, mailbox: Mailbox, uid: int, now_ms: in
     """messageDeleted: the message is gone from this mailbox."""
     facts = {"id": identifiers.message_id(mailbox.number, uid), "uid": uid}
     return _event(account, EventName.MESSAGE_DELETED, mailbox, now_ms, facts)
+
+
+def moved_event(account: AccountNumber, move: Move, now_ms: int) -> NewEvent:
+    """messageMoved: where the message is, and where it was before; it is an event of the mailbox that has it now."""
+    facts = {**_place(move.arrived), "previous": _place(move.left)}
+    arrived = move.arrived
+    return NewEvent(account, EventName.MESSAGE_MOVED, now_ms, facts, None, arrived.path, arrived.special_use)
+
+
+def _place(passing: Passing) -> dict[str, Any]:
+    return {
+        "id": identifiers.message_id(passing.mailbox, passing.uid),
+        "uid": passing.uid,
+        "path": passing.path,
+    }
 
 
 def _event(

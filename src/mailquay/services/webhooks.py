@@ -18,7 +18,7 @@ import structlog
 
 from mailquay.errors import InvalidRequest, MailquayError
 from mailquay.model.account import Account, AccountNumber, CustomHeader
-from mailquay.model.event import EventName, LoggedEvent
+from mailquay.model.event import OWN_EVENTS, EventName, LoggedEvent
 from mailquay.net.http import HttpClient, take_userinfo
 from mailquay.services.identifiers import b64u
 from mailquay.services.ports import Clock, Counter, Ownership
@@ -139,7 +139,9 @@ class WebhookService:
         """Where an event is to be sent, None for nowhere: judged now, not when it happened."""
         await self._settings.refresh()
         current = self._settings.current
-        if not current("webhooksEnabled") or not {"*", event.name.value} & set(current("webhookEvents")):
+        chosen = current("webhookEvents")
+        everything = "*" in chosen and event.name not in OWN_EVENTS
+        if not current("webhooksEnabled") or not (everything or event.name.value in chosen):
             return None
         if event.name is EventName.MESSAGE_NEW and current("inboxNewOnly") and not _in_inbox(event):
             return None

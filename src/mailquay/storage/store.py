@@ -15,6 +15,7 @@ from mailquay.storage.repositories.accounts import AccountRepository
 from mailquay.storage.repositories.events import EventLog, event_writer
 from mailquay.storage.repositories.keys import KeyRepository, reseal_everything
 from mailquay.storage.repositories.mailboxes import MailboxRepository, MessageIndex
+from mailquay.storage.repositories.moves import MoveRepository
 from mailquay.storage.repositories.nodes import NodeRepository
 from mailquay.storage.repositories.outbox import OutboxRepository
 from mailquay.storage.repositories.replacements import ReplacementRepository
@@ -47,6 +48,7 @@ class Store:
         self.mailboxes = MailboxRepository(database)
         self.messages = MessageIndex(database)
         self.threads = ThreadRepository(database)
+        self.moves = MoveRepository()
         self.replacements = ReplacementRepository(database)
         self.events = EventLog(database, vault)
         self.outbox = OutboxRepository(database, vault)

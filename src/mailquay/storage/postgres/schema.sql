@@ -153,6 +153,20 @@ CREATE TABLE known_messages (
     PRIMARY KEY (set_number, digest)
 );
 
+CREATE TABLE passing_messages (
+    account_number BIGINT NOT NULL,
+    arrived BIGINT NOT NULL,
+    digest BIGINT NOT NULL,
+    mailbox_number BIGINT NOT NULL,
+    uid BIGINT NOT NULL,
+    path TEXT NOT NULL,
+    special_use TEXT,
+    size_bytes BIGINT,
+    at_ms BIGINT NOT NULL,
+    PRIMARY KEY (account_number, arrived, digest, mailbox_number, uid)
+);
+CREATE INDEX passing_messages_by_age ON passing_messages (at_ms);
+
 CREATE TABLE purges (
     kind TEXT NOT NULL,
     number BIGINT NOT NULL,

@@ -24,7 +24,7 @@ UPDATE messages SET flags = $3, modseq = coalesce($4, modseq), labels = coalesce
 WHERE mailbox_number = $1 AND uid = $2;
 
 -- name: message_delete
-DELETE FROM messages WHERE mailbox_number = $1 AND uid = $2 RETURNING uid;
+DELETE FROM messages WHERE mailbox_number = $1 AND uid = $2 RETURNING uid, size_bytes, email_id, envelope;
 
 -- name: message_forget
 DELETE FROM messages WHERE mailbox_number = $1 AND uid = $2;

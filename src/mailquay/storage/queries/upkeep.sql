@@ -38,6 +38,11 @@ DELETE FROM parked_deliveries WHERE position IN (
     SELECT position FROM parked_deliveries WHERE account_number = $1 ORDER BY position LIMIT $2
 ) RETURNING 1;
 
+-- name: purge_passing
+DELETE FROM passing_messages WHERE account_number = $1 AND (arrived, digest, mailbox_number, uid) IN (
+    SELECT arrived, digest, mailbox_number, uid FROM passing_messages WHERE account_number = $1 LIMIT $2
+) RETURNING 1;
+
 -- name: purge_outbox_some
 SELECT queue_id, blob, size_bytes FROM outbox WHERE account_number = $1 LIMIT $2;
 

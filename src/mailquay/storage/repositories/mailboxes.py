@@ -15,8 +15,8 @@ from mailquay.model.mailbox import (
     MailboxNumber,
     Verification,
 )
-from mailquay.model.message import Envelope, IndexEntry, MessageMarks, Structure, Uid
-from mailquay.storage.codec import from_json, to_json
+from mailquay.model.message import DroppedMessage, Envelope, IndexEntry, MessageMarks, Structure, Uid
+from mailquay.storage.codec import from_json, message_id_in, to_json
 from mailquay.storage.interface import Database, Pending, Row, Run, RunMany, Script, Unit
 from mailquay.storage.repositories.upkeep import detach
 
@@ -271,15 +271,15 @@ class MessageIndex:
 
         return script
 
-    def delete(self, mailbox: MailboxNumber, uids: Iterable[int]) -> Unit[list[int]]:
-        """Drop entries; returns the UIDs of those that were there."""
+    def delete(self, mailbox: MailboxNumber, uids: Iterable[int]) -> Unit[list[DroppedMessage]]:
+        """Drop entries; returns those that were there, by UID."""
         chosen = sorted(set(uids))
 
-        def script(_pending: Pending) -> Script[list[int]]:
-            gone: list[int] = []
+        def script(_pending: Pending) -> Script[list[DroppedMessage]]:
+            gone: list[DroppedMessage] = []
             for uid in chosen:
-                if (yield Run("message_delete", (mailbox, uid))):
-                    gone.append(uid)
+                for _, size, email_id, envelope in (yield Run("message_delete", (mailbox, uid))):
+                    gone.append(DroppedMessage(uid, size, email_id, message_id_in(envelope)))
             if gone:
                 yield Run("mailbox_count_down", (mailbox, len(gone)))
             return gone

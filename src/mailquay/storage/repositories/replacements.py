@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
-import msgspec
-
 from mailquay.model.account import AccountNumber
 from mailquay.model.mailbox import ListedMailbox, MailboxNumber
 from mailquay.model.message import IndexEntry, MessageRef, Uid
-from mailquay.storage.codec import from_json, to_json
+from mailquay.storage.codec import message_id_in, to_json
 from mailquay.storage.interface import PURGE_DUE, Database, Pending, Run, RunMany, Script, Unit
 
 _PAGE = 2000
@@ -39,12 +37,6 @@ class Former:
     email_id: str | None
     message_id: str | None
     thread: int | None = None
-
-
-class _Identity(msgspec.Struct):
-    """The one field of a stored envelope that identifies its message."""
-
-    message_id: str | None = None
 
 
 class ReplacementRepository:
@@ -105,11 +97,10 @@ class ReplacementRepository:
         while rows := await self._database.fetch("message_identities", number, last, _PAGE):
             page = []
             for uid, flags, date_ms, size, email_id, envelope, thread in rows:
-                known = None if envelope is None else from_json(envelope, _Identity).message_id
                 ref = MessageRef(number, Uid(uid))
                 if flags not in shared:
                     shared[flags] = tuple(flags.split())
-                page.append(Former(ref, shared[flags], date_ms, size, email_id, known or None, thread))
+                page.append(Former(ref, shared[flags], date_ms, size, email_id, message_id_in(envelope), thread))
             yield page
             last = rows[-1][0]
 

@@ -23,10 +23,11 @@ _PURGES = {
     "idempotency": "purge_idempotency",
     "log": "purge_log",
     "parked": "purge_parked",
+    "passing": "purge_passing",
 }
 """The statements that delete what is kept under a number: of a mailbox, of a set of digests, of an account."""
 
-OF_ACCOUNT = ("outbox", "idempotency", "log", "parked", "threads")
+OF_ACCOUNT = ("outbox", "idempotency", "log", "parked", "threads", "passing")
 """What an account leaves behind under its own number."""
 
 

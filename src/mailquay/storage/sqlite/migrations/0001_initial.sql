@@ -153,6 +153,20 @@ CREATE TABLE known_messages (
     PRIMARY KEY (set_number, digest)
 ) STRICT, WITHOUT ROWID;
 
+CREATE TABLE passing_messages (
+    account_number INTEGER NOT NULL,
+    arrived INTEGER NOT NULL,
+    digest INTEGER NOT NULL,
+    mailbox_number INTEGER NOT NULL,
+    uid INTEGER NOT NULL,
+    path TEXT NOT NULL,
+    special_use TEXT,
+    size_bytes INTEGER,
+    at_ms INTEGER NOT NULL,
+    PRIMARY KEY (account_number, arrived, digest, mailbox_number, uid)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX passing_messages_by_age ON passing_messages (at_ms);
+
 CREATE TABLE purges (
     kind TEXT NOT NULL,
     number INTEGER NOT NULL,
