@@ -75,7 +75,7 @@ def _plainly(host: str, port: int, user: MailUser) -> ImapSettings:
         pytest.param(partial(_dovecot, capability=_BASE), id="without-modseq"),
         pytest.param(partial(_dovecot, capability="IMAP4rev1 IDLE UIDPLUS"), id="poor", marks=pytest.mark.live),
         pytest.param(_cyrus, id="cyrus"),
-        pytest.param(_pymap, id="pymap"),
+        pytest.param(_pymap, id="pymap", marks=pytest.mark.live),
         pytest.param(_hoodiecrow, id="hoodiecrow", marks=pytest.mark.live),
     ]
 )
