@@ -13,7 +13,7 @@ from typing import Any
 
 from mailquay.backends.imap.backend import ImapBackend, ImapOptions
 from mailquay.config import Config
-from mailquay.model.account import Account, AccountId, AccountNumber, AccountProfile, ImapSettings
+from mailquay.model.account import Account, AccountId, AccountNumber, AccountProfile, AccountState, ImapSettings
 from mailquay.model.event import EventName, LoggedEvent
 from mailquay.runtime.account_runner import RunnerParts
 from mailquay.runtime.account_workers import AccountWorkers
@@ -68,6 +68,15 @@ class TestNode:
         """Register an account as the API does."""
         unit = self.store.accounts.upsert(AccountId(account_id), lambda _: profile, SystemClock().now_ms())
         return (await self.store.commit(unit)).account
+
+    async def connected(self, account: Account, *, seconds: float = 15) -> Account:
+        """The account as soon as it is connected, which after a start or a reconnect no event tells."""
+        async with asyncio.timeout(seconds):
+            while True:
+                found = await self.store.accounts.by_number(account.number)
+                if found is not None and found.status.state is AccountState.CONNECTED:
+                    return found
+                await asyncio.sleep(0.01)
 
     async def wait_for(
         self, name: EventName, *, account: Account, count: int = 1, seconds: float = 15, **facts: object

@@ -12,7 +12,7 @@ from mailquay.backends.imap import driver
 from mailquay.backends.imap.watch import ImapWatch
 from mailquay.backends.interface import MailboxNews
 from mailquay.config import Config
-from mailquay.model.account import AccountProfile, AccountState, ImapSettings
+from mailquay.model.account import AccountProfile, ImapSettings
 from mailquay.model.event import EventName
 from mailquay.sandbox.faults import ImapAction
 from mailquay.sandbox.world import SandboxWorld
@@ -59,8 +59,7 @@ async def test_an_idle_that_is_not_renewed_costs_one_reconnect_at_most(
         for number in range(1, 5):
             world.store_of(world.accounts[0].email).append("INBOX", _mail(str(number)))
             await node.wait_for(EventName.MESSAGE_NEW, account=account, count=number)
-        stored = await node.store.accounts.get("ann")
-        assert stored is not None and stored.status.state is AccountState.CONNECTED
+        await node.connected(account)
         logins = await node.wait_for(EventName.AUTHENTICATION_SUCCESS, account=account)
         assert len(logins) == 1
 
