@@ -12,7 +12,6 @@ _MAX_FIELD_BYTES = 256 * 1024
 _FIELD = re.compile(rb"^references[ \t]*:([^\n]*(?:\n[ \t][^\n]*)*)", re.IGNORECASE | re.MULTILINE)
 _ID = re.compile(r"<([^<>]{1,998})>")
 _USUAL_ID = re.compile(r"<([^<>\s]{1,998})>")
-_ID_BYTES = re.compile(rb"<([^<>]{1,998})>")
 _EMPTY_HEADER_BYTES = 4
 
 
@@ -23,13 +22,14 @@ def references_in(header: bytes) -> tuple[str, ...]:
     """
     if len(header) <= _EMPTY_HEADER_BYTES:
         return ()
-    field = _FIELD.search(header[:_MAX_FIELD_BYTES])
+    header = header[:_MAX_FIELD_BYTES]
+    field = _FIELD.match(header) or _FIELD.search(header)
     if field is None:
         return ()
-    found = _ID_BYTES.findall(field[1])
+    found = _ID.findall(field[1].decode("utf-8", "replace"))
     if len(found) > MAX_RELATED_IDS + 1:
         found = [found[0], *found[-MAX_RELATED_IDS:]]
-    return _joined([one.decode("utf-8", "replace") for one in found])
+    return _joined(found)
 
 
 def ids_in(text: str | None) -> tuple[str, ...]:

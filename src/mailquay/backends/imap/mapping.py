@@ -78,12 +78,14 @@ _cached_flags = lru_cache(maxsize=1024)(_shown_flags)
 
 def envelope(wire: WireEnvelope) -> Envelope:
     """An envelope with its texts decoded (RFC 2047) and its date as a time."""
+    from_ = addresses(wire.from_)
     return Envelope(
         date_ms=header_date_ms(wire.date),
         subject=decode_header_bytes(wire.subject) if wire.subject is not None else None,
-        from_=addresses(wire.from_),
-        sender=addresses(wire.sender),
-        reply_to=addresses(wire.reply_to),
+        from_=from_,
+        # Of most messages the three are one and the same.
+        sender=from_ if wire.sender is wire.from_ else addresses(wire.sender),
+        reply_to=from_ if wire.reply_to is wire.from_ else addresses(wire.reply_to),
         to=addresses(wire.to),
         cc=addresses(wire.cc),
         bcc=addresses(wire.bcc),
