@@ -26,7 +26,8 @@ from mailquay.services.mailboxes import MailboxService
 from mailquay.services.message_editor import MessageService
 from mailquay.services.message_request import ReadOptions
 from mailquay.wire.imap.leniency import Leniency
-from tests.runtime.harness import SystemClock, TestNode, running_node
+from tests.runtime.harness import SystemClock, TestNode, profile_for, running_node
+from tests.servers.dovecot import Dovecot, MailUser
 
 _SECONDS = 10.0
 _OLD = datetime(2020, 1, 1, tzinfo=UTC)
@@ -39,7 +40,6 @@ class _Reading:
 
     node: TestNode
     account: Account
-    world: SandboxWorld
 
     @property
     def service(self) -> MessageService:
@@ -127,7 +127,7 @@ async def _reading(
         account = await node.register(account_id, dataclasses.replace(profile, **changes))
         await node.wait_for(EventName.ACCOUNT_INITIALIZED, account=account)
         found = await node.connected(account)
-        yield _Reading(node, found, world)
+        yield _Reading(node, found)
 
 
 @pytest.fixture
@@ -345,3 +345,20 @@ async def test_without_an_index_only_the_server_can_be_searched(poor: SandboxWor
         }
         with pytest.raises(Unsupported):
             await _found(ann, SearchTerms(thread_id=inbox["Topic"]))
+
+
+@pytest.mark.server
+async def test_a_conversation_at_dovecot(dovecot: Dovecot, mail_user: MailUser, tmp_path: Path) -> None:
+    await dovecot.deliver(mail_user.login, _letter("1", "Topic"), _letter("2", "Re: Topic", "1"))
+    config = Config(imap_sweep_interval_seconds=3600)
+    async with running_node(f"sqlite:///{tmp_path}/m.db", tmp_path, config=config, settings=_WEBHOOKS) as node:
+        account = await node.register("ann", profile_for(dovecot, mail_user))
+        await node.wait_for(EventName.ACCOUNT_INITIALIZED, account=account)
+        await dovecot.deliver(mail_user.login, _letter("3", "AW: Topic", "1", "2"), _letter("4", "Other", "1"))
+        [third] = await node.wait_for(EventName.MESSAGE_NEW, account=account, uid=3)
+        [fourth] = await node.wait_for(EventName.MESSAGE_NEW, account=account, uid=4)
+        found = await node.store.accounts.by_number(account.number)
+        assert found is not None
+        inbox = await _Reading(node, found).listed("INBOX")
+        assert inbox["Topic"] == inbox["Re: Topic"] == inbox["AW: Topic"] != inbox["Other"]
+        assert [event.facts["threadId"] for event in (third, fourth)] == [inbox["AW: Topic"], inbox["Other"]]
