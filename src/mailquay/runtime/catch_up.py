@@ -22,6 +22,7 @@ from mailquay.errors import (
 from mailquay.model.account import USUAL_RESYNC_SECONDS, Account
 from mailquay.model.mailbox import Mailbox, MailboxEvidence
 from mailquay.model.node import Fence
+from mailquay.runtime.doubts import DOUBT_SECONDS, Doubts
 from mailquay.runtime.hearing import Hearing
 from mailquay.runtime.refusals import Refusals
 from mailquay.runtime.request_queue import Request, RequestQueue
@@ -30,7 +31,7 @@ from mailquay.runtime.session_pool import SessionPool
 from mailquay.services.mailbox_listing import MailboxListing, is_mere_label
 from mailquay.services.ports import Clock
 from mailquay.services.sequences import sequence_set
-from mailquay.services.sync import MailboxSync
+from mailquay.services.sync import LossInDoubt, MailboxSync
 from mailquay.services.sync_context import SyncContext
 from mailquay.services.threads import filled
 from mailquay.storage.repositories.fencing import fenced
@@ -89,6 +90,7 @@ class CatchUp:
         self._last_scan: dict[str, float] = {}
         self._sweep_now = asyncio.Event()
         self._second_look = SecondLook()
+        self._doubts = Doubts()
         self._log = _log.bind(account=account.id)
 
     # -- requests --------------------------------------------------------------------------------
@@ -416,7 +418,19 @@ class CatchUp:
             self._filled.discard(mailbox.number)
         context = self._context(silent=not self._listing.follows(self._account, mailbox))
         try:
-            await self._sync.catch_up(session, context, mailbox, scan_flags=scan_flags, verify=verify)
+            await self._sync.catch_up(
+                session,
+                context,
+                mailbox,
+                scan_flags=scan_flags,
+                verify=verify,
+                losses_believed=self._doubts.dispelled(path),
+            )
+        except LossInDoubt as doubt:
+            if self._doubts.raised(path):
+                self._log.warning("loss_in_doubt", path=path, error=doubt.message)
+            asyncio.get_running_loop().call_later(DOUBT_SECONDS, self.nudge, [path])
+            return None
         except (CommandRejected, MailboxNotFound) as error:
             self._refusals.failed(path)
             self._log.warning("mailbox_refused", path=path, code=error.code, error=error.message)
@@ -431,6 +445,7 @@ class CatchUp:
             self._log.warning("mailbox_failed", path=path, error=str(error))
             raise
         self._refusals.succeeded(path)
+        self._doubts.settled(path)
         if scan_flags:
             self._last_scan[path] = asyncio.get_running_loop().time()
         return None

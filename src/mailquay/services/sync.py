@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 
 from mailquay.backends.interface import FlagState, MailSession, OpenedMailbox
+from mailquay.errors import MailquayError
 from mailquay.model.mailbox import Mailbox, MailboxCursor, MailboxEvidence, Verification
 from mailquay.model.mailbox_state import KnownState, UidRanges
 from mailquay.model.message import IndexEntry
@@ -23,6 +24,14 @@ from mailquay.storage.store import Store
 _CHANGES_PER_COMMIT = 1000
 _SCAN_WINDOW = 5000
 _RANGES_LOOKED_UP = 50
+_MANY_GONE = 20
+
+
+class LossInDoubt(MailquayError):
+    """Most of a mailbox is gone, and the server has not said so: it shows less than before, perhaps by mistake."""
+
+    def __init__(self, path: str, gone: int, known: int) -> None:
+        super().__init__(f"{gone} of {known} messages of {path} are not shown any more", code="LossInDoubt")
 
 
 class MailboxSync:
@@ -48,12 +57,13 @@ class MailboxSync:
         *,
         scan_flags: bool,
         verify: bool = False,
+        losses_believed: bool = False,
     ) -> Mailbox:
         """Open the mailbox and make the index agree with it; returns the mailbox as stored then.
 
         `scan_flags` compares all flags where the server keeps no mod-sequences, `verify` all UIDs in any case. Raises
-        what the session raises, and Fenced when another node owns the account now; every step that was committed
-        before stays.
+        what the session raises, LossInDoubt unless `losses_believed`, and Fenced when another node owns the account
+        now; every step that was committed before stays.
         """
         opened = await session.open_mailbox(mailbox.listing.path, since=_known_state(context, mailbox))
         if mailbox.uidvalidity not in (None, opened.uidvalidity or 0):
@@ -70,7 +80,14 @@ class MailboxSync:
         if mailbox.cursor.messages and not await self._store.messages.uids(mailbox.number, limit=1):
             return await self._index_again(session, context, mailbox, opened)
         return await self._follow(
-            session, context, mailbox, mailbox.cursor, opened, scan_flags=scan_flags, verify=verify
+            session,
+            context,
+            mailbox,
+            mailbox.cursor,
+            opened,
+            scan_flags=scan_flags,
+            verify=verify,
+            losses_believed=losses_believed,
         )
 
     async def begin_empty(self, context: SyncContext, empty: Sequence[tuple[Mailbox, MailboxEvidence]]) -> None:
@@ -90,6 +107,7 @@ class MailboxSync:
         *,
         scan_flags: bool,
         verify: bool,
+        losses_believed: bool,
     ) -> Mailbox:
         plan = plan_sync(cursor, opened, scan_flags=scan_flags)
         if plan.new:
@@ -107,7 +125,9 @@ class MailboxSync:
             for first, last in windows(uids, _SCAN_WINDOW):
                 async for batch in session.fetch_flags(f"{first}:{last}"):
                     await self._store_flags(context, mailbox, batch, cursor.uidnext)
-        mailbox, verdict = await self._compare(session, context, mailbox, opened, verify=verify or plan.compare)
+        mailbox, verdict = await self._compare(
+            session, context, mailbox, opened, verify=verify or plan.compare, losses_believed=losses_believed
+        )
         return await self._settle(context, mailbox, opened, verdict)
 
     async def _store_flags(
@@ -145,7 +165,14 @@ class MailboxSync:
         return mailbox
 
     async def _compare(
-        self, session: MailSession, context: SyncContext, mailbox: Mailbox, opened: OpenedMailbox, *, verify: bool
+        self,
+        session: MailSession,
+        context: SyncContext,
+        mailbox: Mailbox,
+        opened: OpenedMailbox,
+        *,
+        verify: bool,
+        losses_believed: bool,
     ) -> tuple[Mailbox, Verification | None]:
         """When the counts differ, or to verify that they agree for good reason, compare the UIDs and repair the index.
 
@@ -162,6 +189,8 @@ class MailboxSync:
         known = await self._store.messages.uids(mailbox.number)
         present = await session.uids()
         gone, missed = difference(known, present)
+        if len(gone) >= _MANY_GONE and 2 * len(gone) > len(known) and not losses_believed:
+            raise LossInDoubt(mailbox.listing.path, len(gone), len(known))
         mailbox = await self._store_gone(context, mailbox, gone)
         counted = dataclasses.replace(cursor, messages=len(known) - len(gone))
         mailbox = await self._arrivals.announce(session, context, dataclasses.replace(mailbox, cursor=counted), missed)
