@@ -25,7 +25,7 @@ from mailquay.net.tls import TlsSettings, client_context
 from mailquay.wire.imap.append import Append
 from mailquay.wire.imap.client_state import State
 from mailquay.wire.imap.command import Noop
-from mailquay.wire.imap.command_mailbox import Select, StatusCommand
+from mailquay.wire.imap.command_mailbox import List, Select, StatusCommand
 from mailquay.wire.imap.command_message import Copy, Fetch
 from mailquay.wire.imap.fetch import FetchResponse
 from mailquay.wire.imap.limits import Limits
@@ -445,6 +445,14 @@ async def test_large_bodies_are_collected_by_execute() -> None:
         row = (await connection.execute(BODY)).last(FetchResponse)
         assert row is not None
         assert row.sections[0].data == LARGE
+
+
+async def test_an_answer_of_many_small_lines_has_the_same_limit() -> None:
+    line = b'* LIST () "/" "a mailbox that is one of very many"\r\n'
+    steps = (Expect("A3 .*"), Send(line * 10_000))
+    async with selected(*steps, options=DriverOptions(command_seconds=2, max_collected_bytes=100_000)) as connection:
+        with pytest.raises(RemoteProtocolError, match="100000 bytes"):
+            await connection.execute(List())
 
 
 async def test_collecting_has_a_limit() -> None:

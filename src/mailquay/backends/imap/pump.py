@@ -44,7 +44,7 @@ class DriverOptions:
     `command_seconds` is the default for one command from its start to its tagged response, or, when streaming, between
     two events. `proof_seconds` is for answers that cost a living server nothing (NOOP, the end of an IDLE): one that
     takes longer counts as gone. `silence_seconds` is how long a connection may lie idle; servers hang up after 30
-    minutes. `max_collected_bytes` bounds the bodies that one `execute` collects in memory.
+    minutes. `max_collected_bytes` bounds what one `execute` collects in memory.
     """
 
     greeting_seconds: float = 30.0
@@ -198,6 +198,8 @@ class Pump:
                 if not data:
                     raise farewell(self._bye)
                 self._traffic.received_bytes += len(data)
+                for slot in self._slots.values():
+                    slot.received(len(data))
                 self.client.receive_data(data)
                 while (event := self.client.next_event()) is not NEED_DATA:
                     if isinstance(event, FetchResponse) and self._collect(event):

@@ -19,7 +19,8 @@ _ROWS_WAITING: Final = 256
 class CommandSlot:
     """Collects the responses of one command, or passes them on through `channel`.
 
-    A streamed body that nobody streams is put back into its FetchResponse, up to `max_collected_bytes`.
+    A streamed body that nobody streams is put back into its FetchResponse. What is collected may come to
+    `max_collected_bytes` on the wire, bodies and all.
     """
 
     def __init__(self, command: Command, channel: Channel[SlotEvent] | None, max_collected_bytes: int) -> None:
@@ -31,7 +32,17 @@ class CommandSlot:
         self._abandoned = False
         self._max_collected_bytes = max_collected_bytes
         self._bodies: list[list[bytes]] = []
-        self._collected_bytes = 0
+        self._received_bytes = 0
+
+    def received(self, count: int) -> None:
+        """So many bytes came while the command is in flight.
+
+        Raises RemoteProtocolError when more is to be collected than allowed: an answer without end must not fill memory.
+        """
+        if self.untagged or self._bodies:
+            self._received_bytes += count
+            if self._received_bytes > self._max_collected_bytes:
+                raise RemoteProtocolError(f"more than {self._max_collected_bytes} bytes in one answer")
 
     def collect(self, row: FetchResponse) -> bool:
         """Take a row without waiting, if there is room for it and nothing has to be put into it."""
@@ -44,10 +55,7 @@ class CommandSlot:
         return True
 
     async def deliver(self, event: StreamingEvent) -> None:
-        """Take one event. Waits while the consumer of a channel is slow.
-
-        Raises RemoteProtocolError when more is to be collected than allowed.
-        """
+        """Take one event. Waits while the consumer of a channel is slow."""
         if self._abandoned:
             return
         if self.channel is not None:
@@ -57,9 +65,6 @@ class CommandSlot:
             case LiteralStart():
                 self._bodies.append([])
             case LiteralChunk(data):
-                self._collected_bytes += len(data)
-                if self._collected_bytes > self._max_collected_bytes:
-                    raise RemoteProtocolError(f"more than {self._max_collected_bytes} bytes of bodies in one answer")
                 self._bodies[-1].append(data)
             case LiteralEnd():
                 pass
