@@ -42,9 +42,14 @@ async def test_what_the_index_lacks_is_found_and_mended(dovecot: Dovecot, mail_u
         assert inbox is not None
         await node.store.commit(node.store.messages.drop(inbox.number, [2, 3]))
         await node.store.commit(node.store.messages.put(inbox.number, [IndexEntry(Uid(99))]))
+        wrong = [(7, ["\\Flagged"], 1, None)]
+        await node.store.commit(node.store.messages.update_flags(inbox.number, wrong))
     async with running_node(database, tmp_path, config=_ONCE) as node:
         news = await node.wait_for(EventName.MESSAGE_NEW, account=account, count=2)
         [gone] = await node.wait_for(EventName.MESSAGE_DELETED, account=account)
+        [flags] = await node.wait_for(EventName.MESSAGE_UPDATED, account=account)
+        assert flags.facts["uid"] == 7
+        assert flags.facts["changes"] == {"flags": {"deleted": ["\\Flagged"], "value": []}}
         assert ([event.facts["uid"] for event in news], gone.facts["uid"]) == ([2, 3], 99)
         verified = await _verified(node, account)
         assert (verified.messages, verified.missing, verified.coverage) == (10, 2, 0.8)

@@ -44,6 +44,12 @@ def test_the_cheapest_source_that_tells_all(
     assert plan_sync(before, now, scan_flags=scan) == plan
 
 
+def test_to_verify_is_to_believe_nothing() -> None:
+    told = plan_sync(cursor(), opened(11, 6, TOLD), scan_flags=False, verify=True)
+    assert told == SyncPlan(True, FlagSource.SCAN, TOLD, compare=True)
+    assert plan_sync(cursor(uidnext=1), opened(), scan_flags=False, verify=True).compare
+
+
 _uids = st.sets(st.integers(1, 60)).map(sorted)
 
 

@@ -109,14 +109,14 @@ class MailboxSync:
         verify: bool,
         losses_believed: bool,
     ) -> Mailbox:
-        plan = plan_sync(cursor, opened, scan_flags=scan_flags)
+        plan = plan_sync(cursor, opened, scan_flags=scan_flags, verify=verify)
         if plan.new:
             mailbox = await self._arrivals.fetch(session, context, mailbox, opened)
         if plan.told is not None:
             await self._store_flags(context, mailbox, plan.told.changed, cursor.uidnext)
             gone = await self._among(mailbox, plan.told.vanished)
             mailbox = await self._store_gone(context, mailbox, gone)
-        elif plan.flags is FlagSource.SINCE:
+        if plan.flags is FlagSource.SINCE:
             known = f"1:{cursor.uidnext - 1}"
             async for batch in session.fetch_flags(known, changed_since=cursor.highestmodseq):
                 await self._store_flags(context, mailbox, batch, cursor.uidnext)
@@ -126,7 +126,7 @@ class MailboxSync:
                 async for batch in session.fetch_flags(f"{first}:{last}"):
                     await self._store_flags(context, mailbox, batch, cursor.uidnext)
         mailbox, verdict = await self._compare(
-            session, context, mailbox, opened, verify=verify or plan.compare, losses_believed=losses_believed
+            session, context, mailbox, opened, verify=plan.compare, losses_believed=losses_believed
         )
         return await self._settle(context, mailbox, opened, verdict)
 

@@ -33,8 +33,10 @@ class SyncPlan:
     compare: bool = False
 
 
-def plan_sync(cursor: MailboxCursor, opened: OpenedMailbox, *, scan_flags: bool) -> SyncPlan:
+def plan_sync(cursor: MailboxCursor, opened: OpenedMailbox, *, scan_flags: bool, verify: bool = False) -> SyncPlan:
     """Which steps lead from the cursor to the mailbox as it was opened; without `scan_flags` a scan of all is left out.
+
+    `verify` believes nothing: all flags and all UIDs are compared.
 
     A server that keeps mod-sequences is believed (RFC 7162 §3.1): what it says has not changed is not looked at. But
     where they went back it counts anew, and knows nothing of what changed before it began (on Dovecot whenever its
@@ -42,7 +44,9 @@ def plan_sync(cursor: MailboxCursor, opened: OpenedMailbox, *, scan_flags: bool)
     """
     new = opened.uidnext is None or opened.uidnext > cursor.uidnext
     if cursor.uidnext <= 1:
-        return SyncPlan(new, FlagSource.NONE)
+        return SyncPlan(new, FlagSource.NONE, compare=verify)
+    if verify:
+        return SyncPlan(new, FlagSource.SCAN, opened.changes, compare=True)
     if (opened.highestmodseq or cursor.highestmodseq or 0) < (cursor.highestmodseq or 0):
         return SyncPlan(new, FlagSource.SCAN, compare=True)
     if opened.changes is not None:
