@@ -34,7 +34,8 @@ async def test_those_waited_for_and_the_watched_one_come_early_and_nobody_last()
     queue = RequestQueue("INBOX")
     for path in ("a", "b", "c", "INBOX", "d"):
         queue.add(path, scan_flags=True)
-    queue.add("d", scan_flags=False).waiters.append(asyncio.get_running_loop().create_future())
+    queue.wait_for("d", hurry=True)
+    queue.wait_for("c", hurry=False)
     order = []
     for _ in range(5):
         path, request = await queue.take()

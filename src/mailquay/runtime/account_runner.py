@@ -251,13 +251,15 @@ class AccountRunner:
         )
         self._catch_up = catch_up
         try:
-            await catch_up.everything()
-            self._connected_at = asyncio.get_running_loop().time()
-            await self._change(account_status.in_sync(self._account.number, self._status, self._parts.clock.now_ms()))
-            catch_up.first_sync_done()
             async with asyncio.TaskGroup() as tasks:
+                # A first sync may take hours: the news of that time are neither left unread nor told at its end.
                 tasks.create_task(self._follow_watch(watch, catch_up))
                 tasks.create_task(catch_up.work())
+                await catch_up.everything()
+                self._connected_at = asyncio.get_running_loop().time()
+                now_ms = self._parts.clock.now_ms()
+                await self._change(account_status.in_sync(self._account.number, self._status, now_ms))
+                catch_up.first_sync_done()
                 tasks.create_task(catch_up.sweep())
                 tasks.create_task(catch_up.look_again())
                 tasks.create_task(catch_up.fill_envelopes())

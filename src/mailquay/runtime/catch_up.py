@@ -140,11 +140,7 @@ class CatchUp:
 
         Raises Unavailable when it takes too long, else what the catch-up of one of them raised.
         """
-        waiters: list[asyncio.Future[None]] = []
-        for path in paths:
-            waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._requests.add(path, scan_flags=True).waiters.append(waiter)
-            waiters.append(waiter)
+        waiters = [self._requests.wait_for(path, hurry=True) for path in paths]
         done, pending = await asyncio.wait(waiters, timeout=timeout_seconds) if waiters else (set(), set())
         for waiter in pending:
             waiter.cancel()
@@ -168,16 +164,21 @@ class CatchUp:
     # -- tasks -----------------------------------------------------------------------------------
 
     async def everything(self) -> None:
-        """List the mailboxes and bring each up to date, the watched one first."""
+        """List the mailboxes and have `work` bring each up to date, the watched one first; return when that is done."""
         async with self._pool.borrow(timeout_seconds=self._config.imap_connect_timeout_seconds) as session:
             counted = await self._listing.refresh(session, self._account, self._fence)
             if counted is not None and self._first_sync:
                 await self._begin_empty(counted)
             mailboxes = await self._followed()
             current = {after.number for _, after in await self._observed(session, mailboxes, counted) if after.current}
-            for mailbox in mailboxes:
-                if mailbox.number not in current or not self._told_enough(mailbox):
-                    await self._one(session, mailbox, scan_flags=True)
+        waiters = [
+            self._requests.wait_for(box.listing.path, hurry=False)
+            for box in mailboxes
+            if box.number not in current or not self._told_enough(box)
+        ]
+        if waiters:
+            # Those that the server refuses are counted as such; what ends the connection ends `work` and us with it.
+            await asyncio.wait(waiters)
         self._fill.set()
 
     async def _begin_empty(self, counted: Mapping[str, MailboxEvidence]) -> None:

@@ -10,10 +10,14 @@ from mailquay.errors import MailquayError
 
 @dataclass(slots=True)
 class Request:
-    """What is to be done with one mailbox; with `verify` all its UIDs are compared. `waiters` hear how it ended."""
+    """What is to be done with one mailbox; with `verify` all its UIDs are compared. `waiters` hear how it ended.
+
+    `hurry`: a user waits.
+    """
 
     scan_flags: bool = False
     verify: bool = False
+    hurry: bool = False
     waiters: list[asyncio.Future[None]] = field(default_factory=list)
 
     def answer(self, failure: MailquayError | None) -> None:
@@ -30,7 +34,7 @@ class Request:
 class RequestQueue:
     """Requests for the same mailbox are merged. Every second one taken is the oldest, so that none waits for ever.
 
-    In between those come first that somebody waits for, then `watched`: when somebody has asked for a sync, all
+    In between those come first that a user waits for, then `watched`: when somebody has asked for a sync, all
     mailboxes of an account are in here, and neither a page that a user wants to see nor new mail shall stand behind.
     """
 
@@ -48,6 +52,15 @@ class RequestQueue:
         request.verify = request.verify or verify
         self._filled.set()
         return request
+
+    def wait_for(self, path: str, *, hurry: bool) -> asyncio.Future[None]:
+        """Ask for a mailbox with all its flags; the future hears how it ended."""
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        waiter.add_done_callback(_mark_retrieved)
+        request = self.add(path, scan_flags=True)
+        request.hurry = request.hurry or hurry
+        request.waiters.append(waiter)
+        return waiter
 
     def holds(self, path: str) -> bool:
         """Whether a mailbox was asked for and is not done."""
@@ -67,7 +80,7 @@ class RequestQueue:
         self._hurry = not self._hurry
         if not self._hurry:
             return oldest
-        waited_for = (path for path, request in self._requests.items() if request.waiters)
+        waited_for = (path for path, request in self._requests.items() if request.hurry)
         if (path := next(waited_for, None)) is not None:
             return path
         return self._watched if self._watched in self._requests else oldest
@@ -77,3 +90,9 @@ class RequestQueue:
         for request in self._requests.values():
             request.answer(error)
         self._requests.clear()
+
+
+def _mark_retrieved(waiter: asyncio.Future[None]) -> None:
+    """Whoever waited may have gone when the connection broke; there is nothing more to be told then."""
+    if not waiter.cancelled():
+        waiter.exception()
