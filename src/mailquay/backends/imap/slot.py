@@ -37,7 +37,7 @@ class CommandSlot:
     def received(self, count: int) -> None:
         """So many bytes came while the command is in flight.
 
-        Raises RemoteProtocolError when more is to be collected than allowed: an answer without end must not fill memory.
+        Raises RemoteProtocolError when more is to be collected than allowed: no answer may fill the memory.
         """
         if self.untagged or self._bodies:
             self._received_bytes += count
