@@ -196,7 +196,7 @@ class TcpProxy:
                     return
             if not connection.frozen or not from_target:
                 writer.write_eof()
-        except (ConnectionError, RuntimeError):
+        except (OSError, RuntimeError):
             connection.end()  # this side was cut, perhaps by us: the other one must not stay open
 
     async def _send(
