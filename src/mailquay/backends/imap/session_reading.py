@@ -105,11 +105,10 @@ class SessionReading(SessionBase):
         items: list[FetchItem] = [
             FetchAttribute.UID,
             FetchAttribute.FLAGS,
+            *([FetchAttribute.MODSEQ] if self._has("CONDSTORE") else []),
             FetchAttribute.INTERNALDATE,
             FetchAttribute.RFC822_SIZE,
         ]
-        if self._has("CONDSTORE"):
-            items.append(FetchAttribute.MODSEQ)
         if self._has("OBJECTID"):
             items += [FetchAttribute.EMAILID, FetchAttribute.THREADID]
         if self._has("X-GM-EXT-1"):

@@ -14,6 +14,7 @@ from mailquay.wire.imap.response import LiteralChunk, LiteralEnd, LiteralStart, 
 StreamingEvent = UntaggedResponse | LiteralStart | LiteralChunk | LiteralEnd
 SlotEvent = StreamingEvent | TaggedResponse
 _ROWS_WAITING: Final = 256
+_SMALL_BYTES: Final = 4096
 
 
 class CommandSlot:
@@ -49,8 +50,9 @@ class CommandSlot:
         if self._abandoned or self._bodies:
             return False
         if self.channel is not None:
-            # Rows with bodies are not small: those wait for their turn.
-            return not row.sections and self.channel.offer(row, _ROWS_WAITING)
+            # Rows with large bodies wait for their turn.
+            small = sum(section.size_bytes for section in row.sections) <= _SMALL_BYTES
+            return small and self.channel.offer(row, _ROWS_WAITING)
         self.untagged.append(row)
         return True
 

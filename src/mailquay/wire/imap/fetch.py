@@ -163,10 +163,14 @@ _READERS: Final[dict[bytes, tuple[int, Callable[[Reader], object]]]] = {
 
 
 def _usual_start(envelope: bytes) -> re.Pattern[bytes]:
-    """The items of every sync, in the order in which we ask for them; a server that keeps it is read faster."""
+    """The items of every sync, in the order in which we ask for them; a server that keeps it is read faster.
+
+    MODSEQ may stand at the end as well: some have an order of their own.
+    """
     return re.compile(
         rb"\((?:UID ([1-9]\d{0,8}) )?(?:FLAGS \(([^()\"{\r\n]*)\) )?(?:MODSEQ \((\d{1,19})\) )?"
-        rb'(?:INTERNALDATE "([^"\\]*)" )?(?:RFC822\.SIZE (\d{1,10}) )?(?:(ENVELOPE) ' + envelope + rb" )?"
+        rb'(?:INTERNALDATE "([^"\\]*)" )?(?:RFC822\.SIZE (\d{1,10}) )?(?:MODSEQ \((\d{1,19})\) )?'
+        rb"(?:(ENVELOPE) " + envelope + rb" )?"
     )
 
 
@@ -222,29 +226,29 @@ def _read_items(r: Reader, values: _Values, *, cut: bool) -> None:
         raise r.error("a list of FETCH items")
     r.pos = match.end()
     groups = match.groups()
-    uid, flags, modseq, internal_date, size, has_envelope = groups[:6]
+    uid, flags, modseq, internal_date, size, late_modseq, has_envelope = groups[:7]
     if uid is not None:
         values[_UID] = int(uid)
     if flags is not None:
         values[_FLAGS] = parse_flags(flags)
-    if modseq is not None:
-        values[_MODSEQ] = int(modseq)
+    if modseq is not None or late_modseq is not None:
+        values[_MODSEQ] = int(late_modseq or modseq)
     if internal_date is not None:
         values[_DATE] = parse_date_time(internal_date)
     if size is not None:
         values[_SIZE] = int(size)
     if has_envelope is not None:
-        values[_ENVELOPE] = envelope_from_groups(groups[6:], r)
+        values[_ENVELOPE] = envelope_from_groups(groups[7:], r)
     if data.startswith(_USUAL_END, r.pos):
         r.pos += len(_USUAL_END) - 1
         values[_BODY_STRUCTURE] = read_body_structure(r)
         if r.pos == len(data) - 1 and data[r.pos] == _CLOSE:
             return
+    while not (cut and r.at_end()):
         if last is not None and r.pos == end:
             header = data[last.end() : -1]
-            values[_SECTIONS] = [SectionData(_REFERENCES, None, header, len(header))]
+            _append(values, _SECTIONS, SectionData(_REFERENCES, None, header, len(header)), r)
             return
-    while not (cut and r.at_end()):
         match = _ITEM.match(data, r.pos)
         if match is not None:
             name = match.group(1)
