@@ -12,6 +12,7 @@ from mailquay.backends.imap.session import ImapSession
 from mailquay.backends.interface import FlagChange, SearchTerms
 from mailquay.errors import CommandRejected
 from mailquay.model.account import ImapSettings
+from mailquay.model.mailbox_state import KnownState
 from mailquay.model.message import IndexEntry
 from mailquay.sandbox.faults import ImapAction
 from mailquay.sandbox.imap_quirks import QUIRKS
@@ -98,25 +99,54 @@ async def test_a_quirk_needs_its_leniency_and_nothing_else(
 # What is no matter of the grammar
 
 
-async def test_a_message_limit_hides_nothing(empty: SandboxWorld, ann: SandboxAccount) -> None:
+@pytest.mark.parametrize(
+    "missing",
+    ["", "MESSAGELIMIT=3", "MESSAGELIMIT=3 MOVE", "UIDPLUS MOVE", "MESSAGELIMIT=3 UIDPLUS"],
+)
+async def test_a_message_limit_hides_nothing(empty: SandboxWorld, ann: SandboxAccount, missing: str) -> None:
     store = empty.store_of(ann.email)
     for number in range(8):
         store.append("INBOX", mail(str(number)))
     empty.imap_faults.message_limit = 3
+    empty.imap_faults.missing.update(missing.split())
     async with session_of(ann) as session:
         await session.open_mailbox("INBOX", writable=True)
         assert await session.uids() == list(range(1, 9))
         assert sorted(entry.uid for entry in await entries(session)) == list(range(1, 9))
         assert await session.search(SearchTerms(text={"subject": "2"})) == [3]
         states = await session.store_flags("1:*", FlagChange.ADD, ["\\Seen"])
-        assert [state.uid for state in states] == list(range(1, 9))
+        assert sorted(state.uid for state in states) == list(range(1, 9))
+        assert sorted(await session.fetch_sections("1:*", ["HEADER"])) == list(range(1, 9))
         copied = await session.copy("1:*", "Archive")
-        assert copied is not None and dict(copied.uids) == {uid: uid for uid in range(1, 9)}
+        assert [message.part.headers.text("Subject") for message in store.mailbox("Archive")] == list("01234567")
         moved = await session.move("2:5,8", "Archive")
-        assert moved is not None and list(moved.uids) == [2, 3, 4, 5, 8]
+        assert len(store.mailbox("Archive")) == 13
+        if "UIDPLUS" not in missing:
+            assert copied is not None and dict(copied.uids) == {uid: uid for uid in range(1, 9)}
+            assert moved is not None and sorted(moved.uids) == [2, 3, 4, 5, 8]
         await session.expunge("1:6")
         assert await session.uids() == [7]
         await session.expunge("100:200")
+
+
+async def test_a_message_limit_hides_no_changes(empty: SandboxWorld, ann: SandboxAccount) -> None:
+    store = empty.store_of(ann.email)
+    inbox = store.mailbox("INBOX")
+    for number in range(8):
+        store.append("INBOX", mail(str(number)))
+    async with session_of(ann) as session:
+        before = await session.open_mailbox("INBOX")
+        assert before.uidvalidity is not None and before.highestmodseq is not None
+        known = KnownState(before.uidvalidity, before.highestmodseq)
+        store.set_flags(inbox, [(message, frozenset(["\\Seen"])) for message in inbox])
+        store.expunge(inbox, [message for message in inbox if message.uid in (2, 5)])
+        empty.imap_faults.message_limit = 2
+        assert (await session.open_mailbox("INBOX", since=known)).changes is None
+        batches = [batch async for batch in session.fetch_changes("1:*", changed_since=before.highestmodseq)]
+        assert sorted(state.uid for batch in batches for state in batch.changed) == [1, 3, 4, 6, 7, 8]
+        assert {uid for uid in range(1, 9) if any(uid in batch.vanished for batch in batches)} == {2, 5}
+        empty.imap_faults.message_limit = None
+        assert (await session.open_mailbox("INBOX", since=known)).changes is not None
 
 
 @pytest.mark.parametrize("broken", [{3}, {1, 8}, {2, 3, 4}, set(range(1, 9))], ids=str)

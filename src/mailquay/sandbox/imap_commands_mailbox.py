@@ -28,6 +28,7 @@ from mailquay.wire.imap.condstore import HighestModSeq, QresyncParameter, Vanish
 from mailquay.wire.imap.flag import ANY_KEYWORD, SEEN
 from mailquay.wire.imap.listing import ListKind, ListReturn, ListSelection
 from mailquay.wire.imap.mailbox_name import MailboxArgument
+from mailquay.wire.imap.message_limit import MessageLimit
 from mailquay.wire.imap.namespace import Namespace, NamespaceResponse
 from mailquay.wire.imap.response import Exists, FlagsResponse, Recent, Status, UnknownResponse, UntaggedStatus
 from mailquay.wire.imap.response_code import (
@@ -90,9 +91,17 @@ def _tell_changes(session: SandboxSession, view: MailboxView, known: QresyncPara
     ]
     if vanished:
         session.send(Vanished(UidSet.of(vanished), earlier=True))
-    for one in view.numbered():
-        if one.message.modseq > known.modseq and (known.known_uids is None or one.message.uid in known.known_uids):
-            session.send(flags_of(one, modseqs=True))
+    changed = [
+        one
+        for one in view.numbered()
+        if one.message.modseq > known.modseq and (known.known_uids is None or one.message.uid in known.known_uids)
+    ]
+    limit = session.faults.message_limit
+    if limit is not None and len(changed) > limit:
+        changed = changed[-limit:]
+        session.send(UntaggedStatus(Status.OK, MessageLimit(limit, changed[0].message.uid), "ask for the rest"))
+    for one in changed:
+        session.send(flags_of(one, modseqs=True))
 
 
 def _select_codes(session: SandboxSession, view: MailboxView, flags: frozenset[str]) -> list[ResponseCode]:

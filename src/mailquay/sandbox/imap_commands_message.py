@@ -77,12 +77,6 @@ def _limited(session: SandboxSession, chosen: Sequence[Numbered]) -> tuple[Seque
     return kept, MessageLimit(limit, kept[0].message.uid)
 
 
-def _refuse_too_many(session: SandboxSession, chosen: Sequence[Numbered]) -> None:
-    """Raises CommandRejected for a COPY, MOVE or STORE of more messages than a command may be about."""
-    if _limited(session, chosen)[1] is not None:
-        raise CommandRejected("too many messages for one command", response_code="MESSAGELIMIT")
-
-
 def _tell_vanished(session: SandboxSession, view: MailboxView, messages: MessageSet, since: int) -> None:
     """The UIDs among `messages` that have gone since a mod-sequence (RFC 7162 §3.2.6)."""
     named = messages.resolve(max(view.mailbox.uidnext - 1, 1)) if isinstance(messages, UidSet) else None
@@ -107,7 +101,7 @@ def store(session: SandboxSession, command: Store) -> Answer:
     if command.unchanged_since is not None:
         session.require("CONDSTORE")
         session.condstore = True
-    chosen = _still_there(session, view, command.messages)
+    chosen, limit = _limited(session, _still_there(view, command.messages))
     since = command.unchanged_since
     changed_meanwhile = [one for one in chosen if since is not None and one.message.modseq > since]
     chosen = [one for one in chosen if since is None or one.message.modseq <= since]
@@ -122,8 +116,8 @@ def store(session: SandboxSession, command: Store) -> Answer:
             if session.condstore:
                 # Without it the client could not tell its own change from one of others (RFC 7162 §3.1.3).
                 session.send(FetchResponse(one.seq, uid=one.message.uid, modseq=one.message.modseq))
-    if not changed_meanwhile:
-        return _DONE
+    if limit is not None or not changed_meanwhile:
+        return Answer(Status.OK, "done", limit)
     by_uid = names_uids(command.messages)
     numbers = SeqSet.of(one.message.uid if by_uid else one.seq for one in changed_meanwhile)
     return Answer(Status.OK, "some were changed by others", Modified(numbers.ranges))
@@ -132,14 +126,14 @@ def store(session: SandboxSession, command: Store) -> Answer:
 def _store_labels(session: SandboxSession, view: MailboxView, command: Store) -> Answer:
     """STORE X-GM-LABELS."""
     session.require("X-GM-EXT-1")
-    chosen = _still_there(session, view, command.messages)
+    chosen, limit = _limited(session, _still_there(view, command.messages))
     store_labels(session.owner.store, view.mailbox, [one.message for one in chosen], command.mode, command.labels or ())
     if not command.silent:
         labels = labels_by_message(session.owner.store, view.mailbox)
         for one in chosen:
             found = tuple(sorted(labels.get(one.message.email_id, ())))
             session.send(FetchResponse(one.seq, uid=one.message.uid, gmail_labels=found))
-    return _DONE
+    return Answer(Status.OK, "done", limit)
 
 
 def _combined(flags: frozenset[str], mode: StoreMode, given: frozenset[str]) -> frozenset[str]:
@@ -153,12 +147,11 @@ def _combined(flags: frozenset[str], mode: StoreMode, given: frozenset[str]) -> 
             return given
 
 
-def _still_there(session: SandboxSession, view: MailboxView, messages: MessageSet) -> list[Numbered]:
+def _still_there(view: MailboxView, messages: MessageSet) -> list[Numbered]:
     """The messages of a set. Raises CommandRejected when sequence numbers mean some that are expunged already."""
     chosen = view.resolve(messages)
     if any(one.message.expunged for one in chosen):
         raise CommandRejected("some of the messages are gone", response_code="EXPUNGEISSUED")
-    _refuse_too_many(session, chosen)
     return chosen
 
 
@@ -265,7 +258,7 @@ def replace(session: SandboxSession, command: Replace) -> Answer:
     """REPLACE: append, then expunge; APPENDUID comes before the expunge (RFC 8508 §3.4)."""
     session.require("REPLACE")
     view, mail, path = session.writable, session.owner.store, path_of(command.mailbox)
-    chosen = _still_there(session, view, command.messages)
+    chosen = _still_there(view, command.messages)
     if not chosen:
         raise CommandRejected("there is no such message")
     message = AppendMessage(command.message, command.flags, command.internal_date)
@@ -278,8 +271,11 @@ def replace(session: SandboxSession, command: Replace) -> Answer:
 
 
 def copy(session: SandboxSession, command: Copy) -> Answer:
-    """COPY."""
-    chosen = [one.message for one in _still_there(session, session.selected, command.messages)]
+    """COPY: of too many messages none is copied, since it is all or nothing (RFC 9738 §3)."""
+    chosen = [one.message for one in _still_there(session.selected, command.messages)]
+    limit = session.faults.message_limit
+    if limit is not None and len(chosen) > limit:
+        return Answer(Status.NO, "too many messages for one command", MessageLimit(limit))
     path = path_of(command.mailbox)
     copies = session.owner.store.copy(chosen, path)
     return Answer(Status.OK, "copied", _copyuid(session, chosen, copies, path))
@@ -289,13 +285,14 @@ def move(session: SandboxSession, command: Move) -> Answer:
     """MOVE; COPYUID comes before the expunges (RFC 6851 §4.3)."""
     session.require("MOVE")
     view = session.writable
-    chosen = [one.message for one in _still_there(session, view, command.messages)]
+    numbered, limit = _limited(session, _still_there(view, command.messages))
+    chosen = [one.message for one in numbered]
     path = path_of(command.mailbox)
     copies = session.owner.store.move(view.mailbox, chosen, path)
     code = _copyuid(session, chosen, copies, path)
     if code is not None:
         session.send(UntaggedStatus(Status.OK, code, "copied"))
-    return Answer(Status.OK, "moved")
+    return Answer(Status.OK, "moved", limit)
 
 
 def _copyuid(
@@ -320,6 +317,10 @@ def expunge(session: SandboxSession, command: ExpungeCommand) -> Answer:
     if command.uids is None:
         # Also what arrived marked and the session has not heard of yet.
         marked += [message for message in view.mailbox.after(view.highest_uid) if DELETED in message.flags]
+    limit = session.faults.message_limit
+    if limit is not None and len(marked) > limit:
+        session.owner.store.expunge(view.mailbox, marked[-limit:])
+        return Answer(Status.OK, "some are still to be removed", MessageLimit(limit, marked[-limit].uid))
     session.owner.store.expunge(view.mailbox, marked)
     if marked and session.qresync:
         # Else the client could not tell that it knows this state already (RFC 7162 §3.2.9).

@@ -10,8 +10,9 @@ from contextlib import aclosing
 from typing import Final
 
 from mailquay.backends.imap.driver import ImapConnection
+from mailquay.backends.imap.message_limit import left_over
 from mailquay.backends.imap.searching import Searching
-from mailquay.errors import CommandRejected, RemoteProtocolError
+from mailquay.errors import CommandRejected
 from mailquay.wire.imap.command_message import Fetch
 from mailquay.wire.imap.fetch import FetchResponse
 from mailquay.wire.imap.message_limit import MessageLimit
@@ -86,13 +87,7 @@ class RowReader:
 
     def _below_limit(self, part: object) -> UidSet | None:
         """What a server with a MESSAGELIMIT has left out, below the lowest UID that it came to (RFC 9738 §3)."""
-        if self._limit is None or self._limit.lowest_uid is None or not isinstance(part, UidSet):
-            return None
-        rest = part.below(self._limit.lowest_uid)
-        if rest is not None and rest.ranges == part.ranges:
-            # Asked again it would say so again, for ever.
-            raise RemoteProtocolError("the server limits its answer to messages that it was not asked for")
-        return rest
+        return left_over(self._limit, part) if isinstance(part, UidSet) else None
 
     async def _rest(self, part: object, error: CommandRejected) -> list[int]:
         """The UIDs of `part` that exist and were not told. Raises `error` when trying them singly is of no use."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from mailquay.backends.imap.driver import ImapConnection
+from mailquay.backends.imap.message_limit import left_over
 from mailquay.backends.imap.result import CommandResult
 from mailquay.errors import CommandRejected, RemoteProtocolError
 from mailquay.wire.imap.command_message import Fetch
@@ -32,20 +33,14 @@ class Searching:
         Raises CommandRejected for a search that the server does not know, RemoteProtocolError for an answer beyond
         belief.
         """
-        found: set[int] = set()
-        part: SearchKey | None = key
-        below = 2**32
-        while part is not None:
-            result = await self._ask(part)
+        result = await self._ask(key)
+        found = _numbers(result)
+        # The server may have looked at the newest messages only (RFC 9738 §3).
+        below = left_over(result.code(MessageLimit), UidSet.span(1))
+        while below is not None:
+            result = await self._ask(And((below, key)))
             found |= _numbers(result)
-            limit = result.code(MessageLimit)
-            part = None
-            if limit is not None and limit.lowest_uid is not None and limit.lowest_uid > 1:
-                # The server has looked at the newest messages only (RFC 9738 §3).
-                if limit.lowest_uid >= below:
-                    raise RemoteProtocolError("the server limits its answer to messages that it was not asked for")
-                below = limit.lowest_uid
-                part = And((UidSet.span(1, limit.lowest_uid - 1), key))
+            below = left_over(result.code(MessageLimit), below)
         return sorted(found)
 
     async def everything(self, expected: int) -> list[int]:
@@ -53,8 +48,13 @@ class Searching:
         found = await self.find(Simple.ALL)
         if found or not expected:
             return found
-        result = await self._connection.execute(Fetch(UidSet.span(1), (FetchAttribute.UID,)))
-        return sorted({row.uid for row in result.all(FetchResponse) if row.uid is not None})
+        part: UidSet | None = UidSet.span(1)
+        told: set[int] = set()
+        while part is not None:
+            result = await self._connection.execute(Fetch(part, (FetchAttribute.UID,)))
+            told.update(row.uid for row in result.all(FetchResponse) if row.uid is not None)
+            part = left_over(result.code(MessageLimit), part)
+        return sorted(told)
 
     async def _ask(self, key: SearchKey) -> CommandResult:
         returns = frozenset([SearchReturn.ALL]) if self._connection.has_capability("ESEARCH") else None

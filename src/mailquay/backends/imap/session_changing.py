@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
+from mailquay.backends.imap.message_limit import left_over
 from mailquay.backends.imap.result import CommandResult
 from mailquay.backends.imap.searching import MAX_FOUND
 from mailquay.backends.imap.session_base import flag_state, uid_set
@@ -14,9 +15,11 @@ from mailquay.backends.interface import Appended, FlagChange, FlagState, UidMap
 from mailquay.errors import CommandRejected, Unavailable
 from mailquay.wire.imap.append import Append
 from mailquay.wire.imap.capability import Extension, capability_number
+from mailquay.wire.imap.command import Command
 from mailquay.wire.imap.command_message import Copy, ExpungeCommand, Store, StoreMode
 from mailquay.wire.imap.fetch import FetchResponse
 from mailquay.wire.imap.flag import DELETED
+from mailquay.wire.imap.message_limit import MessageLimit
 from mailquay.wire.imap.move import Move
 from mailquay.wire.imap.search import Simple
 from mailquay.wire.imap.sequence_set import UidSet
@@ -39,16 +42,17 @@ class SessionChanging(SessionReading):
     ) -> list[FlagState]:
         """See MailSession.store_flags."""
         await self._need_writable()
-        states: list[FlagState | None] = []
-        for part in await self._parts(uids):
-            store = Store(
+
+        def store(part: UidSet) -> Store:
+            return Store(
                 part,
                 _CHANGE_MODES[change],
                 flags=None if labels else frozenset(flags),
                 labels=tuple(flags) if labels else None,
             )
-            result = await self._connection.execute(store)
-            states += [flag_state(row) for row in result.all(FetchResponse)]
+
+        results = await self._for_all(uid_set(uids), store)
+        states = [flag_state(row) for result in results for row in result.all(FetchResponse)]
         return [state for state in states if state is not None]
 
     async def move(self, uids: str, path: str) -> UidMap | None:
@@ -59,24 +63,21 @@ class SessionChanging(SessionReading):
             await self.expunge(uids)
             return copied
         target = self._argument(path)
-        return _uid_map([await self._connection.execute(Move(part, target)) for part in await self._parts(uids)])
+        return _uid_map(await self._for_all(uid_set(uids), lambda part: Move(part, target)))
 
     async def copy(self, uids: str, path: str) -> UidMap | None:
         """See MailSession.copy."""
         target = self._argument(path)
-        return _uid_map([await self._connection.execute(Copy(part, target)) for part in await self._parts(uids)])
+        return _uid_map(await self._for_all(uid_set(uids), lambda part: Copy(part, target)))
 
     async def expunge(self, uids: str) -> None:
         """See MailSession.expunge."""
         await self._need_writable()
-        for part in await self._parts(uids):
-            await self._expunge(part)
-
-    async def _expunge(self, chosen: UidSet) -> None:
+        chosen = uid_set(uids)
         if self._has("UIDPLUS"):
             await self._mark(StoreMode.ADD, chosen)
             try:
-                await self._connection.execute(ExpungeCommand(chosen))
+                await self._for_all(chosen, ExpungeCommand)
             except CommandRejected:
                 # Some offer UIDPLUS and refuse it: then as if they did not.
                 pass
@@ -87,21 +88,50 @@ class SessionChanging(SessionReading):
         if marked:
             await self._mark(StoreMode.REMOVE, UidSet.of(marked))
         await self._mark(StoreMode.ADD, chosen)
-        await self._connection.execute(ExpungeCommand())
+        await self._expunge_marked()
         if marked:
             await self._mark(StoreMode.ADD, UidSet.of(marked))
 
-    async def _mark(self, mode: StoreMode, uids: UidSet) -> None:
-        await self._connection.execute(Store(uids, mode, flags=frozenset([DELETED]), silent=True))
+    async def _expunge_marked(self) -> None:
+        """EXPUNGE, until nothing is left to remove."""
+        below: UidSet | None = UidSet.span(1)
+        while below is not None:
+            result = await self._connection.execute(ExpungeCommand())
+            below = left_over(result.code(MessageLimit), below)
 
-    async def _parts(self, uids: str) -> list[UidSet]:
-        """The set as given, or cut into such as a server with a MESSAGELIMIT takes (RFC 9738 §3)."""
-        chosen = uid_set(uids)
+    async def _mark(self, mode: StoreMode, uids: UidSet) -> None:
+        await self._for_all(uids, lambda part: Store(part, mode, flags=frozenset([DELETED]), silent=True))
+
+    async def _for_all(self, uids: UidSet, command: Callable[[UidSet], Command]) -> list[CommandResult]:
+        """Run a command on all of these messages, as often as a server with a MESSAGELIMIT needs (RFC 9738 §3)."""
+        results: list[CommandResult] = []
+        pending = await self._parts(uids)
+        while pending:
+            part = pending.pop()
+            try:
+                result = await self._connection.execute(command(part))
+            except CommandRejected as error:
+                if error.response_code != "MESSAGELIMIT":
+                    raise
+                # Nothing was done (COPY is all or nothing), and what the limit is, not every server has said before.
+                existing = await self._searching.find(part)
+                if len(existing) < 2:
+                    raise
+                middle = len(existing) // 2
+                pending += [UidSet.of(existing[middle:]), UidSet.of(existing[:middle])]
+                continue
+            results.append(result)
+            if (rest := left_over(result.code(MessageLimit), part)) is not None:
+                pending.append(rest)
+        return results
+
+    async def _parts(self, chosen: UidSet) -> list[UidSet]:
+        """The set as given, or cut into such as a server with a MESSAGELIMIT takes, the oldest messages last."""
         limit = capability_number(self.capabilities, Extension.MESSAGELIMIT)
-        if not limit:
+        if not limit or (not chosen.has_star() and len(chosen) <= limit):
             return [chosen]
         existing = await self._searching.find(chosen)
-        return list(UidSet.of(existing).split(limit)) if existing else []
+        return list(UidSet.of(existing).split(limit))[::-1] if existing else []
 
     async def append(
         self,

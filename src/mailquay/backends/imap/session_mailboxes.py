@@ -30,6 +30,7 @@ from mailquay.wire.imap.command_mailbox import (
 from mailquay.wire.imap.condstore import HighestModSeq, QresyncParameter, Vanished
 from mailquay.wire.imap.fetch import FetchResponse
 from mailquay.wire.imap.listing import ListKind, ListOptions, ListResponse, ListReturn
+from mailquay.wire.imap.message_limit import MessageLimit
 from mailquay.wire.imap.namespace import NamespaceResponse
 from mailquay.wire.imap.quota import MESSAGE, QUOTA_UNIT_BYTES, STORAGE, GetQuotaRoot
 from mailquay.wire.imap.quota_data import QuotaResource, QuotaResponse
@@ -160,7 +161,9 @@ class SessionMailboxes(SessionBase):
         self._messages = exists.count if exists is not None else 0
         self._selected_uidvalidity = validity.value if validity is not None else None
         modseq, permanent, object_id = result.code(HighestModSeq), result.code(PermanentFlags), result.code(MailboxId)
-        told = qresync is not None and modseq is not None and modseq.value > 0
+        # Where not all is told of the changes, nothing of it helps: they are asked for (RFC 9738 §3).
+        whole = result.code(MessageLimit) is None
+        told = qresync is not None and modseq is not None and modseq.value > 0 and whole
         same = qresync is not None and validity is not None and validity.value == qresync.uidvalidity
         return OpenedMailbox(
             path=path,

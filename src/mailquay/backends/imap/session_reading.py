@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing
 from typing import Final
 
 from mailquay.backends.imap.mapping import NO_FLAGS, index_entry, shown_flags
+from mailquay.backends.imap.message_limit import left_over
 from mailquay.backends.imap.rows import RowReader
 from mailquay.backends.imap.search_terms import search_key
 from mailquay.backends.imap.session_base import SessionBase, flag_state, uid_set
@@ -18,7 +19,8 @@ from mailquay.model.message import IndexEntry
 from mailquay.wire.imap.command_message import Fetch
 from mailquay.wire.imap.condstore import Vanished
 from mailquay.wire.imap.fetch import FetchResponse
-from mailquay.wire.imap.response import LiteralChunk, LiteralStart
+from mailquay.wire.imap.message_limit import MessageLimit
+from mailquay.wire.imap.response import LiteralChunk, LiteralStart, TaggedResponse
 from mailquay.wire.imap.section import FetchAttribute, FetchItem, FetchSection, Section, SectionText
 from mailquay.wire.imap.sequence_set import UidSet
 
@@ -79,10 +81,22 @@ class SessionReading(SessionBase):
         """See MailSession.fetch_changes."""
         if "QRESYNC" not in self._connection.enabled:
             raise Unsupported("what has vanished is only told after the mailbox was opened with a known state")
-        command = Fetch(uid_set(uids), self._flag_items(), changed_since, vanished=True)
+        part: UidSet | None = uid_set(uids)
+        while part is not None:
+            ended: list[TaggedResponse] = []
+            command = Fetch(part, self._flag_items(), changed_since, vanished=True)
+            async with aclosing(self._changes(command, ended.append)) as batches:
+                async for batch in batches:
+                    yield batch
+            [code] = [tagged.code for tagged in ended]
+            part = left_over(code if isinstance(code, MessageLimit) else None, part)
+
+    async def _changes(
+        self, command: Fetch, on_end: Callable[[TaggedResponse], None]
+    ) -> AsyncGenerator[MailboxChanges, None]:
         changed: list[FlagState] = []
         vanished: list[Vanished] = []
-        async with aclosing(self._connection.execute_streaming(command)) as events:
+        async with aclosing(self._connection.execute_streaming(command, on_end=on_end)) as events:
             async for run in events:
                 vanished += [event for event in run if isinstance(event, Vanished)]
                 states = [flag_state(event) for event in run if isinstance(event, FetchResponse)]
@@ -132,17 +146,20 @@ class SessionReading(SessionBase):
                 for section, name in named.items()
             ),
         )
-        result = await self._connection.execute(Fetch(uid_set(uids), items))
         found: dict[int, FetchedSections] = {}
-        for row in result.all(FetchResponse):
-            if row.uid is None or not row.sections:
-                continue
-            bodies = {
-                named[data.section]: data.data
-                for data in row.sections
-                if data.section in named and data.data is not None
-            }
-            found[row.uid] = FetchedSections(shown_flags(row.flags or NO_FLAGS), bodies)
+        part: UidSet | None = uid_set(uids)
+        while part is not None:
+            result = await self._connection.execute(Fetch(part, items))
+            part = left_over(result.code(MessageLimit), part)
+            for row in result.all(FetchResponse):
+                if row.uid is None or not row.sections:
+                    continue
+                bodies = {
+                    named[data.section]: data.data
+                    for data in row.sections
+                    if data.section in named and data.data is not None
+                }
+                found[row.uid] = FetchedSections(shown_flags(row.flags or NO_FLAGS), bodies)
         return found
 
     async def stream_section(self, uid: int, section: str) -> AsyncIterator[bytes]:
