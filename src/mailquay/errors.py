@@ -47,6 +47,12 @@ class NotFound(InvalidRequest):
     default_code = "NotFound"
 
 
+class MessageTooLarge(InvalidRequest):
+    """The mail server takes no message of this size; the message names both sizes, in bytes, where both are known."""
+
+    default_code = "MessageTooLarge"
+
+
 class Forbidden(InvalidRequest):
     """The caller may not do this."""
 

@@ -28,6 +28,9 @@ from tests.servers.process import (
     short_directory,
 )
 
+MAX_MESSAGE_BYTES = 64 * 1024 * 1024
+"""The largest message that it takes, which it says by APPENDLIMIT."""
+
 _CONFIG_FOLDERS = ("db", "user", "quota", "log", "msg", "proc", "lock", "socket", "ptclient", "sync", "rpm", "sieve")
 
 
@@ -138,6 +141,7 @@ class Cyrus:
             "conversations": "yes",
             "specialusealways": "yes",
             "autocreate_quota": "0",
+            "maxmessagesize": str(MAX_MESSAGE_BYTES),
             "autocreate_inbox_folders": folders,
             "autocreate_subscribe_folders": folders,
             **{f"xlist-{name.lower()}": name for name in SPECIAL_MAILBOXES},

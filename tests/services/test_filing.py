@@ -179,6 +179,23 @@ async def test_a_copy_that_is_always_refused_is_given_up(
     assert await ann.store.outbox.get("q1") is None
 
 
+@pytest.mark.parametrize("limit_told", ["by capability", "by mailbox", "by refusal"])
+async def test_a_copy_that_is_too_large_is_given_up_at_once(ann: _Filing, world: SandboxWorld, limit_told: str) -> None:
+    world.imap_faults.append_limit = 50
+    if limit_told == "by refusal":
+        world.imap_faults.missing.add("APPENDLIMIT=50")
+    elif limit_told == "by mailbox":
+        world.imap_faults.missing.add("APPENDLIMIT=50")
+        world.imap_faults.extra.add("APPENDLIMIT")
+    await ann.sent()
+    assert await ann.run() is None
+    assert _copies(world) == []
+    [line] = ann.journal.lines
+    assert (line["code"], line["final"]) == ("MessageTooLarge", True)
+    assert f"{len(_BODY)} bytes" in line["error"] and "50 bytes" in line["error"]
+    assert await ann.store.outbox.get("q1") is None
+
+
 async def test_a_mailbox_that_does_not_exist_is_given_up_soon(ann: _Filing, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(filing, "_ATTEMPTS_WITHOUT_MAILBOX", 2)
     await ann.sent(sent_mail_path="Nowhere")

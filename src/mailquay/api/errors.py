@@ -19,6 +19,7 @@ from mailquay.errors import (
     MailboxNotFound,
     MailquayError,
     MessageNotFound,
+    MessageTooLarge,
     NotFound,
     NotOperational,
     RateLimited,
@@ -91,6 +92,7 @@ def account_missing() -> HttpError:
 _STATUS: tuple[tuple[type[MailquayError], int], ...] = (
     (NotFound, 404),
     (Forbidden, 403),
+    (MessageTooLarge, 413),
     (InvalidRequest, 400),
     (ConfigError, 400),
     (EgressBlocked, 400),

@@ -230,7 +230,10 @@ class MailSession(Protocol):
         flags: Sequence[str] = (),
         internal_date_ms: int | None = None,
     ) -> Appended:
-        """Add a message to a mailbox, streaming it."""
+        """Add a message to a mailbox, streaming it.
+
+        Raises MessageTooLarge, before any of the body is read where the server tells its limit (RFC 7889).
+        """
         ...
 
     async def create_mailbox(self, path: str) -> bool:

@@ -122,17 +122,20 @@ class ImapFaults:
     """Faults of the IMAP server. Everything is off at first.
 
     `missing` names capabilities that the server neither offers nor understands: IDLE, CONDSTORE, UIDPLUS, MOVE,
-    SPECIAL-USE and any other. `drop_after_bytes` cuts every connection once the server has sent that much on it.
-    `quirks` are answers written as some servers write them. `message_limit` is how many messages a command may be about
-    (RFC 9738); `unavailable_uids` are messages that fail every FETCH; with `charset_refused` every SEARCH that names a
-    charset is; with `search_empty` no SEARCH finds anything.
+    SPECIAL-USE and any other; `extra` is what it names besides. `drop_after_bytes` cuts every connection once the
+    server has sent that much on it. `quirks` are answers written as some servers write them. `message_limit` is how
+    many messages a command may be about (RFC 9738), `append_limit` how many bytes a message that is added may have
+    (RFC 7889). `unavailable_uids` are messages that fail every FETCH; with `charset_refused` every SEARCH that names
+    a charset is refused; with `search_empty` no SEARCH finds anything.
     """
 
     refuse_login: bool = False
     missing: set[str] = field(default_factory=set)
+    extra: set[str] = field(default_factory=set)
     drop_after_bytes: int | None = None
     quirks: set[Leniency] = field(default_factory=set)
     message_limit: int | None = None
+    append_limit: int | None = None
     unavailable_uids: set[int] = field(default_factory=set)
     charset_refused: bool = False
     search_empty: bool = False
@@ -162,9 +165,11 @@ class ImapFaults:
         """Behave again."""
         self.refuse_login, self.drop_after_bytes = False, None
         self.missing.clear()
+        self.extra.clear()
         self.quirks.clear()
         self.unavailable_uids.clear()
-        self.message_limit, self.charset_refused, self.search_empty = None, False, False
+        self.message_limit, self.append_limit = None, None
+        self.charset_refused, self.search_empty = False, False
         self._planned.clear()
         self.release()
 

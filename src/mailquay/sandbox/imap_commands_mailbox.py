@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from mailquay.backends.memory import DELIMITER
 from mailquay.backends.memory_mailbox import DELETED, MAX_KEYWORDS, SYSTEM_FLAGS, MemoryMailbox
 from mailquay.errors import CommandRejected, MailboxNotFound, RemoteProtocolError
-from mailquay.sandbox.imap_capabilities import MAX_LITERAL_BYTES
 from mailquay.sandbox.imap_list import listed
 from mailquay.sandbox.imap_session import Answer, SandboxSession
 from mailquay.sandbox.imap_view import MailboxView, flags_of
@@ -201,14 +200,14 @@ def list_mailboxes(session: SandboxSession, command: List) -> Answer:
     for response, mailbox in listed(store, command, special_use=session.has("SPECIAL-USE")):
         session.send(response)
         if options.status and mailbox is not None:
-            session.send(status_of(mailbox, options.status))
+            session.send(status_of(session, mailbox, options.status))
     return _DONE
 
 
 def status(session: SandboxSession, command: StatusCommand) -> Answer:
     """STATUS."""
     _check_items(session, command.items)
-    session.send(status_of(session.owner.store.mailbox(path_of(command.mailbox)), command.items))
+    session.send(status_of(session, session.owner.store.mailbox(path_of(command.mailbox)), command.items))
     return _DONE
 
 
@@ -224,7 +223,7 @@ def _check_items(session: SandboxSession, items: Sequence[StatusItem]) -> None:
         session.require("QUOTA=RES-STORAGE")
 
 
-def status_of(mailbox: MemoryMailbox, items: Sequence[StatusItem]) -> StatusResponse:
+def status_of(session: SandboxSession, mailbox: MemoryMailbox, items: Sequence[StatusItem]) -> StatusResponse:
     """The counters of a mailbox."""
     counters = {
         StatusItem.MESSAGES: len(mailbox),
@@ -232,7 +231,7 @@ def status_of(mailbox: MemoryMailbox, items: Sequence[StatusItem]) -> StatusResp
         StatusItem.UIDNEXT: mailbox.uidnext,
         StatusItem.UIDVALIDITY: mailbox.uidvalidity,
         StatusItem.HIGHESTMODSEQ: mailbox.highestmodseq,
-        StatusItem.APPENDLIMIT: MAX_LITERAL_BYTES,
+        StatusItem.APPENDLIMIT: session.append_limit,
     }
     if StatusItem.UNSEEN in items:
         counters[StatusItem.UNSEEN] = sum(SEEN not in message.flags for message in mailbox)

@@ -229,7 +229,7 @@ def append(session: SandboxSession, command: Append) -> Answer:
     if command.more:
         session.require("MULTIAPPEND")
     mail, path = session.owner.store, path_of(command.mailbox)
-    bodies = [_body(message) for message in command.messages]
+    bodies = [_body(session, message) for message in command.messages]
     added: list[StoredMessage] = []
     try:
         for body, message in zip(bodies, command.messages, strict=True):
@@ -241,9 +241,11 @@ def append(session: SandboxSession, command: Append) -> Answer:
     return Answer(Status.OK, "appended", _appenduid(session, added, path))
 
 
-def _body(message: AppendMessage) -> bytes:
+def _body(session: SandboxSession, message: AppendMessage) -> bytes:
     if isinstance(message.message, StreamedMessage) or not message.message:
         raise CommandRejected("there is no message")
+    if len(message.message) > session.append_limit:
+        raise CommandRejected(f"messages may have up to {session.append_limit} bytes", response_code="TOOBIG")
     return message.message
 
 
@@ -262,7 +264,7 @@ def replace(session: SandboxSession, command: Replace) -> Answer:
     if not chosen:
         raise CommandRejected("there is no such message")
     message = AppendMessage(command.message, command.flags, command.internal_date)
-    added = mail.append(path, _body(message), message.flags, message.internal_date)
+    added = mail.append(path, _body(session, message), message.flags, message.internal_date)
     mail.expunge(view.mailbox, [one.message for one in chosen])
     code = _appenduid(session, [added], path)
     if code is not None:

@@ -95,4 +95,4 @@ def _tell_counters(session: SandboxSession, path: str) -> None:
         # It has gone meanwhile: whoever wants to hear of that is told by its name.
         return
     items = (*_COUNTERS, StatusItem.HIGHESTMODSEQ) if session.condstore else _COUNTERS
-    session.send(status_of(mailbox, items))
+    session.send(status_of(session, mailbox, items))

@@ -74,7 +74,16 @@ class SandboxSession:
         """What the server offers now (RFC 9051 §6.1.1)."""
         limit = self.faults.message_limit
         limits = frozenset() if limit is None else frozenset([f"MESSAGELIMIT={limit}"])
-        return (BEFORE_LOGIN if self.user is None else self.offers | limits) - self.faults.missing
+        offers = self.offers
+        if self.faults.append_limit is not None:
+            told = f"APPENDLIMIT={self.faults.append_limit}"
+            offers = frozenset(told if name.startswith("APPENDLIMIT=") else name for name in offers)
+        return (BEFORE_LOGIN if self.user is None else offers | limits | self.faults.extra) - self.faults.missing
+
+    @property
+    def append_limit(self) -> int:
+        """How many bytes a message that is added may have."""
+        return MAX_LITERAL_BYTES if self.faults.append_limit is None else self.faults.append_limit
 
     def has(self, capability: str) -> bool:
         """Whether a capability is offered to users who are logged in."""

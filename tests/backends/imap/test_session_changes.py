@@ -13,7 +13,7 @@ from mailquay.backends.imap.account_watch import ImapAccountWatch
 from mailquay.backends.imap.backend import ImapBackend, ImapOptions
 from mailquay.backends.imap.session import ImapSession
 from mailquay.backends.interface import FlagChange, FlagState, MailboxNews, MailboxNewsKind, OpenedMailbox
-from mailquay.errors import Unsupported
+from mailquay.errors import MessageTooLarge, Unsupported
 from mailquay.model.account import ImapSettings
 from mailquay.model.mailbox_state import KnownState, MailboxQuota, UidRanges
 from mailquay.sandbox.faults import ImapAction
@@ -22,6 +22,7 @@ from mailquay.sandbox.imap_notify import MAX_PENDING
 from mailquay.sandbox.world import SandboxWorld
 from tests.servers.availability import require_server
 from tests.servers.certificates import Authority
+from tests.servers.cyrus import MAX_MESSAGE_BYTES, Cyrus
 from tests.servers.dovecot import Dovecot
 
 OPTIONS = ImapOptions(
@@ -327,6 +328,44 @@ async def test_gmail_labels_are_read_and_changed() -> None:
         assert [(state.uid, state.labels) for state in states] == [(1, None)]
         [[state]] = [batch async for batch in session.fetch_flags("1")]
         assert state == FlagState(1, (), state.modseq, ("Work", "\\Inbox"))
+
+
+# APPENDLIMIT
+
+
+async def must_not_be_read() -> AsyncIterator[bytes]:
+    raise AssertionError("the body was asked for")
+    yield b""
+
+
+async def too_large(session: ImapSession, limit_bytes: int) -> None:
+    with pytest.raises(MessageTooLarge, match=f"{limit_bytes + 1} bytes.* {limit_bytes} bytes"):
+        await session.append("INBOX", must_not_be_read(), limit_bytes + 1)
+    await session.noop()
+
+
+@pytest.mark.parametrize("own", [False, True], ids=["the server's", "the mailbox's"])
+async def test_a_message_above_the_limit_is_not_sent(own: bool) -> None:
+    async with sandbox() as (world, there):
+        world.imap_faults.append_limit = len(message("a")) - 1
+        if own:
+            world.imap_faults.missing.add(f"APPENDLIMIT={len(message('a')) - 1}")
+            world.imap_faults.extra.add("APPENDLIMIT")
+        async with there.session() as session:
+            await too_large(session, len(message("a")) - 1)
+            world.imap_faults.append_limit = len(message("a"))
+            if own:
+                await append(session, "INBOX", "a")
+                world.imap_faults.on("STATUS", ImapAction.NO)
+                await append(session, "INBOX", "a")
+
+
+@pytest.mark.server
+async def test_a_message_above_the_limit_is_not_sent_to_a_real_server(cyrus: Cyrus) -> None:
+    user = cyrus.new_user()
+    async with place(cyrus.host, cyrus.imap_port, user.login, user.password).session() as session:
+        await append(session, "INBOX", "a")
+        await too_large(session, MAX_MESSAGE_BYTES)
 
 
 # COMPRESS

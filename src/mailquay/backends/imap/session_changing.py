@@ -12,10 +12,11 @@ from mailquay.backends.imap.searching import MAX_FOUND
 from mailquay.backends.imap.session_base import flag_state, uid_set
 from mailquay.backends.imap.session_reading import SessionReading
 from mailquay.backends.interface import Appended, FlagChange, FlagState, UidMap
-from mailquay.errors import CommandRejected, Unavailable
+from mailquay.errors import CommandRejected, MessageTooLarge, Unavailable
 from mailquay.wire.imap.append import Append
 from mailquay.wire.imap.capability import Extension, capability_number
 from mailquay.wire.imap.command import Command
+from mailquay.wire.imap.command_mailbox import StatusCommand
 from mailquay.wire.imap.command_message import Copy, ExpungeCommand, Store, StoreMode
 from mailquay.wire.imap.fetch import FetchResponse
 from mailquay.wire.imap.flag import DELETED
@@ -23,6 +24,7 @@ from mailquay.wire.imap.message_limit import MessageLimit
 from mailquay.wire.imap.move import Move
 from mailquay.wire.imap.search import Simple
 from mailquay.wire.imap.sequence_set import UidSet
+from mailquay.wire.imap.status import StatusItem, StatusResponse
 from mailquay.wire.imap.uidplus import AppendUid, CopyUid
 from mailquay.wire.imap.writer import StreamedMessage
 
@@ -143,14 +145,37 @@ class SessionChanging(SessionReading):
         internal_date_ms: int | None = None,
     ) -> Appended:
         """See MailSession.append."""
+        await self._check_size(path, size_bytes)
         date = None
         if internal_date_ms is not None:
             date = datetime.fromtimestamp(internal_date_ms / 1000, UTC)
         command = Append(self._argument(path), StreamedMessage(size_bytes), frozenset(flags), date)
         seconds = self._connection.command_seconds + size_bytes / _SLOWEST_UPLOAD_BYTES_PER_SECOND
-        result = await self._connection.execute(command, timeout_seconds=seconds, body=body)
+        try:
+            result = await self._connection.execute(command, timeout_seconds=seconds, body=body)
+        except CommandRejected as error:
+            if error.response_code == "TOOBIG":
+                raise MessageTooLarge(f"the mail server refuses a message of {size_bytes} bytes: {error}") from error
+            raise
         code = result.code(AppendUid)
         return Appended() if code is None else Appended(code.uidvalidity, code.uid)
+
+    async def _check_size(self, path: str, size_bytes: int) -> None:
+        """Raise MessageTooLarge when the server says beforehand that it takes no message of this size (RFC 7889)."""
+        limit = capability_number(self.capabilities, Extension.APPENDLIMIT)
+        if limit is None and self._has(Extension.APPENDLIMIT):
+            # Each mailbox has a limit of its own, or none (§2).
+            try:
+                command = StatusCommand(self._argument(path), (StatusItem.APPENDLIMIT,))
+                answer = (await self._connection.execute(command)).last(StatusResponse)
+            except CommandRejected:
+                # Then the server tells by refusing the message.
+                return
+            limit = answer.appendlimit if answer is not None else None
+        if limit is not None and size_bytes > limit:
+            raise MessageTooLarge(
+                f"the message has {size_bytes} bytes, and the mail server takes messages of up to {limit} bytes"
+            )
 
     async def _need_writable(self) -> None:
         if self._selected is None or self._writable:
