@@ -196,6 +196,13 @@ class MailSession(Protocol):
         """The UIDs that exist in the open mailbox, ascending."""
         ...
 
+    async def page(self, skip: int, count: int) -> list[int]:
+        """The UIDs of up to `count` messages below the `skip` newest, ascending; right after the mailbox was opened.
+
+        No others are transferred where the server can help it. What was expunged meanwhile may be missing on the page.
+        """
+        ...
+
     async def search(self, terms: SearchTerms) -> list[int]:
         """UIDs of matching messages of the open mailbox, ascending.
 

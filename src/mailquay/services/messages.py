@@ -101,11 +101,10 @@ class MessageReader:
     ) -> tuple[int, list[IndexEntry]]:
         """While the first sync is still at work, and where there is no index, the server is asked."""
         async with self._access.session(account, path=mailbox.listing.path, timeout_seconds=timeout_seconds) as session:
-            self._check_same(account, mailbox, await session.open_mailbox(mailbox.listing.path))
-            uids = await session.uids()
-            chosen = sorted(uids, reverse=True)[page * page_size : (page + 1) * page_size]
-            entries = await fetch_entries(session, chosen)
-        return len(uids), await looked_up(self._store, account, mailbox.number, entries)
+            opened = await session.open_mailbox(mailbox.listing.path)
+            self._check_same(account, mailbox, opened)
+            entries = await fetch_entries(session, await session.page(page * page_size, page_size))
+        return opened.messages, await looked_up(self._store, account, mailbox.number, entries)
 
     async def _with_envelopes(
         self, account: Account, mailbox: Mailbox, entries: list[IndexEntry], timeout_seconds: float

@@ -13,9 +13,10 @@ from mailquay.wire.imap.command_search import Search, SearchReturn
 from mailquay.wire.imap.esearch import EsearchResponse, SearchResponse
 from mailquay.wire.imap.fetch import FetchResponse
 from mailquay.wire.imap.message_limit import MessageLimit
+from mailquay.wire.imap.partial import PartialRange
 from mailquay.wire.imap.search import And, SearchKey, Simple, is_ascii
 from mailquay.wire.imap.section import FetchAttribute
-from mailquay.wire.imap.sequence_set import UidSet
+from mailquay.wire.imap.sequence_set import SeqSet, UidSet
 
 MAX_FOUND: Final = 5_000_000
 """More messages than this are not believed: `1:4294967295` is one short line, and would be gigabytes of numbers."""
@@ -55,6 +56,43 @@ class Searching:
             told.update(row.uid for row in result.all(FetchResponse) if row.uid is not None)
             part = left_over(result.code(MessageLimit), part)
         return sorted(told)
+
+    async def page(self, skip: int, count: int, expected: int) -> list[int]:
+        """The UIDs of up to `count` messages below the `skip` newest of `expected`, ascending."""
+        if skip >= expected:
+            return []
+        found = await self._partial(skip, count) or await self._numbered(skip, count, expected)
+        if found:
+            return found
+        everything = await self.everything(expected)
+        end = max(0, len(everything) - skip)
+        return everything[max(0, end - count) : end]
+
+    async def _partial(self, skip: int, count: int) -> list[int]:
+        """A page counted from the newest (RFC 9394 §3.1); nothing where the server does not give one."""
+        if not self._connection.has_capability("PARTIAL"):
+            return []
+        page = PartialRange(skip + 1, skip + count, from_newest=True)
+        try:
+            result = await self._connection.execute(Search(Simple.ALL, partial=page))
+        except CommandRejected:
+            return []
+        answer = result.last(EsearchResponse)
+        numbers = answer.partial.numbers if answer is not None and answer.partial is not None else None
+        limited = result.code(MessageLimit) is not None
+        return [] if numbers is None or limited or len(numbers) > count else sorted(numbers)
+
+    async def _numbered(self, skip: int, count: int, expected: int) -> list[int]:
+        """The same by sequence numbers: those of now, since no EXPUNGE was told since the mailbox was opened."""
+        if "UIDONLY" in self._connection.enabled:
+            return []
+        high = expected - skip
+        try:
+            found = await self.find(SeqSet.span(max(1, high - count + 1), high))
+        except CommandRejected:
+            # A server that has forgotten messages meanwhile may not know the number any more.
+            return []
+        return found if len(found) <= count else []
 
     async def _ask(self, key: SearchKey) -> CommandResult:
         returns = frozenset([SearchReturn.ALL]) if self._connection.has_capability("ESEARCH") else None

@@ -185,6 +185,10 @@ class SessionReading(SessionBase):
         """See MailSession.uids."""
         return await self._searching.everything(self._messages)
 
+    async def page(self, skip: int, count: int) -> list[int]:
+        """See MailSession.page."""
+        return await self._searching.page(skip, count, self._messages)
+
     async def search(self, terms: SearchTerms) -> list[int]:
         """See MailSession.search."""
         return await self._searching.find(search_key(terms, self.capabilities))

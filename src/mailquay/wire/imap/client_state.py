@@ -39,6 +39,7 @@ from mailquay.wire.imap.notify import Notify
 from mailquay.wire.imap.quota import GetQuota, GetQuotaRoot, SetQuota
 from mailquay.wire.imap.replace import Replace
 from mailquay.wire.imap.response import Status
+from mailquay.wire.imap.search import names_sequence_numbers
 from mailquay.wire.imap.searchres import SavedResult
 
 
@@ -148,7 +149,7 @@ def uses_sequence_numbers(command: Command) -> bool:
     """Whether a command names messages by sequence numbers, or is answered in them (RFC 9586 §3)."""
     if isinstance(command, MessageCommand):
         return not names_uids(command.messages)
-    return isinstance(command, Search) and not command.uid
+    return isinstance(command, Search) and (not command.uid or names_sequence_numbers(command.key))
 
 
 def _is_alone(command: Command) -> bool:

@@ -266,6 +266,20 @@ _READERS: Final[dict[str, Callable[[Reader, str, int, str], SearchKey]]] = {
 }
 
 
+def names_sequence_numbers(key: SearchKey) -> bool:
+    """Whether a set of sequence numbers is anywhere in the key."""
+    match key:
+        case SeqSet():
+            return True
+        case Not(inner):
+            return names_sequence_numbers(inner)
+        case Or(first, second):
+            return names_sequence_numbers(first) or names_sequence_numbers(second)
+        case And(keys):
+            return any(names_sequence_numbers(inner) for inner in keys)
+    return False
+
+
 def is_ascii(key: SearchKey) -> bool:
     """Whether the key can be sent without CHARSET, which some servers refuse altogether."""
     match key:
