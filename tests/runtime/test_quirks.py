@@ -51,6 +51,10 @@ def _search_empty(faults: ImapFaults) -> None:
     faults.search_empty = True
 
 
+def _uidonly(faults: ImapFaults) -> None:
+    faults.uidonly = True
+
+
 def _none(_: ImapFaults) -> None:
     pass
 
@@ -62,6 +66,8 @@ def _none(_: ImapFaults) -> None:
         pytest.param((PLAIN, _message_limit), id="message-limit-plain"),
         pytest.param((USUAL, _unavailable), id="unavailable"),
         pytest.param((USUAL, _search_empty), id="search-empty"),
+        pytest.param((EVERYTHING, _uidonly), id="uidonly"),
+        pytest.param((PLAIN | {"UIDONLY", "UIDPLUS"}, _uidonly), id="uidonly-plain"),
         pytest.param((PLAIN, _none), id="plain"),
         pytest.param((EVERYTHING, _none), id="everything"),
     ]

@@ -10,7 +10,7 @@ import pytest
 from mailquay.backends.imap.backend import ImapBackend, ImapOptions
 from mailquay.backends.imap.session import ImapSession
 from mailquay.backends.interface import FlagChange, SearchTerms
-from mailquay.errors import CommandRejected
+from mailquay.errors import CommandRejected, Unsupported
 from mailquay.model.account import ImapSettings
 from mailquay.model.mailbox_state import KnownState
 from mailquay.model.message import IndexEntry
@@ -147,6 +147,37 @@ async def test_a_message_limit_hides_no_changes(empty: SandboxWorld, ann: Sandbo
         assert {uid for uid in range(1, 9) if any(uid in batch.vanished for batch in batches)} == {2, 5}
         empty.imap_faults.message_limit = None
         assert (await session.open_mailbox("INBOX", since=known)).changes is not None
+
+
+@pytest.mark.parametrize("told", [True, False], ids=["told", "untold"])
+@pytest.mark.parametrize("missing", ["", "PARTIAL ESEARCH", "MOVE UIDPLUS"])
+async def test_a_server_that_knows_uids_alone(
+    empty: SandboxWorld, ann: SandboxAccount, missing: str, told: bool
+) -> None:
+    large = b"Subject: large\r\n\r\n" + b"x" * 200_000
+    for raw in (*(mail(str(number)) for number in range(7)), large):
+        empty.store_of(ann.email).append("INBOX", raw)
+    empty.imap_faults.missing.update(missing.split())
+    empty.imap_faults.extra.add("UIDONLY")
+    empty.imap_faults.uidonly = True
+    async with session_of(ann) as session:
+        if told:
+            await session._connection.enable("UIDONLY")
+        await session.open_mailbox("INBOX", writable=True)
+        assert await session.uids() == list(range(1, 9))
+        assert [entry.size_bytes for entry in await entries(session)][-1] == len(large)
+        assert await session.page(2, 3) == [4, 5, 6]
+        assert await session.search(SearchTerms(text={"subject": "2"})) == [3]
+        assert b"".join([piece async for piece in session.stream_section(8, "")]) == large
+        assert (await session.fetch_sections("8", ["HEADER"]))[8].bodies["HEADER"].startswith(b"Subject: large")
+        [state] = await session.store_flags("2", FlagChange.ADD, ["\\Seen"])
+        assert (state.uid, state.flags) == (2, ("\\Seen",))
+        await session.copy("3", "Archive")
+        await session.move("4", "Archive")
+        await session.expunge("1,2")
+        assert await session.uids() == [3, 5, 6, 7, 8]
+        with pytest.raises(Unsupported if told else CommandRejected):
+            await session.search(SearchTerms(seq="1"))
 
 
 @pytest.mark.parametrize("broken", [{3}, {1, 8}, {2, 3, 4}, set(range(1, 9))], ids=str)

@@ -126,7 +126,8 @@ class ImapFaults:
     server has sent that much on it. `quirks` are answers written as some servers write them. `message_limit` is how
     many messages a command may be about (RFC 9738), `append_limit` how many bytes a message that is added may have
     (RFC 7889). `unavailable_uids` are messages that fail every FETCH; with `charset_refused` every SEARCH that names
-    a charset is refused; with `search_empty` no SEARCH finds anything.
+    a charset is refused; with `search_empty` no SEARCH finds anything; with `uidonly` every session knows UIDs alone
+    from login on, as if its client had enabled that (RFC 9586).
     """
 
     refuse_login: bool = False
@@ -139,6 +140,7 @@ class ImapFaults:
     unavailable_uids: set[int] = field(default_factory=set)
     charset_refused: bool = False
     search_empty: bool = False
+    uidonly: bool = False
     gate: _Gate = field(default_factory=_Gate)
     _planned: list[ImapFault] = field(default_factory=list)
 
@@ -169,7 +171,7 @@ class ImapFaults:
         self.quirks.clear()
         self.unavailable_uids.clear()
         self.message_limit, self.append_limit = None, None
-        self.charset_refused, self.search_empty = False, False
+        self.charset_refused, self.search_empty, self.uidonly = False, False, False
         self._planned.clear()
         self.release()
 

@@ -96,6 +96,8 @@ def log_in(session: SandboxSession, login: str, password: str) -> Answer:
         session.failed_logins += 1
         return Answer(Status.NO, "user name or password is wrong", Code("AUTHENTICATIONFAILED"))
     session.user = user
+    if session.faults.uidonly:
+        session.wire.enabled |= {"UIDONLY"}
     return Answer(Status.OK, "logged in", CapabilityCode(session.capabilities))
 
 

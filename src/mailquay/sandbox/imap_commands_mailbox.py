@@ -115,7 +115,7 @@ def _select_codes(session: SandboxSession, view: MailboxView, flags: frozenset[s
         HighestModSeq(mailbox.highestmodseq) if session.has("CONDSTORE") else Code("NOMODSEQ"),
     ]
     unseen = next((one.seq for one in view.numbered() if SEEN not in one.message.flags), None)
-    if unseen is not None:
+    if unseen is not None and not session.uidonly:
         codes.append(Unseen(unseen))
     if session.has("OBJECTID"):
         codes.append(MailboxId(mailbox.mailbox_id))

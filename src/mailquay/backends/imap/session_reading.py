@@ -191,6 +191,8 @@ class SessionReading(SessionBase):
 
     async def search(self, terms: SearchTerms) -> list[int]:
         """See MailSession.search."""
+        if terms.seq is not None and "UIDONLY" in self._connection.enabled:
+            raise Unsupported("the server knows messages by their UIDs alone (RFC 9586)")
         return await self._searching.find(search_key(terms, self.capabilities))
 
 
