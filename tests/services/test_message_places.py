@@ -15,7 +15,7 @@ from mailquay.model.account import Account, AccountProfile, AccountState, ImapSe
 from mailquay.model.event import EventName
 from mailquay.model.mailbox import Mailbox
 from mailquay.sandbox.world import SandboxWorld
-from mailquay.services.identifiers import message_id
+from mailquay.services.identifiers import attachment_id, message_id
 from mailquay.services.mailboxes import MailboxService
 from mailquay.services.message_editor import MessageService
 from mailquay.services.message_request import ReadOptions
@@ -112,3 +112,15 @@ async def test_a_page_that_the_server_is_asked_for_gives_no_ids_of_another_mailb
     syncing = dataclasses.replace(ann.account, status=status)
     with pytest.raises(Unavailable):
         await ann.service.page(syncing, path="Work", page=0, page_size=10, timeout_seconds=_SECONDS)
+
+
+async def test_a_download_goes_on_over_another_connection(ann: _Reading) -> None:
+    raw = b"Content-Type: application/octet-stream\r\n\r\n" + b"x" * 900_000
+    ann.world.store_of(ann.world.accounts[0].email).append("Work", raw)
+    number = (await ann.synced("Work")).number
+    ann.world.imap_faults.drop_after_bytes = 700_000
+    async with ann.service.source(ann.account, message_id(number, 1), timeout_seconds=_SECONDS) as download:
+        assert b"".join([chunk async for chunk in download.chunks]) == raw
+    part = attachment_id(number, 1, "1")
+    async with ann.service.attachment(ann.account, part, timeout_seconds=_SECONDS) as download:
+        assert b"".join([chunk async for chunk in download.chunks]) == b"x" * 900_000

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Protocol
@@ -185,10 +185,11 @@ class MailSession(Protocol):
         """Body sections ("HEADER", "1.2", "") by UID, each but the header cut at `limit_bytes`; raw, not decoded."""
         ...
 
-    def stream_section(self, uid: int, section: str) -> AsyncIterator[bytes]:
+    def stream_section(self, uid: int, section: str, *, resume_at: int | None = None) -> AsyncGenerator[bytes, None]:
         """One body section piece by piece, never whole in memory.
 
-        Raises MessageNotFound when there is no such message or section.
+        With `resume_at` what follows behind so many bytes, in blocks. Raises MessageNotFound when there is no such
+        message or section.
         """
         ...
 

@@ -127,7 +127,8 @@ class ImapFaults:
     many messages a command may be about (RFC 9738), `append_limit` how many bytes a message that is added may have
     (RFC 7889). `unavailable_uids` are messages that fail every FETCH; with `charset_refused` every SEARCH that names
     a charset is refused; with `search_empty` no SEARCH finds anything; with `uidonly` every session knows UIDs alone
-    from login on, as if its client had enabled that (RFC 9586).
+    from login on, as if its client had enabled that (RFC 9586). `section_limit` cuts the connection at every FETCH that
+    would bring more bytes of one section.
     """
 
     refuse_login: bool = False
@@ -141,6 +142,7 @@ class ImapFaults:
     charset_refused: bool = False
     search_empty: bool = False
     uidonly: bool = False
+    section_limit: int | None = None
     gate: _Gate = field(default_factory=_Gate)
     _planned: list[ImapFault] = field(default_factory=list)
 
@@ -170,7 +172,7 @@ class ImapFaults:
         self.extra.clear()
         self.quirks.clear()
         self.unavailable_uids.clear()
-        self.message_limit, self.append_limit = None, None
+        self.message_limit, self.append_limit, self.section_limit = None, None, None
         self.charset_refused, self.search_empty, self.uidonly = False, False, False
         self._planned.clear()
         self.release()

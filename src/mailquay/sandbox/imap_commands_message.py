@@ -10,7 +10,7 @@ from mailquay.sandbox.imap_commands_mailbox import path_of
 from mailquay.sandbox.imap_fetch import FetchPlan
 from mailquay.sandbox.imap_gmail import labels_by_message, share_flags, store_labels
 from mailquay.sandbox.imap_search import SearchMatcher
-from mailquay.sandbox.imap_session import Answer, SandboxSession
+from mailquay.sandbox.imap_session import Answer, Cut, SandboxSession
 from mailquay.sandbox.imap_view import MailboxView, Numbered, flags_of
 from mailquay.wire.imap.append import Append, AppendMessage
 from mailquay.wire.imap.command_message import (
@@ -63,7 +63,11 @@ def fetch(session: SandboxSession, command: Fetch) -> Generator[None, None, Answ
         see = plan.sets_seen and not view.read_only and SEEN not in one.message.flags
         if see:
             _set_flags(session, [(one.message, one.message.flags | {SEEN})])
-        session.send(plan.response(one, with_flags=see))
+        response = plan.response(one, with_flags=see)
+        most = session.faults.section_limit
+        if most is not None and any(len(section.data or b"") > most for section in response.sections):
+            raise Cut
+        session.send(response)
         yield
     return Answer(Status.OK, "done", limit)
 

@@ -16,7 +16,7 @@ from mailquay.sandbox.imap_capabilities import USUAL
 from mailquay.sandbox.imap_commands import carry_out, log_in
 from mailquay.sandbox.imap_commands_notify import tell_news, tells_expunges_at_once
 from mailquay.sandbox.imap_quirks import rewrite
-from mailquay.sandbox.imap_session import WIRE_LIMITS, Answer, SandboxSession
+from mailquay.sandbox.imap_session import WIRE_LIMITS, Answer, Cut, SandboxSession
 from mailquay.sandbox.users import UserDirectory
 from mailquay.wire.buffer import NEED_DATA
 from mailquay.wire.imap.client_state import State
@@ -252,6 +252,8 @@ class _Connection:
                 except StopIteration as done:
                     self._end(tag, done.value)
                     break
+                except Cut:
+                    self._abort()
                 if number % _STEPS_PER_FLUSH == 0:
                     await self._flush()
         finally:

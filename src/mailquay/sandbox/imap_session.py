@@ -24,6 +24,10 @@ WIRE_LIMITS: Final[Limits] = replace(
 )
 
 
+class Cut(Exception):
+    """A fault that is planned cuts the connection in the middle of a command."""
+
+
 class Answer(NamedTuple):
     """How a command ends."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from typing import Any
 
 from mailquay.backends.interface import FlagChange, MailSession, OpenedMailbox
@@ -25,6 +25,7 @@ from mailquay.services.message_request import Download, ReadOptions
 from mailquay.services.message_text import MessageText, assemble, fetch_limit_bytes, wanted_parts
 from mailquay.services.places import place_of
 from mailquay.services.ports import Clock, MailAccess
+from mailquay.services.section_stream import stream_section
 from mailquay.services.sequences import sequence_set
 from mailquay.services.threads import filled, looked_up, threaded
 from mailquay.storage.repositories.fencing import fenced
@@ -267,10 +268,10 @@ class MessageReader:
                 source = await read_source(session, ref.uid)
                 yield source.download(part_number)
                 return
-            part = next((item for item in structure.attachments if item.part == part_number), None)
-            if part is None:
-                raise MessageNotFound("the message has no such attachment")
-            raw = await _started(session.stream_section(ref.uid, part.part))
+        part = next((item for item in structure.attachments if item.part == part_number), None)
+        if part is None:
+            raise MessageNotFound("the message has no such attachment")
+        async with self._streamed(account, mailbox, ref.uid, part.part, timeout_seconds) as raw:
             yield Download(part.content_type, part.filename, _decoded(raw, part))
 
     @asynccontextmanager
@@ -280,9 +281,20 @@ class MessageReader:
         Raises MessageNotFound, NotOperational, Unavailable.
         """
         mailbox, ref = await self._locate(account, message_id)
-        async with self._opened(account, mailbox, timeout_seconds) as session:
-            chunks = await _started(session.stream_section(ref.uid, ""))
+        async with self._streamed(account, mailbox, ref.uid, "", timeout_seconds) as chunks:
             yield Download("message/rfc822", None, _limited(chunks))
+
+    @asynccontextmanager
+    async def _streamed(
+        self, account: Account, mailbox: Mailbox, uid: int, section: str, timeout_seconds: float
+    ) -> AsyncIterator[AsyncIterator[bytes]]:
+        """A section as a stream, once its first bytes are there."""
+
+        def opened() -> AbstractAsyncContextManager[MailSession]:
+            return self._opened(account, mailbox, timeout_seconds)
+
+        async with aclosing(stream_section(opened, uid, section)) as chunks:
+            yield await _started(chunks)
 
     # -- finding ---------------------------------------------------------------------------------
 

@@ -220,6 +220,12 @@ async def test_rev1_is_preferred() -> None:
         assert await session.uids() == [3]
 
 
+async def test_a_message_that_is_too_large_to_be_had_as_a_whole() -> None:
+    async with played("large-refused") as session:
+        await session.open_mailbox("INBOX")
+        assert [piece async for piece in session.stream_section(7, "")] == [b"first ", b"second"]
+
+
 async def test_sizes_have_limits() -> None:
     async with played("hostile-sizes") as session:
         await session.open_mailbox("INBOX")

@@ -130,6 +130,11 @@ class Conduct(Enum):
         (),
         "IDLE tells nothing of flags that others change; the watched mailbox is looked at now and then all the same",
     )
+    LARGE_REFUSED = (
+        "large-refused",
+        (57,),
+        "a FETCH of a large message is refused or ends the connection; it goes on in blocks, from where that broke off",
+    )
     SIZES_LIMITED = (
         "sizes-limited",
         (74,),

@@ -14,7 +14,7 @@ from mailquay.backends.imap.search_terms import search_key
 from mailquay.backends.imap.session_base import SessionBase, flag_state, uid_set
 from mailquay.backends.imap.session_mailboxes import vanished_ranges
 from mailquay.backends.interface import FetchedSections, FlagState, MailboxChanges, SearchTerms
-from mailquay.errors import MessageNotFound, Unsupported
+from mailquay.errors import CommandRejected, MessageNotFound, RemoteProtocolError, Unsupported
 from mailquay.model.message import IndexEntry
 from mailquay.wire.imap.command_message import Fetch
 from mailquay.wire.imap.condstore import Vanished
@@ -26,6 +26,7 @@ from mailquay.wire.imap.sequence_set import UidSet
 
 _BATCH: Final = 500
 _MAX_HEADER_BYTES: Final = 1024 * 1024
+_BLOCK_BYTES: Final = 4 * 1024 * 1024
 _REFERENCES: Final = FetchSection(Section(text=SectionText.HEADER_FIELDS, fields=("REFERENCES",)))
 
 
@@ -162,9 +163,36 @@ class SessionReading(SessionBase):
                 found[row.uid] = FetchedSections(shown_flags(row.flags or NO_FLAGS), bodies)
         return found
 
-    async def stream_section(self, uid: int, section: str) -> AsyncIterator[bytes]:
+    async def stream_section(
+        self, uid: int, section: str, *, resume_at: int | None = None
+    ) -> AsyncGenerator[bytes, None]:
         """See MailSession.stream_section."""
-        command = Fetch(UidSet.of([uid]), (FetchAttribute.UID, FetchSection(_section(section))))
+        received = resume_at or 0
+        if resume_at is None:
+            try:
+                async with aclosing(self._stream(uid, FetchSection(_section(section)))) as chunks:
+                    async for chunk in chunks:
+                        received += len(chunk)
+                        yield chunk
+                return
+            except CommandRejected as error:
+                if error.response_code is not None:
+                    raise
+                # Perhaps it is too large to be had as a whole; else the first block is refused too.
+        while True:
+            before = received
+            block = FetchSection(_section(section), partial=(received, _BLOCK_BYTES))
+            async with aclosing(self._stream(uid, block)) as chunks:
+                async for chunk in chunks:
+                    received += len(chunk)
+                    if chunk:
+                        yield chunk
+            # Some give less than they were asked for: only an empty block is the end.
+            if received == before:
+                return
+
+    async def _stream(self, uid: int, wanted: FetchSection) -> AsyncGenerator[bytes, None]:
+        command = Fetch(UidSet.of([uid]), (FetchAttribute.UID, wanted))
         found = False
         async with aclosing(self._connection.execute_streaming(command)) as events:
             async for run in events:
@@ -175,6 +203,8 @@ class SessionReading(SessionBase):
                         yield event.data
                     elif isinstance(event, FetchResponse):
                         for data in event.sections:
+                            if wanted.partial is not None and data.origin != wanted.partial[0]:
+                                raise RemoteProtocolError("the server gives another part of the message than asked for")
                             if data.data is not None:
                                 found = True
                                 yield data.data
