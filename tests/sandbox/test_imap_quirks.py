@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from mailquay.backends.imap import own_search
 from mailquay.backends.imap.backend import ImapBackend, ImapOptions
 from mailquay.backends.imap.session import ImapSession
 from mailquay.backends.interface import FlagChange, SearchTerms
@@ -149,6 +150,35 @@ async def test_a_message_limit_hides_no_changes(empty: SandboxWorld, ann: Sandbo
         assert (await session.open_mailbox("INBOX", since=known)).changes is not None
 
 
+async def test_texts_are_found_where_the_server_refuses_to_look_for_them(
+    empty: SandboxWorld, ann: SandboxAccount, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = empty.store_of(ann.email)
+    for number, word in enumerate(["apple", "Apple pie", "pear"]):
+        raw = f"From: Ann <a{number}@b.test>\r\nSubject: {word}\r\nX-Kind: {number}\r\n\r\nabout {word}\r\n"
+        store.append("INBOX", raw.encode(), ["\\Seen"] if number else [])
+    empty.imap_faults.texts_refused = True
+    async with session_of(ann) as session:
+        await session.open_mailbox("INBOX")
+        assert await session.search(SearchTerms(text={"subject": "APPLE"})) == [1, 2]
+        assert await session.search(SearchTerms(text={"subject": "apple"}, flags={"seen": True})) == [2]
+        assert await session.search(SearchTerms(text={"from": "a2@", "subject": "apple"})) == []
+        assert await session.search(SearchTerms(headers=[("X-Kind", ""), ("Subject", "pear")])) == [3]
+        assert await session.search(SearchTerms(headers=[("X-None", "")])) == []
+        assert await session.search(SearchTerms(text={"body": "ABOUT apple"})) == [1, 2]
+        assert await session.search(SearchTerms(text={"body": "about", "from": "a2@"})) == [3]
+        monkeypatch.setattr(own_search, "_MAX_BODIES", 2)
+        assert await session.search(SearchTerms(text={"body": "about"}, uid="1:2")) == [1, 2]
+        with pytest.raises(Unsupported, match="3 messages"):
+            await session.search(SearchTerms(text={"body": "about"}))
+        monkeypatch.setattr(own_search, "_MAX_HEADERS", 2)
+        with pytest.raises(Unsupported, match="3 messages"):
+            await session.search(SearchTerms(text={"subject": "pear"}))
+        empty.imap_faults.on("UID SEARCH", ImapAction.NO, code="SERVERBUG")
+        with pytest.raises(CommandRejected):
+            await session.search(SearchTerms(text={"subject": "pear"}))
+
+
 @pytest.mark.parametrize("told", [True, False], ids=["told", "untold"])
 @pytest.mark.parametrize("missing", ["", "PARTIAL ESEARCH", "MOVE UIDPLUS"])
 async def test_a_server_that_knows_uids_alone(
@@ -218,7 +248,7 @@ async def test_a_search_with_a_charset_is_tried_without(empty: SandboxWorld, ann
         await session.open_mailbox("INBOX")
         assert await session.search(SearchTerms(text={"body": "grüße"})) == [1]
         assert await session.search(SearchTerms(text={"subject": "x"})) == [1]
-        empty.imap_faults.on("UID SEARCH", ImapAction.BAD)
+        empty.imap_faults.on("UID SEARCH", ImapAction.BAD, code="SERVERBUG")
         with pytest.raises(CommandRejected):
             await session.search(SearchTerms(text={"subject": "x"}))
 

@@ -207,7 +207,8 @@ class MailSession(Protocol):
     async def search(self, terms: SearchTerms) -> list[int]:
         """UIDs of matching messages of the open mailbox, ascending.
 
-        Raises Unsupported when a term needs an extension that the server lacks.
+        Raises Unsupported when a term needs an extension that the server lacks, and when it refuses to search for
+        texts where more messages would have to be read than is reasonable.
         """
         ...
 

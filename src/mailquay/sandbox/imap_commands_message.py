@@ -175,6 +175,8 @@ def search(session: SandboxSession, tag: str, command: Search) -> Answer:
         session.condstore = True
     if command.declare_charset and session.faults.charset_refused:
         raise CommandRejected("SEARCH with a charset", response_code="CLIENTBUG")
+    if matcher.uses_texts and session.faults.texts_refused:
+        raise RemoteProtocolError("that search key is not known here")
     looked_at, limit = _limited(
         session, [one for one in view.numbered() if not one.message.expunged and matcher.names(one)]
     )

@@ -58,6 +58,7 @@ class SearchMatcher:
     def __init__(self, session: SandboxSession, key: SearchKey, now: datetime | None = None) -> None:
         view = session.selected
         self.uses_modseq = False
+        self.uses_texts = False
         self._gmail = session.has("X-GM-EXT-1")
         self._store, self._mailbox = session.owner.store, view.mailbox
         self._highest_seq = len(view)
@@ -101,6 +102,7 @@ class SearchMatcher:
             case Text(TextField.X_GM_LABELS, label):
                 return self._label(label)
             case Text() | Header():
+                self.uses_texts = True
                 return _text(key)
             case Date():
                 return _date(key)

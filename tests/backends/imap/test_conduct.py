@@ -111,6 +111,12 @@ async def test_a_refused_charset() -> None:
         assert await session.search(SearchTerms(text={"subject": "plain"})) == [1]
 
 
+async def test_a_search_for_a_text_that_is_refused() -> None:
+    async with played("qq-texts-refused") as session:
+        await session.open_mailbox("INBOX")
+        assert await session.search(SearchTerms(text={"subject": "plain"}, flags={"seen": False})) == [2]
+
+
 async def test_a_message_that_is_unavailable() -> None:
     async with played("yahoo-message-unavailable") as session:
         await session.open_mailbox("INBOX")

@@ -83,6 +83,11 @@ class Conduct(Enum):
         (44,),
         "a SEARCH for everything finds nothing in a mailbox with messages; FETCH is asked for the UIDs instead",
     )
+    TEXTS_REFUSED = (
+        "texts-refused",
+        (51,),
+        "a SEARCH for a text is refused; the server finds flags, dates and UIDs, and we look for the text in those",
+    )
     SETS_ASCENDING = (
         "sets-ascending",
         (40, 50, 67),

@@ -9,6 +9,7 @@ from typing import Final
 
 from mailquay.backends.imap.mapping import NO_FLAGS, index_entry, shown_flags
 from mailquay.backends.imap.message_limit import left_over
+from mailquay.backends.imap.own_search import OwnSearch
 from mailquay.backends.imap.rows import RowReader
 from mailquay.backends.imap.search_terms import search_key
 from mailquay.backends.imap.session_base import SessionBase, flag_state, uid_set
@@ -223,7 +224,15 @@ class SessionReading(SessionBase):
         """See MailSession.search."""
         if terms.seq is not None and "UIDONLY" in self._connection.enabled:
             raise Unsupported("the server knows messages by their UIDs alone (RFC 9586)")
-        return await self._searching.find(search_key(terms, self.capabilities))
+        try:
+            return await self._searching.find(search_key(terms, self.capabilities))
+        except CommandRejected as error:
+            own = OwnSearch(self._searching, self._rows, self._source)
+            return await own.find(terms, self.capabilities, error)
+
+    async def _source(self, uid: int, limit_bytes: int) -> bytes:
+        found = (await self.fetch_sections(str(uid), [""], limit_bytes=limit_bytes)).get(uid)
+        return b"" if found is None else found.bodies.get("", b"")
 
 
 def _tells_more_than_flags(row: FetchResponse) -> bool:
