@@ -125,10 +125,11 @@ class ImapFaults:
     SPECIAL-USE and any other; `extra` is what it names besides. `drop_after_bytes` cuts every connection once the
     server has sent that much on it. `quirks` are answers written as some servers write them. `message_limit` is how
     many messages a command may be about (RFC 9738), `append_limit` how many bytes a message that is added may have
-    (RFC 7889). `unavailable_uids` are messages that fail every FETCH; with `charset_refused` every SEARCH that names
-    a charset is refused, with `texts_refused` every one for a text; with `search_empty` no SEARCH finds anything; with
-    `uidonly` every session knows UIDs alone from login on, as if its client had enabled that (RFC 9586).
-    `section_limit` cuts the connection at every FETCH that would bring more bytes of one section.
+    (RFC 7889). `unavailable_uids` are messages that fail every FETCH, `late_uids` such as are found and not fetched.
+    With `charset_refused` every SEARCH that names a charset is refused, with `texts_refused` every one for a text; with
+    `search_empty` no SEARCH finds anything; with `uidonly` every session knows UIDs alone from login on, as if its
+    client had enabled that (RFC 9586). `section_limit` cuts the connection at every FETCH that would bring more bytes
+    of one section.
     """
 
     refuse_login: bool = False
@@ -139,6 +140,7 @@ class ImapFaults:
     message_limit: int | None = None
     append_limit: int | None = None
     unavailable_uids: set[int] = field(default_factory=set)
+    late_uids: set[int] = field(default_factory=set)
     charset_refused: bool = False
     search_empty: bool = False
     texts_refused: bool = False
@@ -173,6 +175,7 @@ class ImapFaults:
         self.extra.clear()
         self.quirks.clear()
         self.unavailable_uids.clear()
+        self.late_uids.clear()
         self.message_limit, self.append_limit, self.section_limit = None, None, None
         self.charset_refused, self.texts_refused, self.search_empty, self.uidonly = False, False, False, False
         self._planned.clear()

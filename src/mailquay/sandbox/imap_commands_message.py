@@ -58,6 +58,8 @@ def fetch(session: SandboxSession, command: Fetch) -> Generator[None, None, Answ
     for one in chosen if command.partial is None else cut_page(chosen, command.partial):
         if one.message.uid in session.faults.unavailable_uids:
             return Answer(Status.NO, "UID FETCH Server error", Code("UNAVAILABLE"))
+        if one.message.uid in session.faults.late_uids:
+            continue
         if command.changed_since is not None and one.message.modseq <= command.changed_since:
             continue
         see = plan.sets_seen and not view.read_only and SEEN not in one.message.flags

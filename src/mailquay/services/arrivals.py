@@ -5,20 +5,24 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
+import structlog
+
 from mailquay.backends.interface import MailSession, OpenedMailbox
 from mailquay.model.mailbox import Mailbox
 from mailquay.model.message import IndexEntry
+from mailquay.services.late_messages import Late, wait_for_late
 from mailquay.services.moves import have_arrived
 from mailquay.services.new_mail import NewMail
 from mailquay.services.ports import Clock
 from mailquay.services.sequences import sequence_set
 from mailquay.services.sync_context import SyncContext
-from mailquay.services.sync_events import announcement
+from mailquay.services.sync_events import announcement, missing_event
 from mailquay.services.threads import placed, threaded
-from mailquay.storage.interface import Pending, Script
-from mailquay.storage.repositories.fencing import check_fence
+from mailquay.storage.interface import Pending, Script, append_events
+from mailquay.storage.repositories.fencing import check_fence, fenced
 from mailquay.storage.store import Store
 
+_log = structlog.get_logger(__name__)
 _NEW_BATCH = 100
 _UID_WINDOW = 1000
 _WIDE_RANGE = 50 * _UID_WINDOW
@@ -51,13 +55,31 @@ class Arrivals:
             async for batch in session.fetch_envelopes(f"{first}:{end}"):
                 # A range that ends in "*" names the last message even when its UID lies below the start.
                 collected.extend(entry for entry in batch if entry.uid >= first)
-            collected.sort(key=lambda entry: entry.uid)
+            late = Late()
+            if last is not None:
+                late = await wait_for_late(session, collected, first, min(last, first + _UID_WINDOW - 1))
+            collected = sorted([*collected, *late.entries], key=lambda entry: entry.uid)
             for start in range(0, len(collected), _NEW_BATCH):
                 mailbox = await self._store_new(session, context, mailbox, collected[start : start + _NEW_BATCH])
+            if late.missing:
+                mailbox = await self._tell_missing(context, mailbox, late)
             if end == "*":
                 break
             first += _UID_WINDOW
         return mailbox
+
+    async def _tell_missing(self, context: SyncContext, mailbox: Mailbox, late: Late) -> Mailbox:
+        """Commit that messages were announced by the server and are not to be had; the cursor moves past them."""
+        _log.warning("messages_missing", account=context.account.id, path=mailbox.listing.path, uids=late.missing)
+        cursor = mailbox.cursor
+        if cursor is None:
+            return mailbox
+        cursor = dataclasses.replace(cursor, uidnext=max(cursor.uidnext, late.missing[-1] + 1))
+        now_ms = self._clock.now_ms()
+        events = [missing_event(mailbox, uid, late.retries, late.delay_ms, now_ms) for uid in late.missing]
+        update = self._store.mailboxes.update_cursor(mailbox.number, cursor, context.fence.epoch)
+        await self._store.commit(fenced(context.fence, update, append_events([] if context.silent else events)))
+        return dataclasses.replace(mailbox, cursor=cursor)
 
     async def announce(
         self, session: MailSession, context: SyncContext, mailbox: Mailbox, uids: Sequence[int]

@@ -74,6 +74,17 @@ def deleted_event(account: AccountNumber, mailbox: Mailbox, uid: int, now_ms: in
     return _event(account, EventName.MESSAGE_DELETED, mailbox, now_ms, facts)
 
 
+def missing_event(mailbox: Mailbox, uid: int, retries: int, delay_ms: int, now_ms: int) -> NewEvent:
+    """messageMissing: the server lists the message, and did not give it in so many attempts and milliseconds."""
+    facts = {
+        "id": identifiers.message_id(mailbox.number, uid),
+        "uid": uid,
+        "missingRetries": retries,
+        "missingDelay": delay_ms,
+    }
+    return _event(mailbox.account, EventName.MESSAGE_MISSING, mailbox, now_ms, facts)
+
+
 def moved_event(account: AccountNumber, move: Move, now_ms: int) -> NewEvent:
     """messageMoved: where the message is, and where it was before; it is an event of the mailbox that has it now."""
     facts = {**_place(move.arrived), "previous": _place(move.left)}

@@ -17,6 +17,7 @@ from mailquay.backends.interface import SearchTerms
 from mailquay.errors import LocalProtocolError, MailquayError, MessageNotFound, RateLimited, RemoteProtocolError
 from mailquay.model.account import ImapSettings
 from mailquay.model.mailbox import MailboxEvidence
+from mailquay.services import late_messages
 from mailquay.wire.sasl import Credentials
 from tests.backends.imap.scripted_server import Expect, ScriptedServer, Send, Step
 
@@ -122,6 +123,14 @@ async def test_a_message_that_is_unavailable() -> None:
         await session.open_mailbox("INBOX")
         found = {entry.uid: entry.error async for batch in session.fetch_identifiers("1:*") for entry in [*batch]}
         assert {uid: error is None for uid, error in found.items()} == {1: True, 2: False, 3: True, 4: True}
+
+
+async def test_a_message_that_is_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(late_messages, "_PAUSES_SECONDS", (0.001, 0.001, 0.001))
+    async with played("message-late") as session:
+        await session.open_mailbox("INBOX")
+        late = await late_messages.wait_for_late(session, [], 8, 8)
+        assert ([entry.uid for entry in late.entries], late.missing, late.retries) == ([8], (), 2)
 
 
 async def test_a_missing_body() -> None:

@@ -68,6 +68,12 @@ class Conduct(Enum):
         (34,),
         "one message fails every FETCH it is part of; it is found by halving and marked, and the rest is read",
     )
+    MESSAGE_LATE = (
+        "message-late",
+        (69,),
+        "a new message is counted and found, and not fetched yet; it is asked for again, then told as missing, and "
+        "announced once it is there",
+    )
     BODY_MISSING = (
         "body-missing",
         (37,),
