@@ -29,9 +29,10 @@ class _Server:
 
     def __init__(self) -> None:
         self.paths: list[str] = []
+        self.attributes: dict[str, frozenset[str]] = {}
 
     async def survey(self) -> tuple[list[ListedMailbox], None]:
-        return [ListedMailbox(path, "/", frozenset()) for path in self.paths], None
+        return [ListedMailbox(path, "/", self.attributes.get(path, frozenset())) for path in self.paths], None
 
 
 class _World:
@@ -81,6 +82,31 @@ async def test_a_mailbox_that_comes_back_within_a_day_is_told_and_keeps_its_inde
     await world.refresh("INBOX")
     world.clock.time_ms += 25 * 3600_000
     await world.refresh("INBOX")
+    assert await world.store.mailboxes.by_path(1, "Plans") is None
+
+
+@pytest.mark.parametrize("attribute", ["\\noselect", "\\nonexistent"])
+async def test_a_mailbox_that_cannot_be_opened_for_a_while_has_vanished_for_a_while(
+    world: _World, attribute: str
+) -> None:
+    await world.refresh("INBOX", "Plans")
+    before = await world.store.mailboxes.by_path(1, "Plans")
+    world.server.attributes["Plans"] = frozenset([attribute])
+    for _ in range(3):
+        await world.refresh("INBOX", "Plans", "Plans/Old")
+        world.clock.time_ms += 3600_000
+    del world.server.attributes["Plans"]
+    await world.refresh("INBOX", "Plans", "Plans/Old")
+    after = await world.store.mailboxes.by_path(1, "Plans")
+    assert before is not None and after is not None
+    assert (after.number, after.missing_since_ms, after.listing) == (before.number, None, before.listing)
+    told = [name for name, path in await world.events() if path == "Plans"]
+    assert told == [EventName.MAILBOX_NEW, EventName.MAILBOX_DELETED, EventName.MAILBOX_NEW]
+
+
+async def test_a_level_of_the_hierarchy_is_no_mailbox(world: _World) -> None:
+    world.server.attributes["Plans"] = frozenset(["\\noselect"])
+    await world.refresh("INBOX", "Plans", "Plans/Old")
     assert await world.store.mailboxes.by_path(1, "Plans") is None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 
 from mailquay.backends.memory import DELIMITER
@@ -68,6 +69,7 @@ def select(session: SandboxSession, command: Select) -> Answer:
     if session.view is not None:
         session.view = None
         session.send(UntaggedStatus(Status.OK, Code("CLOSED"), "the mailbox before is closed"))
+    _check_selectable(session, command.mailbox)
     mailbox = session.owner.store.mailbox(path_of(command.mailbox))
     session.condstore = session.condstore or command.condstore
     view = session.view = MailboxView(mailbox, read_only=command.read_only)
@@ -81,6 +83,11 @@ def select(session: SandboxSession, command: Select) -> Answer:
         _tell_changes(session, view, command.qresync)
     access = "READ-ONLY" if command.read_only else "READ-WRITE"
     return Answer(Status.OK, "selected", Code(access))
+
+
+def _check_selectable(session: SandboxSession, name: MailboxArgument) -> None:
+    if path_of(name) in session.faults.unselectable:
+        raise CommandRejected("there is nothing to open")
 
 
 def _tell_changes(session: SandboxSession, view: MailboxView, known: QresyncParameter) -> None:
@@ -198,6 +205,10 @@ def list_mailboxes(session: SandboxSession, command: List) -> Answer:
         return _DONE
     store = session.owner.store
     for response, mailbox in listed(store, command, special_use=session.has("SPECIAL-USE")):
+        attribute = session.faults.unselectable.get(response.mailbox)
+        if attribute is not None:
+            session.send(dataclasses.replace(response, attributes=response.attributes | {attribute}))
+            continue
         session.send(response)
         if options.status and mailbox is not None:
             session.send(status_of(session, mailbox, options.status))
@@ -206,6 +217,7 @@ def list_mailboxes(session: SandboxSession, command: List) -> Answer:
 
 def status(session: SandboxSession, command: StatusCommand) -> Answer:
     """STATUS."""
+    _check_selectable(session, command.mailbox)
     _check_items(session, command.items)
     session.send(status_of(session, session.owner.store.mailbox(path_of(command.mailbox)), command.items))
     return _DONE

@@ -50,12 +50,12 @@ class MailboxListing:
             return counted
         await self._follow_renames(session, account, fence, listed, stored)
         units: list[Unit[Any]] = []
-        for listing in listed:
+        # One that cannot be opened is a mere level of the hierarchy; a mailbox that becomes so has vanished.
+        for listing in (one for one in listed if one.selectable):
             known = stored.pop(listing.path, None)
             if known is None or known.missing_since_ms is not None:
                 # One that returns was told as deleted before; it keeps its number and index.
-                if listing.selectable:
-                    units += self._add(account, fence, listing)
+                units += self._add(account, fence, listing)
             elif known.listing != listing:
                 units.append(self._store.mailboxes.update_listing(known.number, listing))
         for gone in stored.values():
@@ -73,7 +73,7 @@ class MailboxListing:
         stored: dict[str, Mailbox],
     ) -> None:
         """A mailbox under a new path keeps its number and index; `stored` tells by path what is known then."""
-        paths = {listing.path for listing in listed}
+        paths = {listing.path for listing in listed if listing.selectable}
         vanished = [box for box in stored.values() if box.listing.path not in paths and box.missing_since_ms is None]
         appeared = [listing for listing in listed if listing.selectable and listing.path not in stored]
         for former, listing in await renamed_mailboxes(self._store, session, vanished, appeared):

@@ -14,7 +14,14 @@ from mailquay.backends.imap.conduct import Conduct
 from mailquay.backends.imap.driver import ImapConnection
 from mailquay.backends.imap.session import ImapSession
 from mailquay.backends.interface import SearchTerms
-from mailquay.errors import LocalProtocolError, MailquayError, MessageNotFound, RateLimited, RemoteProtocolError
+from mailquay.errors import (
+    CommandRejected,
+    LocalProtocolError,
+    MailquayError,
+    MessageNotFound,
+    RateLimited,
+    RemoteProtocolError,
+)
 from mailquay.model.account import ImapSettings
 from mailquay.model.mailbox import MailboxEvidence
 from mailquay.services import late_messages
@@ -226,6 +233,14 @@ async def test_flags_that_nobody_tells_of() -> None:
         assert (before.highestmodseq, after.highestmodseq) == (2, 3)
         [states] = [states async for states in session.fetch_flags("1:2", changed_since=before.highestmodseq)]
         assert [(state.uid, state.flags) for state in states] == [(1, ("\\Seen",))]
+
+
+async def test_a_mailbox_that_cannot_be_opened_for_a_while() -> None:
+    async with played("unselectable-awhile") as session:
+        assert [box.selectable for box in await session.list_mailboxes()] == [False]
+        with pytest.raises(CommandRejected):
+            await session.open_mailbox("Work")
+        assert [box.selectable for box in await session.list_mailboxes()] == [True]
 
 
 async def test_rev1_is_preferred() -> None:

@@ -125,6 +125,11 @@ class Conduct(Enum):
         (38, 72),
         "no mailbox says what it is for; names in many languages tell, each use is given once",
     )
+    UNSELECTABLE_AWHILE = (
+        "unselectable-awhile",
+        (71,),
+        "a mailbox cannot be opened for a while, and LIST says so; it is told as deleted, then as new, and keeps its ids",
+    )
     REV1_PREFERRED = (
         "rev1-preferred",
         (14,),
