@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from mailquay.backends.interface import FlagState, MailSession, OpenedMailbox
 from mailquay.errors import MailquayError
@@ -112,35 +112,55 @@ class MailboxSync:
         plan = plan_sync(cursor, opened, scan_flags=scan_flags, verify=verify)
         if plan.new:
             mailbox = await self._arrivals.fetch(session, context, mailbox, opened)
+        strangers = False
         if plan.told is not None:
-            await self._store_flags(context, mailbox, plan.told.changed, cursor.uidnext)
+            strangers = await self._store_flags(context, mailbox, plan.told.changed, cursor.uidnext)
             gone = await self._among(mailbox, plan.told.vanished)
             mailbox = await self._store_gone(context, mailbox, gone)
         if plan.flags is FlagSource.SINCE:
             known = f"1:{cursor.uidnext - 1}"
             async for batch in session.fetch_flags(known, changed_since=cursor.highestmodseq):
-                await self._store_flags(context, mailbox, batch, cursor.uidnext)
+                strangers |= await self._store_flags(context, mailbox, batch, cursor.uidnext)
         elif plan.flags is FlagSource.SCAN:
             uids = await self._store.messages.uids(mailbox.number, last=cursor.uidnext - 1)
+            held = frozenset(uids)
             for first, last in windows(uids, _SCAN_WINDOW):
                 async for batch in session.fetch_flags(f"{first}:{last}"):
-                    await self._store_flags(context, mailbox, batch, cursor.uidnext)
+                    strangers |= await self._store_flags(context, mailbox, batch, cursor.uidnext, held)
         mailbox, verdict = await self._compare(
-            session, context, mailbox, opened, verify=plan.compare, losses_believed=losses_believed
+            session, context, mailbox, opened, verify=plan.compare or strangers, losses_believed=losses_believed
         )
         return await self._settle(context, mailbox, opened, verdict)
 
     async def _store_flags(
-        self, context: SyncContext, mailbox: Mailbox, states: Sequence[FlagState], below_uid: int
-    ) -> None:
-        """Compare flags with the index and commit the differences with their messageUpdated events."""
+        self,
+        context: SyncContext,
+        mailbox: Mailbox,
+        states: Sequence[FlagState],
+        below_uid: int,
+        held: frozenset[int] | None = None,
+    ) -> bool:
+        """Compare flags with the index and commit the differences with their messageUpdated events.
+
+        Returns whether some are of messages that the index does not hold: some servers give old UIDs to new messages.
+        `held` are those that it holds, where they are known.
+        """
+        strangers = False
         known = [state for state in states if state.uid < below_uid]
         for start in range(0, len(known), _CHANGES_PER_COMMIT):
             chunk = known[start : start + _CHANGES_PER_COMMIT]
             now_ms = self._clock.now_ms()
-            await self._store.commit(
+            changed = await self._store.commit(
                 flags_seen(self._store, context.fence, mailbox, chunk, now_ms, silent=context.silent)
             )
+            if changed < len(chunk) and not strangers:
+                uids = {state.uid for state in chunk}
+                strangers = not uids <= (await self._held(mailbox, uids) if held is None else held)
+        return strangers
+
+    async def _held(self, mailbox: Mailbox, uids: Iterable[int]) -> frozenset[int]:
+        """Which of these messages the index holds."""
+        return frozenset(entry.uid for entry in await self._store.messages.several(mailbox.number, sorted(uids)))
 
     async def _among(self, mailbox: Mailbox, vanished: UidRanges) -> list[int]:
         """Which messages of the index are in the ranges; a few ranges are looked up, many are compared with all."""

@@ -243,6 +243,15 @@ async def test_a_mailbox_that_cannot_be_opened_for_a_while() -> None:
         assert [box.selectable for box in await session.list_mailboxes()] == [True]
 
 
+async def test_a_message_among_old_uids() -> None:
+    async with played("uids-return") as session:
+        before = await session.open_mailbox("INBOX")
+        after = await session.open_mailbox("INBOX")
+        assert (before.messages, before.uidnext) == (after.messages, after.uidnext)
+        [states] = [states async for states in session.fetch_flags("1:8", changed_since=before.highestmodseq)]
+        assert [state.uid for state in states] == [3]
+
+
 async def test_rev1_is_preferred() -> None:
     async with played("outlook-rev1-preferred") as session:
         assert [box.path for box in await session.list_mailboxes()] == ["Entwürfe"]

@@ -125,10 +125,15 @@ class Conduct(Enum):
         (38, 72),
         "no mailbox says what it is for; names in many languages tell, each use is given once",
     )
+    UIDS_RETURN = (
+        "uids-return",
+        (70,),
+        "a message turns up with an old date or among old UIDs; new is what the index does not hold, whatever its age",
+    )
     UNSELECTABLE_AWHILE = (
         "unselectable-awhile",
         (71,),
-        "a mailbox cannot be opened for a while, and LIST says so; it is told as deleted, then as new, and keeps its ids",
+        "LIST shows a mailbox as one that cannot be opened for a while; it is told as deleted, then as new, ids kept",
     )
     REV1_PREFERRED = (
         "rev1-preferred",
