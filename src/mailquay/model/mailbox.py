@@ -20,6 +20,7 @@ class ListedMailbox:
     """One mailbox as LIST shows it, special use decided. `special_use_source`: user, extension or name.
 
     `label`: it only shows messages that stand in another mailbox of the account, the one with `all_mail` (Gmail's).
+    `groupware`: it holds appointments, contacts or the like, which are no mail (Exchange's).
     """
 
     path: str
@@ -32,6 +33,7 @@ class ListedMailbox:
     mailbox_id: str | None = None
     label: bool = False
     all_mail: bool = False
+    groupware: bool = False
 
     @property
     def name(self) -> str:

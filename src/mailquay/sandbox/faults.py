@@ -127,6 +127,7 @@ class ImapFaults:
     many messages a command may be about (RFC 9738), `append_limit` how many bytes a message that is added may have
     (RFC 7889). `unavailable_uids` are messages that fail every FETCH, `late_uids` such as are found and not fetched.
     `unselectable` are paths that are listed with that attribute (\\Noselect) and cannot be opened.
+    `identity` is the name that the server gives itself (ID).
     With `charset_refused` every SEARCH that names a charset is refused, with `texts_refused` every one for a text; with
     `search_empty` no SEARCH finds anything; with `uidonly` every session knows UIDs alone from login on, as if its
     client had enabled that (RFC 9586). `section_limit` cuts the connection at every FETCH that would bring more bytes
@@ -143,6 +144,7 @@ class ImapFaults:
     unavailable_uids: set[int] = field(default_factory=set)
     late_uids: set[int] = field(default_factory=set)
     unselectable: dict[str, str] = field(default_factory=dict)
+    identity: str | None = None
     charset_refused: bool = False
     search_empty: bool = False
     texts_refused: bool = False
@@ -179,7 +181,7 @@ class ImapFaults:
         self.unavailable_uids.clear()
         self.late_uids.clear()
         self.unselectable.clear()
-        self.message_limit, self.append_limit, self.section_limit = None, None, None
+        self.message_limit, self.append_limit, self.section_limit, self.identity = None, None, None, None
         self.charset_refused, self.texts_refused, self.search_empty, self.uidonly = False, False, False, False
         self._planned.clear()
         self.release()

@@ -58,7 +58,8 @@ def _logout(session: SandboxSession, _command: Logout) -> Answer:
 
 
 def _id(session: SandboxSession, _command: Id) -> Answer:
-    session.send(IdResponse((("name", "Mailquay sandbox"), ("version", __version__))))
+    name = session.faults.identity or "Mailquay sandbox"
+    session.send(IdResponse((("name", name), ("version", __version__))))
     return Answer(Status.OK, "done")
 
 

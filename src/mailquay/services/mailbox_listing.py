@@ -153,10 +153,10 @@ def _event(account: Account, name: EventName, listing: ListedMailbox, now_ms: in
 def follows_path(profile: AccountProfile, listing: ListedMailbox) -> bool:
     """Whether a mailbox is among those that an account names, special-use tags allowed.
 
-    Without a choice it is all of them, but for labels: their messages stand in another mailbox.
+    Without a choice it is all but labels, whose messages stand in another mailbox, and but what holds no mail.
     """
     if not profile.path or "*" in profile.path:
-        return not listing.label
+        return not listing.label and not listing.groupware
     return listing.path in profile.path or (listing.special_use is not None and listing.special_use in profile.path)
 
 

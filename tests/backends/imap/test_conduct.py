@@ -112,6 +112,12 @@ async def test_a_message_limit() -> None:
         assert await session.uids() == [2, 4, 5, 7, 9]
 
 
+async def test_folders_that_hold_no_mail() -> None:
+    async with played("exchange-groupware-folders") as session:
+        listed = await session.list_mailboxes()
+    assert [box.path for box in listed if box.groupware] == ["Kalender", "Kalender/Geburtstage", "Tâches"]
+
+
 async def test_a_refused_charset() -> None:
     async with played("yahoo-charset-refused") as session:
         await session.open_mailbox("INBOX")

@@ -58,6 +58,12 @@ class Conduct(Enum):
         (32,),
         "a command is carried out for the newest messages only; further ones ask for those below, until all are there",
     )
+    GROUPWARE_FOLDERS = (
+        "groupware-folders",
+        (16,),
+        "calendars, contacts, tasks and notes are listed as mailboxes, and their items are no mail; they are shown and "
+        "not followed, unless the account names them",
+    )
     CHARSET_REFUSED = (
         "charset-refused",
         (33, 55),

@@ -55,6 +55,8 @@ class ImapConnection:
     def __init__(self, pump: Pump, greeting: Greeting) -> None:
         self._pump = pump
         self.greeting = greeting
+        self.identity: IdParameters = ()
+        """What the server has said about itself when it was asked (RFC 2971)."""
 
     # Opening and closing
 
@@ -203,7 +205,8 @@ class ImapConnection:
     async def identify(self, parameters: IdParameters) -> IdParameters:
         """Send ID and return what the server says about itself (RFC 2971)."""
         answer = (await self.execute(Id(parameters))).last(IdResponse)
-        return answer.parameters if answer is not None else ()
+        self.identity = answer.parameters if answer is not None else ()
+        return self.identity
 
     async def enable(self, *capabilities: str) -> frozenset[str]:
         """Switch on those of `capabilities` that the server offers; returns all that are on (RFC 5161)."""

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Iterable, Sequence
 from typing import Final
 
+from mailquay.backends.imap.groupware import is_groupware, with_groupware
 from mailquay.backends.imap.mapping import evidence
 from mailquay.backends.imap.result import CommandResult
 from mailquay.backends.imap.session_base import SessionBase, flag_state, uid_set
@@ -97,6 +98,8 @@ class SessionMailboxes(SessionBase):
             names = {item.mailbox for item in subscribed.all(ListResponse)}
             listed = {path: dataclasses.replace(box, subscribed=path in names) for path, box in listed.items()}
         found = with_special_use(list(listed.values()))
+        if is_groupware(self._connection.greeting.text, self._connection.identity):
+            found = with_groupware(found)
         return with_labels(found) if self._has("X-GM-EXT-1") else found
 
     def _listed(self, item: ListResponse, mailbox_id: str | None) -> ListedMailbox:
