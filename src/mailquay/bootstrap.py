@@ -17,6 +17,7 @@ from mailquay.services import passwords
 from mailquay.services.account_view import account_entry, account_info
 from mailquay.services.settings import SettingsService
 from mailquay.services.tokens import TokenService
+from mailquay.services.verification import verification
 from mailquay.storage.postgres.database import migrate as migrate_postgres
 from mailquay.storage.sqlite.database import migrate as migrate_sqlite
 from mailquay.storage.store import Store, drop_old_keys, reseal_with, rotate_key
@@ -97,7 +98,7 @@ def show_account(config: Config, account: str) -> Mapping[str, object]:
         found = await store.accounts.get(account)
         if found is None:
             raise NotFound(f"there is no account {account}")
-        verified = await store.mailboxes.verification(found.number)
+        verified = await verification(store, found)
         return account_info(found, await store.accounts.event_counters(found.number), None, verified)
 
     return _with_store(config, work)

@@ -13,11 +13,12 @@ from mailquay.config import Config
 from mailquay.errors import CommandRejected
 from mailquay.model.account import Account
 from mailquay.model.event import EventName
-from mailquay.model.mailbox import IndexVerification, Mailbox
+from mailquay.model.mailbox import IndexVerification, Mailbox, Verification
 from mailquay.model.message import IndexEntry, Uid
 from mailquay.services.account_view import account_info
 from mailquay.services.sync import MailboxSync
 from mailquay.services.sync_context import SyncContext
+from mailquay.services.verification import verification
 from tests.runtime.harness import TestNode, profile_for, running_node
 from tests.servers.dovecot import Dovecot, MailUser
 
@@ -95,7 +96,22 @@ async def _verified(node: TestNode, account: Account) -> IndexVerification:
     """The verification of an account once every mailbox had its turn."""
     async with asyncio.timeout(20):
         while True:
-            verified = await node.store.mailboxes.verification(account.number)
+            verified = await verification(node.store, account)
             if verified.at_ms is not None:
                 return verified
             await asyncio.sleep(0.01)  # nothing tells of a verification
+
+
+async def test_a_mailbox_that_is_not_followed_any_more_counts_for_nothing(
+    dovecot: Dovecot, mail_user: MailUser, tmp_path: Path
+) -> None:
+    profile = profile_for(dovecot, mail_user)
+    async with running_node(f"sqlite:///{tmp_path}/m.db", tmp_path, config=_NEVER) as node:
+        account = await node.register("ann", profile)
+        await node.wait_for(EventName.ACCOUNT_INITIALIZED, account=account)
+        inbox = await node.store.mailboxes.by_path(account.number, "INBOX")
+        assert inbox is not None
+        await node.store.commit(node.store.mailboxes.record_verification(inbox.number, Verification(7, 3, 0)))
+        assert await verification(node.store, account) == IndexVerification(None, 3, 0)
+        narrow = dataclasses.replace(account, profile=dataclasses.replace(profile, path=("INBOX",)))
+        assert await verification(node.store, narrow) == IndexVerification(7, 3, 0)

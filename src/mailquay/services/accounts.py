@@ -16,6 +16,7 @@ from mailquay.services.account_changes import AccountChanges
 from mailquay.services.account_view import account_entry, account_info
 from mailquay.services.ports import AccountControl, Clock, MailAccess
 from mailquay.services.settings import SettingsService
+from mailquay.services.verification import verification
 from mailquay.storage.repositories.accounts import Registered
 from mailquay.storage.repositories.fencing import fenced
 from mailquay.storage.store import Store
@@ -59,7 +60,7 @@ class AccountService:
             connections: int | None = self._access.connections(account.number)
         except NotOperational:
             connections = None
-        verified = await self._store.mailboxes.verification(account.number) if account.profile.indexed else None
+        verified = await verification(self._store, account) if account.profile.indexed else None
         return account_info(account, counters, connections, verified)
 
     async def quota(self, account: Account, *, timeout_seconds: float) -> dict[str, Any] | Literal[False]:

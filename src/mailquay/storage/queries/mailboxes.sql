@@ -10,11 +10,6 @@ UPDATE mailboxes SET path = $2, listing = $3, missing_since_ms = NULL WHERE numb
 -- name: mailbox_lose_sync
 UPDATE mailboxes SET synced_at_ms = NULL WHERE number = $1;
 
--- name: account_verification
-SELECT CASE WHEN count(*) = count(verified_at_ms) THEN min(verified_at_ms) END, coalesce(sum(verified_messages), 0),
-    coalesce(sum(verified_missing), 0)
-FROM mailboxes WHERE account_number = $1 AND missing_since_ms IS NULL AND synced_at_ms IS NOT NULL;
-
 -- name: index_verification
 SELECT min(verified_at_ms), coalesce(sum(verified_messages), 0), coalesce(sum(verified_missing), 0) FROM mailboxes
 WHERE missing_since_ms IS NULL AND synced_at_ms IS NOT NULL;

@@ -44,11 +44,6 @@ class MailboxRepository:
         """All mailboxes of an account, by path; those that vanished lately are among them (missing_since_ms)."""
         return [_mailbox(row) for row in await self._database.point("mailboxes_of_account", account)]
 
-    async def verification(self, account: int) -> IndexVerification:
-        """How the index of an account stood when it was compared with the server."""
-        [row] = await self._database.point("account_verification", account)
-        return IndexVerification(row[0], int(row[1]), int(row[2]))
-
     async def all_verified(self) -> IndexVerification:
         """The same of all accounts together; `at_ms` is the oldest there is."""
         [row] = await self._database.fetch("index_verification")
