@@ -48,7 +48,7 @@ live: servers ## the long matrices against real servers
 	@$(PYTEST) -q -n $(WORKERS) --dist loadfile -m live $(ARGS)
 
 soak: servers ## kills and races for a long time
-	@$(PYTEST) -q -m soak $(ARGS)
+	@$(PYTEST) -q -m soak -o faulthandler_timeout=0 $(ARGS)
 
 fuzz: install ## property tests with many more examples
 	@MAILQUAY_FUZZ_SECONDS=$(FUZZ_SECONDS) $(PYTEST) -q -n $(WORKERS) -m hypothesis --hypothesis-profile fuzz $(ARGS)
