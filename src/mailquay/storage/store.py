@@ -14,7 +14,8 @@ from mailquay.storage.postgres.database import PostgresDatabase
 from mailquay.storage.repositories.accounts import AccountRepository
 from mailquay.storage.repositories.events import EventLog, event_writer
 from mailquay.storage.repositories.keys import KeyRepository, reseal_everything
-from mailquay.storage.repositories.mailboxes import MailboxRepository, MessageIndex
+from mailquay.storage.repositories.mailboxes import MailboxRepository
+from mailquay.storage.repositories.messages import MessageIndex
 from mailquay.storage.repositories.moves import MoveRepository
 from mailquay.storage.repositories.nodes import NodeRepository
 from mailquay.storage.repositories.outbox import OutboxRepository

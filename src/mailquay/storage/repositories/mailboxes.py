@@ -1,9 +1,6 @@
-"""Mailboxes and the index of their messages."""
+"""Mailboxes: what is listed, up to where each is indexed, and what the server last said of it."""
 
 from __future__ import annotations
-
-from collections.abc import Iterable, Sequence
-from itertools import repeat
 
 from mailquay.model.account import AccountNumber
 from mailquay.model.mailbox import (
@@ -15,13 +12,9 @@ from mailquay.model.mailbox import (
     MailboxNumber,
     Verification,
 )
-from mailquay.model.message import DroppedMessage, Envelope, IndexEntry, MessageMarks, Structure, Uid
-from mailquay.storage.codec import from_json, message_id_in, to_json
-from mailquay.storage.interface import Database, Pending, Row, Run, RunMany, Script, Unit
+from mailquay.storage.codec import from_json, to_json
+from mailquay.storage.interface import Database, Pending, Row, Run, Script, Unit
 from mailquay.storage.repositories.upkeep import detach
-
-_NEAR = 64
-_DAY_MS = 24 * 3600 * 1000
 
 
 class MailboxRepository:
@@ -159,173 +152,6 @@ class MailboxRepository:
         return script
 
 
-class MessageIndex:
-    """Reads and units of work about the messages of a mailbox."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
-
-    async def get(self, mailbox: int, uid: int) -> IndexEntry | None:
-        """One entry."""
-        rows = await self._database.point("message_by_uid", mailbox, uid)
-        return _entry(rows[0]) if rows else None
-
-    async def page(self, mailbox: int, *, limit: int, offset: int) -> list[IndexEntry]:
-        """Entries newest (highest UID) first."""
-        small = offset <= 1000 and limit <= 100
-        read = self._database.point if small else self._database.fetch
-        return [_entry(row) for row in await read("message_page", mailbox, limit, offset)]
-
-    async def range(self, mailbox: int, first: int, last: int) -> list[IndexEntry]:
-        """Entries from one UID to another, ascending."""
-        return [_entry(row) for row in await self._database.fetch("message_range", mailbox, first, last)]
-
-    async def several(self, mailbox: int, uids: Sequence[int]) -> list[IndexEntry]:
-        """Those of these messages that the index holds, newest first."""
-        return [_entry(row) for row in await self._database.fetch("message_several", mailbox, to_json(list(uids)))]
-
-    async def uids(self, mailbox: int, first: int = 1, last: int = 2**32 - 1, *, limit: int = 2**32) -> list[int]:
-        """UIDs from one to another, ascending."""
-        return [uid for (uid,) in await self._database.fetch("message_uids", mailbox, first, last, limit)]
-
-    async def flags(self, mailbox: int, first: int = 1, last: int = 2**32 - 1) -> list[tuple[int, str, int | None]]:
-        """(UID, flags joined by blanks, MODSEQ) from one UID to another, ascending: enough to compare a mailbox."""
-        rows = await self._database.fetch("message_flags", mailbox, first, last)
-        return [(row[0], row[1], row[2]) for row in rows]
-
-    async def without_envelope(self, mailbox: int, *, below: int = 2**32, limit: int) -> list[int]:
-        """UIDs whose envelope is still to be filled, newest first."""
-        return [uid for (uid,) in await self._database.fetch("message_without_envelope", mailbox, below, limit)]
-
-    async def count(self, mailbox: int) -> int:
-        """How many messages the index holds."""
-        [(count,)] = await self._database.fetch("message_count", mailbox)
-        return int(count)
-
-    async def unseen(self, mailbox: int) -> int:
-        """How many messages of the index lack \\Seen."""
-        [(count,)] = await self._database.fetch("message_unseen_count", mailbox)
-        return int(count)
-
-    def put(
-        self, mailbox: MailboxNumber, entries: Sequence[IndexEntry], threads: Sequence[int | None] = ()
-    ) -> Unit[None]:
-        """Insert entries or update them; what an entry does not know (None) keeps its stored value.
-
-        `threads` has the thread of ours of each, where they were put into threads.
-        Nothing happens when the mailbox has been removed: its purge may be over.
-        """
-
-        def script(_pending: Pending) -> Script[None]:
-            if not entries or not (yield Run("mailbox_hold", (mailbox,))):
-                return
-            rows = zip(entries, threads or repeat(None), strict=False)
-            yield RunMany("message_upsert", [_row(mailbox, entry, thread) for entry, thread in rows])
-
-        return script
-
-    def fill(self, mailbox: MailboxNumber, entries: Sequence[IndexEntry], threads: Sequence[int | None]) -> Unit[None]:
-        """Complete entries that are there: an entry that was dropped meanwhile stays away.
-
-        Flags are left to whoever tells of their changes. `threads` has the thread of ours of each.
-        """
-
-        def script(_pending: Pending) -> Script[None]:
-            rows = zip(entries, threads, strict=True)
-            yield RunMany("message_fill", [_filling(mailbox, entry, thread) for entry, thread in rows])
-
-        return script
-
-    def update_flags(
-        self, mailbox: MailboxNumber, changes: Sequence[tuple[int, Sequence[str], int | None, Sequence[str] | None]]
-    ) -> Unit[dict[int, MessageMarks]]:
-        """Store flags: (uid, flags, modseq, labels) each. Returns, by UID, what those had before that changed.
-
-        The comparison is part of the transaction, so that of two who see the same change one alone reports it.
-        """
-
-        def script(_pending: Pending) -> Script[dict[int, MessageMarks]]:
-            stored: dict[int, tuple[str, str | None]] = {}
-            for first, last in _near_runs(change[0] for change in changes):
-                for row in (yield Run("message_marks", (mailbox, first, last))):
-                    stored[row[0]] = (row[1], row[2])
-            before: dict[int, MessageMarks] = {}
-            updates = []
-            for uid, flags, modseq, labels in changes:
-                if uid not in stored:
-                    continue
-                known_flags, known_labels = stored[uid]
-                joined = " ".join(sorted(flags))
-                shown = known_labels if labels is None else to_json(sorted(labels))
-                if (joined, shown) != stored[uid]:
-                    before[uid] = MessageMarks(tuple(known_flags.split()), _labels(known_labels))
-                    updates.append((mailbox, uid, joined, modseq, shown))
-            if updates:
-                yield RunMany("message_update_flags", updates)
-            return before
-
-        return script
-
-    def delete(self, mailbox: MailboxNumber, uids: Iterable[int]) -> Unit[list[DroppedMessage]]:
-        """Drop entries; returns those that were there, by UID."""
-        chosen = sorted(set(uids))
-
-        def script(_pending: Pending) -> Script[list[DroppedMessage]]:
-            gone: list[DroppedMessage] = []
-            for uid in chosen:
-                for _, size, email_id, envelope in (yield Run("message_delete", (mailbox, uid))):
-                    gone.append(DroppedMessage(uid, size, email_id, message_id_in(envelope)))
-            if gone:
-                yield Run("mailbox_count_down", (mailbox, len(gone)))
-            return gone
-
-        return script
-
-    def drop(self, mailbox: MailboxNumber, uids: Iterable[int]) -> Unit[None]:
-        """Drop entries that the index is not to hold any more, although their messages are there."""
-
-        def script(_pending: Pending) -> Script[None]:
-            yield RunMany("message_forget", [(mailbox, uid) for uid in uids])
-
-        return script
-
-    def recognise(self, account: AccountNumber, digests: Sequence[int], now_ms: int) -> Unit[list[bool]]:
-        """Remember message digests (64-bit, signed) of an account; True where one was not known before."""
-
-        def script(_pending: Pending) -> Script[list[bool]]:
-            fresh: list[bool] = []
-            for digest in digests:
-                rows = yield Run("known_message_insert", (account, digest, now_ms // _DAY_MS))
-                fresh.append(bool(rows))
-            return fresh
-
-        return script
-
-    def remember(self, account: AccountNumber, digests: Iterable[int], now_ms: int) -> Unit[None]:
-        """Remember digests without asking about each: for existing mail of a first sync."""
-        rows = [(account, digest, now_ms // _DAY_MS) for digest in digests]
-
-        def script(_pending: Pending) -> Script[None]:
-            yield RunMany("known_message_record", rows)
-
-        return script
-
-    async def is_known(self, account: AccountNumber, digest: int) -> bool:
-        """Whether a digest was seen before."""
-        return bool(await self._database.point("known_message_get", account, digest))
-
-
-def _near_runs(uids: Iterable[int]) -> list[tuple[int, int]]:
-    """Ranges that cover the UIDs without reading much in between: two changes far apart are two ranges."""
-    runs: list[tuple[int, int]] = []
-    for uid in sorted(uids):
-        if runs and uid - runs[-1][1] <= _NEAR:
-            runs[-1] = (runs[-1][0], uid)
-        else:
-            runs.append((uid, uid))
-    return runs
-
-
 def _mailbox(row: Row) -> Mailbox:
     cursor = None
     if row[3] is not None and row[8] is not None:
@@ -349,49 +175,4 @@ def _mailbox(row: Row) -> Mailbox:
         uidvalidity=row[3],
         announced_below=row[4],
         verification=None if row[17] is None else Verification(row[17], row[18], row[19]),
-    )
-
-
-def _row(mailbox: MailboxNumber, entry: IndexEntry, thread: int | None) -> tuple[object, ...]:
-    return (
-        mailbox,
-        entry.uid,
-        " ".join(sorted(entry.flags)),
-        entry.modseq,
-        entry.internal_date_ms,
-        entry.size_bytes,
-        None if entry.envelope is None else to_json(entry.envelope),
-        None if entry.structure is None else to_json(entry.structure),
-        entry.email_id,
-        entry.thread_id,
-        None if entry.labels is None else to_json(sorted(entry.labels)),
-        entry.error,
-        thread,
-    )
-
-
-def _filling(mailbox: MailboxNumber, entry: IndexEntry, thread: int | None) -> tuple[object, ...]:
-    row = _row(mailbox, entry, thread)
-    return (*row[:2], *row[4:10], *row[11:])
-
-
-def _labels(stored: str | None) -> tuple[str, ...] | None:
-    return None if stored is None else tuple(from_json(stored, list[str]))
-
-
-def _entry(row: Row) -> IndexEntry:
-    uid, flags, modseq, date_ms, size, envelope, structure, email_id, thread_id, labels, error, thread = row
-    return IndexEntry(
-        uid=Uid(uid),
-        flags=tuple(flags.split()),
-        modseq=modseq,
-        internal_date_ms=date_ms,
-        size_bytes=size,
-        envelope=None if envelope is None else from_json(envelope, Envelope),
-        structure=None if structure is None else from_json(structure, Structure),
-        email_id=email_id,
-        thread_id=thread_id,
-        labels=_labels(labels),
-        error=error,
-        thread=thread,
     )
