@@ -116,6 +116,15 @@ class RateLimited(Unavailable):
         self.retry_after_seconds = retry_after_seconds
 
 
+class PartUnavailable(RateLimited):
+    """Something that the server needs is down (UNAVAILABLE, RFC 5530 §3): for all, for a mailbox, or for a message.
+
+    The account waits as after a request to slow down, unless it proves to be one message alone.
+    """
+
+    default_code = "UNAVAILABLE"
+
+
 class MailboxNotFound(BackendError):
     """The mailbox does not exist on the server."""
 

@@ -11,7 +11,7 @@ from mailquay.backends.imap import own_search
 from mailquay.backends.imap.backend import ImapBackend, ImapOptions
 from mailquay.backends.imap.session import ImapSession
 from mailquay.backends.interface import FlagChange, SearchTerms
-from mailquay.errors import CommandRejected, Unsupported
+from mailquay.errors import CommandRejected, PartUnavailable, Unsupported
 from mailquay.model.account import ImapSettings
 from mailquay.model.mailbox_state import KnownState
 from mailquay.model.message import IndexEntry
@@ -210,7 +210,7 @@ async def test_a_server_that_knows_uids_alone(
             await session.search(SearchTerms(seq="1"))
 
 
-@pytest.mark.parametrize("broken", [{3}, {1, 8}, {2, 3, 4}, set(range(1, 9))], ids=str)
+@pytest.mark.parametrize("broken", [{3}, {1, 8}, {2, 3, 4}, set(range(1, 8)), set(range(2, 9))], ids=str)
 async def test_messages_that_cannot_be_read_are_told_apart(
     empty: SandboxWorld, ann: SandboxAccount, broken: set[int]
 ) -> None:
@@ -223,6 +223,47 @@ async def test_messages_that_cannot_be_read_are_told_apart(
         found = {entry.uid: entry.error for entry in await entries(session)}
         assert {uid for uid, error in found.items() if error is not None} == broken
         assert set(found) == set(range(1, 9))
+
+
+@pytest.mark.parametrize("messages", [2, 8, 100])
+async def test_a_server_that_can_give_no_message_at_all_is_asked_for_none_again(
+    empty: SandboxWorld, ann: SandboxAccount, messages: int
+) -> None:
+    store = empty.store_of(ann.email)
+    for number in range(messages):
+        store.append("INBOX", mail(str(number)))
+    async with session_of(ann) as session:
+        await session.open_mailbox("INBOX")
+        empty.imap_faults.unavailable_uids |= set(range(1, messages + 1))
+        with pytest.raises(PartUnavailable):
+            await entries(session)
+        empty.imap_faults.unavailable_uids.remove(messages)
+        found = [entry async for batch in session.fetch_envelopes("1") for entry in batch]
+        assert [(entry.uid, entry.error is None) for entry in found] == [(1, False)]
+
+
+async def test_a_message_that_is_alone_in_its_mailbox_is_blamed_itself(
+    empty: SandboxWorld, ann: SandboxAccount
+) -> None:
+    empty.store_of(ann.email).append("INBOX", mail("x"))
+    empty.imap_faults.unavailable_uids.add(1)
+    async with session_of(ann) as session:
+        await session.open_mailbox("INBOX")
+        assert [(entry.uid, entry.error is None) for entry in await entries(session)] == [(1, False)]
+
+
+async def test_a_server_that_breaks_down_in_the_middle_of_an_answer_breaks_no_message(
+    empty: SandboxWorld, ann: SandboxAccount
+) -> None:
+    store = empty.store_of(ann.email)
+    for number in range(200):
+        store.append("INBOX", mail(str(number)))
+    async with session_of(ann) as session:
+        await session.open_mailbox("INBOX")
+        empty.imap_faults.unavailable_uids.add(100)
+        empty.imap_faults.on("UID SEARCH", ImapAction.NO, code="UNAVAILABLE", times=None)
+        with pytest.raises(PartUnavailable):
+            await entries(session)
 
 
 async def test_a_server_that_refuses_every_fetch_is_believed(empty: SandboxWorld, ann: SandboxAccount) -> None:

@@ -33,8 +33,8 @@ class Refusals:
         record = self._records.get(path)
         return record is not None and record.skipped_until > asyncio.get_running_loop().time()
 
-    def failed(self, path: str, *, lost: bool = False) -> None:
-        """The mailbox was refused, or the connection was `lost` in the middle of it."""
+    def failed(self, path: str, *, lost: bool = False) -> bool:
+        """The mailbox was refused, or the connection was `lost` in the middle of it; True when it is left alone now."""
         record = self._records.setdefault(path, _Record())
         record.failures += 1
         beyond = record.failures - _FAILURES_UNTIL_SKIPPED
@@ -43,6 +43,7 @@ class Refusals:
             longest = _LONGEST_PAUSE_AFTER_LOSS_SECONDS if lost else _LONGEST_PAUSE_SECONDS
             pause = min(longest, first * 2.0 ** min(beyond, 20))
             record.skipped_until = asyncio.get_running_loop().time() + pause
+        return beyond >= 0
 
     def succeeded(self, path: str) -> None:
         """All is well with the mailbox again."""

@@ -16,6 +16,7 @@ from mailquay.errors import (
     MailboxNotFound,
     MailquayError,
     MessageNotFound,
+    PartUnavailable,
     RateLimited,
     Unavailable,
     Unsupported,
@@ -24,7 +25,7 @@ from mailquay.errors import (
 _log = structlog.get_logger(__name__)
 _TRUSTED_SECONDS = 15.0
 """A session that was idle for longer has to prove that it lives before it is used."""
-_HARMLESS = (CommandRejected, MailboxNotFound, MessageNotFound, Unsupported)
+_HARMLESS = (CommandRejected, MailboxNotFound, MessageNotFound, PartUnavailable, Unsupported)
 
 
 @dataclass(slots=True)

@@ -14,6 +14,7 @@ from mailquay.errors import (
     BackendError,
     CommandRejected,
     MailboxNotFound,
+    PartUnavailable,
     RateLimited,
     Unavailable,
 )
@@ -25,6 +26,8 @@ SESSION_LIMIT_RETRY_SECONDS: Final = 60.0
 """How long to wait after "too many connections" when the server names no time."""
 SESSION_TROUBLE_RETRY_SECONDS: Final = 300.0
 """The same after Exchange's "authenticated but not connected", which lasts for minutes."""
+PART_UNAVAILABLE_RETRY_SECONDS: Final = 60.0
+"""The same when something that a command needs is down (UNAVAILABLE, RFC 5530 §3)."""
 MAX_RETRY_AFTER_SECONDS: Final = 24 * 3600.0
 """A server may not silence an account for longer than this."""
 
@@ -81,6 +84,8 @@ def refusal(command: Command, response: TaggedResponse) -> BackendError:
         return limited
     if isinstance(command, Login | Authenticate):
         return _login_refusal(response.status, name, text)
+    if name == "UNAVAILABLE":
+        return PartUnavailable(text, retry_after_seconds=PART_UNAVAILABLE_RETRY_SECONDS)
     if name in ("NONEXISTENT", "TRYCREATE"):
         return MailboxNotFound(text)
     if name is None and hasattr(command, "mailbox") and _NO_MAILBOX.search(text):

@@ -12,7 +12,7 @@ from mailquay.backends.imap.result import CommandResult
 from mailquay.backends.imap.session_base import SessionBase, flag_state, uid_set
 from mailquay.backends.imap.special_use import with_labels, with_special_use
 from mailquay.backends.interface import MailboxChanges, OpenedMailbox
-from mailquay.errors import CommandRejected, MailboxNotFound
+from mailquay.errors import CommandRejected, MailboxNotFound, PartUnavailable
 from mailquay.model.mailbox import ListedMailbox, MailboxEvidence
 from mailquay.model.mailbox_state import KnownState, MailboxQuota, UidRanges
 from mailquay.wire.imap.command import Noop
@@ -84,7 +84,7 @@ class SessionMailboxes(SessionBase):
             options = ListOptions(returns=frozenset(returns), status=(*counters, *ids))
             try:
                 return await self._connection.execute(List(options=options))
-            except CommandRejected:
+            except (CommandRejected, PartUnavailable):
                 if counters:
                     # Perhaps it was the counters, perhaps the ids.
                     return await self._list(())
@@ -128,15 +128,19 @@ class SessionMailboxes(SessionBase):
                 if path in wanted:
                     found[path] = evidence(status)
             return found
+        trouble: PartUnavailable | None = None
         for path in paths:
             try:
                 result = await self._connection.execute(StatusCommand(self._argument(path), items))
-            except (CommandRejected, MailboxNotFound):
+            except (CommandRejected, MailboxNotFound, PartUnavailable) as error:
                 # One mailbox that the server cannot count must not hide the others.
+                trouble = error if isinstance(error, PartUnavailable) else trouble
                 continue
             answer = result.last(StatusResponse)
             if answer is not None:
                 found[path] = evidence(answer)
+        if trouble is not None and not found and len(paths) > 1:
+            raise trouble
         return found
 
     def _status_items(self) -> tuple[StatusItem, ...]:
