@@ -26,6 +26,7 @@ async def test_registering_shows_what_was_given_with_secrets_masked(world: World
         "path": "*",
         "webhooks": "http://******:******@hooks.example.com/x",
         "imapIndexer": "full",
+        "index": "envelopes",
         "imap": {
             "auth": {"user": "ann", "pass": "******"},
             "host": "imap.example.com",
@@ -87,6 +88,8 @@ async def test_a_body_with_three_mistakes_reports_three(world: World) -> None:
         ({"smtp": {**SMTP, "auth": {"user": "x"}}}, "smtp"),
         ({"oauth2": {"auth": {"user": "x"}}}, "oauth2"),
         ({"imapIndexer": "fast"}, "imapIndexer"),
+        ({"index": "text"}, "index"),
+        ({"index": None}, "index"),
         ({"imap": {**IMAP, "useAuthServer": "perhaps"}}, "imap.useAuthServer"),
         ({"imap": {**IMAP, "tls": {"nonsense": 1}}}, "imap.tls.nonsense"),
         ({"imap": {**IMAP, "host": "no host"}}, "imap.host"),

@@ -22,6 +22,3 @@ async def test_a_late_envelope_brings_back_no_message_and_no_old_flags(store: St
     assert entry is not None
     assert (entry.flags, entry.modseq, entry.size_bytes, entry.email_id, entry.thread) == (("\\Seen",), 5, 10, "e", 7)
     assert entry.envelope is not None and entry.envelope.subject == "x"
-    await store.commit(store.messages.fill(number, [IndexEntry(Uid(1), error="unreadable")], [None]))
-    entry = await store.messages.get(number, 1)
-    assert entry is not None and entry.error == "unreadable" and entry.envelope is not None and entry.thread == 7

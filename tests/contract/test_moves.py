@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from mailquay.model.account import AccountId, AccountNumber, AccountProfile
+from mailquay.model.digest import message_digest
 from mailquay.model.event import EventName
 from mailquay.model.mailbox import ListedMailbox, Mailbox, MailboxEvidence, MailboxNumber
 from mailquay.model.message import DroppedMessage, Envelope, IndexEntry, Uid
@@ -41,8 +42,11 @@ class _Account:
         self.number = number
 
     async def left(self, mailbox: int, *messages: tuple[int, str | None, int | None], at_ms: int = NOW) -> None:
-        dropped = [DroppedMessage(uid, size, None, name) for uid, name, size in messages]
+        dropped = [DroppedMessage(uid, size, None, self.digest(name)) for uid, name, size in messages]
         await self._left(_mailbox(self.number, mailbox), dropped, at_ms)
+
+    def digest(self, name: str | None) -> int | None:
+        return message_digest(self.number, name) if name else None
 
     async def _left(self, mailbox: Mailbox, dropped: Sequence[DroppedMessage], at_ms: int) -> None:
         await self.store.commit(have_left(self.store, self.number, mailbox, dropped, at_ms))
@@ -132,7 +136,7 @@ async def test_what_is_no_move(ann: _Account) -> None:
 async def test_unknown_sizes_do_not_matter_and_server_ids_count_most(ann: _Account) -> None:
     await ann.left(_INBOX, (1, "<a>", None))
     await ann.arrived(_WORK, (7, "<a>", 10))
-    dropped = [DroppedMessage(2, 10, "M1", "<b>"), DroppedMessage(3, 10, "M2", "<b>")]
+    dropped = [DroppedMessage(2, 10, "M1", ann.digest("<b>")), DroppedMessage(3, 10, "M2", ann.digest("<b>"))]
     await ann._left(_mailbox(ann.number, _INBOX), dropped, NOW)
     entry = IndexEntry(Uid(8), size_bytes=10, email_id="M2", envelope=Envelope(message_id="<b>"))
     await ann.store.commit(have_arrived(ann.store, ann.number, _mailbox(ann.number, _WORK), [entry], NOW))
@@ -176,6 +180,6 @@ async def test_what_is_dropped_says_what_it_was(store: Store) -> None:
     bare = dataclasses.replace(entry, uid=Uid(2), email_id=None, envelope=None, size_bytes=None)
     await store.commit(store.messages.put(number, [entry, bare]))
     assert await store.commit(store.messages.delete(number, [2, 1, 3])) == [
-        DroppedMessage(1, 10, "M1", "<a>"),
+        DroppedMessage(1, 10, "M1", message_digest(account, "<a>")),
         DroppedMessage(2, None, None, None),
     ]

@@ -6,6 +6,7 @@ import pytest
 
 from mailquay.errors import MessageNotFound, Unavailable
 from mailquay.model.account import AccountId, AccountNumber, AccountProfile
+from mailquay.model.digest import message_digest
 from mailquay.model.mailbox import ListedMailbox, MailboxCursor, MailboxNumber
 from mailquay.model.message import Envelope, IndexEntry, MessageRef, Uid
 from mailquay.runtime.purge import purge_everything
@@ -44,8 +45,8 @@ async def test_a_replaced_mailbox_is_kept_until_it_is_carried_over(store: Store)
     [before] = await store.replacements.predecessors(new)
     assert (before.number, before.uidvalidity, before.synced_at_ms) == (old, 5, None)
     formers = await _formers(store, old)
-    assert [(one.ref, one.flags, one.size_bytes, one.message_id) for one in formers] == [
-        (MessageRef(old, Uid(uid)), ("\\Seen",), 10 * uid, f"<{uid}>") for uid in (1, 2)
+    assert [(one.ref, one.flags, one.size_bytes, one.digest) for one in formers] == [
+        (MessageRef(old, Uid(uid)), ("\\Seen",), 10 * uid, message_digest(account, f"<{uid}>")) for uid in (1, 2)
     ]
     with pytest.raises(Unavailable):
         await place_of(store, account, MessageRef(old, Uid(1)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import sqlite3
 from pathlib import Path
 
@@ -220,6 +221,9 @@ async def test_dead_nodes_are_forgotten_unless_they_hold_a_lease(store: Store) -
     ("name", "index"),
     [
         ("message_without_envelope", "messages_without_envelope"),
+        ("quarantine_due", "messages_with_error"),
+        ("quarantine_all", "messages_with_error"),
+        ("quarantine_next_retry", "messages_with_error"),
         ("outbox_due", "outbox_due"),
         ("outbox_filing_due", "outbox_filing"),
     ],
@@ -228,7 +232,7 @@ async def test_what_is_asked_often_is_found_by_an_index(store: Store, database_u
     if database_url.startswith("sqlite"):
         with sqlite3.connect(database_url.removeprefix("sqlite:///")) as connection:
             sql = load_catalogue("sqlite")[name]
-            parameters = [1] * sql.count("?")
+            parameters = [1] * len(set(re.findall(r"\?\d+", sql)))
             plan = str(connection.execute(f"EXPLAIN QUERY PLAN {sql}", parameters).fetchall())
     else:
         foreign = await asyncpg.connect(database_url)
@@ -246,4 +250,4 @@ async def test_a_filled_envelope_leaves_the_index_of_those_without(store: Store)
     account = await _register(store)
     number = await _mailbox(store, account, 3)
     await store.commit(store.messages.put(number, [IndexEntry(Uid(2), envelope=Envelope(subject="s"))]))
-    assert await store.messages.without_envelope(number, limit=10) == [3, 1]
+    assert [one.uid for one in await store.messages.without_envelope(number, limit=10)] == [3, 1]

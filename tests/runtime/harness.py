@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -13,6 +14,7 @@ from typing import Any
 
 from mailquay.backends.imap.backend import ImapBackend, ImapOptions
 from mailquay.config import Config
+from mailquay.errors import NotOperational
 from mailquay.model.account import Account, AccountId, AccountNumber, AccountProfile, AccountState, ImapSettings
 from mailquay.model.event import EventName, LoggedEvent
 from mailquay.runtime.account_runner import RunnerParts
@@ -69,20 +71,22 @@ class TestNode:
         unit = self.store.accounts.upsert(AccountId(account_id), lambda _: profile, SystemClock().now_ms())
         return (await self.store.commit(unit)).account
 
-    async def connected(self, account: Account, *, seconds: float = 15) -> Account:
-        """The account as soon as it is connected, which after a start or a reconnect no event tells."""
-        async with asyncio.timeout(seconds):
-            while True:
-                found = await self.store.accounts.by_number(account.number)
-                if found is not None and found.status.state is AccountState.CONNECTED:
-                    return found
-                await asyncio.sleep(0.01)
-
     async def wait_for(
         self, name: EventName, *, account: Account, count: int = 1, seconds: float = 15, **facts: object
     ) -> list[LoggedEvent]:
         """Wait until the log holds that many events of a name for an account, with those facts."""
         return await wait_for_events(self.store, name, account=account, count=count, seconds=seconds, **facts)
+
+    async def connected(self, account: Account) -> Account:
+        """Wait until this node serves the account; returns it as it is stored then."""
+        async with asyncio.timeout(15):
+            while True:
+                found = await self.store.accounts.by_number(account.number)
+                with contextlib.suppress(NotOperational):
+                    runner = self.supervisor.runner(account.number)
+                    if found is not None and found.status.state is runner.state is AccountState.CONNECTED:
+                        return found
+                await asyncio.sleep(0.01)  # nothing tells of a state that no event goes with
 
     async def envelopes_read(self, account: Account) -> None:
         """Wait until the index knows the Message-IDs; until then no message is recognised in another mailbox."""

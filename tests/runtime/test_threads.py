@@ -126,8 +126,7 @@ async def _reading(
     async with running_node(f"sqlite:///{folder}/m.db", folder, config=config, settings=_WEBHOOKS) as node:
         account = await node.register(account_id, dataclasses.replace(profile, **changes))
         await node.wait_for(EventName.ACCOUNT_INITIALIZED, account=account)
-        found = await node.connected(account)
-        yield _Reading(node, found)
+        yield _Reading(node, await node.connected(account))
 
 
 @pytest.fixture

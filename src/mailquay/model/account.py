@@ -36,6 +36,12 @@ class AccountState(Enum):
 USUAL_RESYNC_SECONDS = 900
 """What `resyncDelay` says when an account says nothing; mailboxes are then looked at as often as the node is set to."""
 
+KEEPS_IDENTIFIERS = "identifiers"
+"""The index keeps what finds a message again, and nothing that it says."""
+
+KEEPS_ENVELOPES = "envelopes"
+"""The index keeps what a list of messages shows."""
+
 
 @dataclass(frozen=True, slots=True)
 class ServerSettings:
@@ -82,7 +88,8 @@ class CustomHeader:
 class AccountProfile:
     """What the caller decides about an account. Times are milliseconds since the epoch.
 
-    `copy` None means the default for saving sent mail. `path` lists the mailboxes to sync, empty for all.
+    `copy` None means the default for saving sent mail. `path` lists the mailboxes to sync, empty for all. `index` is
+    how much of each message an index keeps; what was received before `sync_from_ms` is not read in advance.
     """
 
     name: str = ""
@@ -99,6 +106,7 @@ class AccountProfile:
     proxy: str | None = None
     smtp_ehlo_name: str | None = None
     imap_indexer: str | None = None
+    index: str = KEEPS_ENVELOPES
     locale: str | None = None
     tz: str | None = None
     imap: ImapSettings | None = None
@@ -113,6 +121,11 @@ class AccountProfile:
     def indexed(self) -> bool:
         """Whether an index is kept, so that changes and deletions are told and listings answered from it."""
         return self.imap_indexer != "fast"
+
+    @property
+    def keeps_envelopes(self) -> bool:
+        """Whether envelopes stay in the index once they were read."""
+        return self.index == KEEPS_ENVELOPES
 
     @property
     def account_type(self) -> str:

@@ -23,6 +23,7 @@ class EventName(Enum):
     MESSAGE_DELETED = "messageDeleted"
     MESSAGE_MOVED = "messageMoved"
     MESSAGE_MISSING = "messageMissing"
+    MESSAGE_UNPROCESSABLE = "messageUnprocessable"
     MESSAGE_SENT = "messageSent"
     MESSAGE_DELIVERY_ERROR = "messageDeliveryError"
     MESSAGE_FAILED = "messageFailed"
@@ -39,7 +40,7 @@ class EventName(Enum):
     EXPORT_FAILED = "exportFailed"
 
 
-OWN_EVENTS = frozenset([EventName.MESSAGE_MOVED])
+OWN_EVENTS = frozenset([EventName.MESSAGE_MOVED, EventName.MESSAGE_UNPROCESSABLE])
 """Events that the EmailEngine API does not have: a webhook gets them where they are named, not with all the others."""
 
 

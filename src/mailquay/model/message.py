@@ -80,7 +80,8 @@ class IndexEntry:
 
     `internal_date_ms` is the server's received date; `error` marks a message that the server cannot render.
     `thread_id` is the server's, `thread` ours where it has none. `references` holds the first and the last ids of that
-    field, bare; it is there when an envelope was fetched, and is not stored.
+    field, bare; it is there when an envelope was fetched, and is not stored. `digested` tells of a stored entry that
+    its envelope has been read, for thread and digest, whether or not it is kept.
     """
 
     uid: Uid
@@ -96,6 +97,7 @@ class IndexEntry:
     error: str | None = None
     thread: int | None = None
     references: tuple[str, ...] = ()
+    digested: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,12 +110,15 @@ class MessageMarks:
 
 @dataclass(frozen=True, slots=True)
 class DroppedMessage:
-    """What is left to say of a message that has gone from the index; ids are None where there are none, or unread."""
+    """What is left to say of a message that has gone from the index.
+
+    `email_id` is None where the server gives none, `digest` (of the Message-ID) also while the envelope is unread.
+    """
 
     uid: int
     size_bytes: int | None
     email_id: str | None
-    message_id: str | None
+    digest: int | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from mailquay.errors import (
     Fenced,
     MailboxNotFound,
     MailquayError,
+    PartUnavailable,
     RateLimited,
     Unavailable,
     Unsupported,
@@ -208,8 +209,8 @@ class AccountRunner:
         for path in named:
             try:
                 return await self._watch_from(stack, backend, path)
-            except (MailboxNotFound, CommandRejected) as error:
-                # It was deleted or renamed: that is no reason to serve none of the others.
+            except (MailboxNotFound, CommandRejected, PartUnavailable) as error:
+                # It was deleted or renamed, or is broken: that is no reason to serve none of the others.
                 self._log.warning("watched_mailbox_missing", path=path, error=error.message)
         return await self._watch_from(stack, backend, last)
 
@@ -225,7 +226,7 @@ class AccountRunner:
                 self._deaf = True
                 await watch.close()
                 continue
-            except (MailboxNotFound, CommandRejected):
+            except (MailboxNotFound, CommandRejected, PartUnavailable):
                 await watch.close()
                 raise
             self._watching = True
@@ -262,7 +263,8 @@ class AccountRunner:
                 catch_up.first_sync_done()
                 tasks.create_task(catch_up.sweep())
                 tasks.create_task(catch_up.look_again())
-                tasks.create_task(catch_up.fill_envelopes())
+                tasks.create_task(catch_up.filling.fill())
+                tasks.create_task(catch_up.filling.try_again())
                 tasks.create_task(catch_up.verify())
                 if self._account.profile.subconnections:
                     tasks.create_task(self._watch_more(backend, catch_up, watch.path))

@@ -15,6 +15,7 @@ from mailquay.errors import (
     CommandRejected,
     MailboxNotFound,
     MailquayError,
+    PartUnavailable,
     RateLimited,
     StorageError,
     Unavailable,
@@ -23,6 +24,7 @@ from mailquay.model.account import USUAL_RESYNC_SECONDS, Account
 from mailquay.model.mailbox import Mailbox, MailboxEvidence
 from mailquay.model.node import Fence
 from mailquay.runtime.doubts import DOUBT_SECONDS, Doubts
+from mailquay.runtime.filling import Filling
 from mailquay.runtime.hearing import Hearing
 from mailquay.runtime.refusals import Refusals
 from mailquay.runtime.request_queue import Request, RequestQueue
@@ -30,15 +32,12 @@ from mailquay.runtime.second_look import SecondLook
 from mailquay.runtime.session_pool import SessionPool
 from mailquay.services.mailbox_listing import MailboxListing, is_mere_label
 from mailquay.services.ports import Clock
-from mailquay.services.sequences import sequence_set
 from mailquay.services.sync import LossInDoubt, MailboxSync
 from mailquay.services.sync_context import SyncContext
-from mailquay.services.threads import filled
 from mailquay.storage.repositories.fencing import fenced
 from mailquay.storage.store import Store
 
 _log = structlog.get_logger(__name__)
-_ENVELOPE_BATCH = 200
 _TRIES = 2
 _NOT_ITS_FAULT = (StorageError, AuthenticationFailed, RateLimited)
 """What says nothing about the mailbox that was at work."""
@@ -83,15 +82,26 @@ class CatchUp:
         self._first_sync = first_sync
         self._requests = RequestQueue(watched)
         self._refusals = refusals
-        self._unfillable = unfillable
-        self._filled: set[int] = set()
         self._verifying: set[str] = set()
-        self._fill = asyncio.Event()
         self._last_scan: dict[str, float] = {}
         self._sweep_now = asyncio.Event()
         self._second_look = SecondLook()
         self._doubts = Doubts()
         self._log = _log.bind(account=account.id)
+        self.filling = Filling(
+            store,
+            sync,
+            listing,
+            clock,
+            config,
+            pool,
+            account,
+            fence,
+            unfillable,
+            watched=watched,
+            nudge=self.nudge,
+        )
+        """What is done beside: completing the index."""
 
     # -- requests --------------------------------------------------------------------------------
 
@@ -156,6 +166,7 @@ class CatchUp:
     def take_profile(self, account: Account) -> None:
         """Go on with a changed profile."""
         self._account = account
+        self.filling.take_profile(account)
 
     def first_sync_done(self) -> None:
         """From now on a mailbox that turns up is a new one."""
@@ -179,7 +190,7 @@ class CatchUp:
         if waiters:
             # Those that the server refuses are counted as such; what ends the connection ends `work` and us with it.
             await asyncio.wait(waiters)
-        self._fill.set()
+        self.filling.wake()
 
     async def _begin_empty(self, counted: Mapping[str, MailboxEvidence]) -> None:
         """Most mailboxes of a new account are empty, as the server says itself: nothing is to be read in them."""
@@ -205,7 +216,7 @@ class CatchUp:
         while True:
             path, request = await self._requests.take()
             await self._serve(path, request)
-            self._fill.set()
+            self.filling.wake()
 
     async def sweep(self) -> None:
         """Look at the mailboxes at intervals."""
@@ -295,63 +306,6 @@ class CatchUp:
                 self._verifying.add(oldest.listing.path)
                 self.nudge([oldest.listing.path], scan_flags=True, verify=True)
 
-    async def fill_envelopes(self) -> None:
-        """Fill in the envelopes that the first sync left out, newest first, in pauses of other work."""
-        while True:
-            await self._fill.wait()
-            self._fill.clear()
-            for mailbox in await self._followed():
-                path = mailbox.listing.path
-                if mailbox.number in self._filled or mailbox.cursor is None or self._unfillable.skips(path):
-                    continue
-                below: int | None = 2**32
-                try:
-                    while below:
-                        below = await self._fill_batch(mailbox, below)
-                except _NOT_ITS_FAULT:
-                    raise
-                except Exception as error:
-                    # As in `_one`; but its new mail can be announced all the same.
-                    self._unfillable.failed(path, lost=isinstance(error, Unavailable))
-                    raise
-                if below == 0:
-                    self._filled.add(mailbox.number)
-                    self._unfillable.succeeded(path)
-
-    async def _fill_batch(self, mailbox: Mailbox, below: int) -> int | None:
-        """Fill in some envelopes; returns below which UID to go on, 0 when none is left, None to stop for now."""
-        uids = await self._store.messages.without_envelope(mailbox.number, below=below, limit=_ENVELOPE_BATCH)
-        if not uids:
-            return 0
-        async with self._pool.borrow(
-            path=mailbox.listing.path, timeout_seconds=self._config.imap_connect_timeout_seconds, patient=True
-        ) as session:
-            try:
-                if not await self._has_open(session, mailbox):
-                    self.nudge([mailbox.listing.path])
-                    return None
-            except (CommandRejected, MailboxNotFound) as error:
-                # Catching up with it says so, and leaves it alone after a while.
-                self._log.warning("mailbox_refused", path=mailbox.listing.path, code=error.code, error=error.message)
-                return None
-            try:
-                async for batch in session.fetch_envelopes(sequence_set(uids)):
-                    digests = [self._sync.digest(entry) for entry in batch]
-                    fill = filled(self._store, self._account, mailbox.number, batch)
-                    remember = self._store.messages.remember(self._account.number, digests, self._clock.now_ms())
-                    await self._store.commit(fenced(self._fence, fill, remember))
-            except CommandRejected as error:
-                # The others can be read all the same; a page that shows these asks again.
-                self._log.warning("envelopes_refused", path=mailbox.listing.path, error=error.message)
-        return min(uids)
-
-    async def _has_open(self, session: MailSession, mailbox: Mailbox) -> bool:
-        """Have a session open a mailbox; False when another one stands at its path now."""
-        path, uidvalidity = mailbox.listing.path, mailbox.uidvalidity
-        if session.selected == path and (session.selected_uidvalidity or 0) == uidvalidity:
-            return True
-        return ((await session.open_mailbox(path)).uidvalidity or 0) == uidvalidity
-
     # -- one mailbox -----------------------------------------------------------------------------
 
     async def _serve(self, path: str, request: Request) -> None:
@@ -416,7 +370,7 @@ class CatchUp:
                 self.nudge([self._watched], scan_flags=scan_flags)
             return None
         if mailbox.cursor is None:
-            self._filled.discard(mailbox.number)
+            self.filling.begin_anew(mailbox.number)
         context = self._context(silent=not self._listing.follows(self._account, mailbox))
         try:
             await self._sync.catch_up(
@@ -436,6 +390,12 @@ class CatchUp:
             self._refusals.failed(path)
             self._log.warning("mailbox_refused", path=path, code=error.code, error=error.message)
             return error
+        except PartUnavailable as error:
+            # Connecting went well, so it may be this mailbox alone; the others shall not wait for it for ever.
+            self._log.warning("mailbox_unavailable", path=path, error=error.message)
+            if self._refusals.failed(path, lost=True):
+                return error
+            raise
         except _NOT_ITS_FAULT:
             raise
         except Exception as error:

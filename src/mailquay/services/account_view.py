@@ -35,7 +35,9 @@ def account_info(
     _add_routing(shown, account)
     if profile.webhooks_custom_headers:
         shown["webhooksCustomHeaders"] = mask_headers(profile.webhooks_custom_headers)
-    _add(shown, ("imapIndexer", profile.imap_indexer), ("locale", profile.locale), ("tz", profile.tz))
+    _add(shown, ("imapIndexer", profile.imap_indexer))
+    shown["index"] = profile.index
+    _add(shown, ("locale", profile.locale), ("tz", profile.tz))
     if profile.imap is not None:
         shown["imap"] = imap_settings(profile.imap)
     if profile.smtp is not None:

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import structlog
 
 from mailquay.backends.interface import MailSession, OpenedMailbox
+from mailquay.model.event import NewEvent
 from mailquay.model.mailbox import Mailbox
 from mailquay.model.message import IndexEntry
 from mailquay.services.late_messages import Late, wait_for_late
-from mailquay.services.moves import have_arrived
-from mailquay.services.new_mail import NewMail
+from mailquay.services.moves import have_arrived, known_digest
+from mailquay.services.new_mail import NewMail, Payloads
 from mailquay.services.ports import Clock
 from mailquay.services.sequences import sequence_set
+from mailquay.services.set_aside import set_aside
 from mailquay.services.sync_context import SyncContext
-from mailquay.services.sync_events import announcement, missing_event
+from mailquay.services.sync_events import announcement, missing_event, unprocessable_event
 from mailquay.services.threads import placed, threaded
 from mailquay.storage.interface import Pending, Script, append_events
 from mailquay.storage.repositories.fencing import check_fence, fenced
@@ -60,7 +62,7 @@ class Arrivals:
                 late = await wait_for_late(session, collected, first, min(last, first + _UID_WINDOW - 1))
             collected = sorted([*collected, *late.entries], key=lambda entry: entry.uid)
             for start in range(0, len(collected), _NEW_BATCH):
-                mailbox = await self._store_new(session, context, mailbox, collected[start : start + _NEW_BATCH])
+                mailbox = await self.store_new(session, context, mailbox, collected[start : start + _NEW_BATCH])
             if late.missing:
                 mailbox = await self._tell_missing(context, mailbox, late)
             if end == "*":
@@ -86,13 +88,20 @@ class Arrivals:
     ) -> Mailbox:
         """Fetch these messages and commit them as new; the cursor, where there is one, moves past them."""
         for start in range(0, len(uids), _NEW_BATCH):
-            async for batch in session.fetch_envelopes(sequence_set(uids[start : start + _NEW_BATCH])):
-                mailbox = await self._store_new(session, context, mailbox, batch)
+            # As a whole: the cursor must not move past those that come last since the server had trouble with them.
+            batches = session.fetch_envelopes(sequence_set(uids[start : start + _NEW_BATCH]))
+            collected = [entry async for batch in batches for entry in batch]
+            collected.sort(key=lambda entry: entry.uid)
+            mailbox = await self.store_new(session, context, mailbox, collected)
         return mailbox
 
-    async def _store_new(
+    async def store_new(
         self, session: MailSession, context: SyncContext, mailbox: Mailbox, entries: Sequence[IndexEntry]
     ) -> Mailbox:
+        """Commit messages that were fetched as new; those that came with an error are announced once they are readable.
+
+        Without an index nobody would think of them again: they are announced at once, by what is known of them.
+        """
         for batch in self._new_mail.batches(entries):
             mailbox = await self._store_batch(session, context, mailbox, batch)
         return mailbox
@@ -100,8 +109,12 @@ class Arrivals:
     async def _store_batch(
         self, session: MailSession, context: SyncContext, mailbox: Mailbox, entries: Sequence[IndexEntry]
     ) -> Mailbox:
-        contents = {} if context.silent else await self._new_mail.contents(session, context.account, mailbox, entries)
-        digests = [self._new_mail.digest(entry) for entry in entries]
+        account = context.account.number
+        aside = [] if context.unindexed else [entry for entry in entries if entry.error is not None]
+        readable = [entry for entry in entries if entry.error is None or context.unindexed]
+        payloads = Payloads()
+        if not context.silent:
+            payloads = await self._new_mail.payloads(session, context.account, mailbox, readable)
         now_ms = self._clock.now_ms()
         moved = mailbox.cursor
         if moved is not None:
@@ -111,26 +124,43 @@ class Arrivals:
                 messages=moved.messages + len(entries),
                 synced_at_ms=now_ms,
             )
-        place = placed(self._store, context.account, mailbox.number, entries)
-        recognise = self._store.messages.recognise(context.account.number, digests, now_ms)
+        place = placed(self._store, context.account, mailbox.number, readable)
+        digests = [known_digest(account, entry) for entry in readable]
+        recognise = self._store.messages.recognise(account, digests, now_ms)
+        quarantine = set_aside(self._store, account, mailbox, aside, now_ms, silent=context.silent, owed=True)
 
         def script(pending: Pending) -> Script[None]:
             yield from check_fence(context.fence)
             threads = yield from place(pending)
             if moved is None or not context.unindexed:
-                yield from self._store.messages.put(mailbox.number, entries, threads)(pending)
+                yield from self._store.messages.put(mailbox.number, readable, threads)(pending)
             fresh = yield from recognise(pending)
             if moved is not None:
                 yield from self._store.mailboxes.update_cursor(mailbox.number, moved, context.fence.epoch)(pending)
-            if context.silent:
-                return
-            for entry, first_time in zip(threaded(entries, threads), fresh, strict=True):
-                pending.append(
-                    announcement(context.account.number, mailbox, entry, contents.get(entry.uid), first_time, now_ms)
-                )
-            if not context.unindexed:
-                known = [entry for entry, first_time in zip(entries, fresh, strict=True) if not first_time]
-                yield from have_arrived(self._store, context.account.number, mailbox, known, now_ms)(pending)
+            if not context.silent:
+                for event in self._announced(context, mailbox, threaded(readable, threads), fresh, payloads, now_ms):
+                    pending.append(event)
+            yield from quarantine(pending)
+            if not context.unindexed and not context.silent:
+                known = [entry for entry, first_time in zip(readable, fresh, strict=True) if not first_time]
+                yield from have_arrived(self._store, account, mailbox, known, now_ms)(pending)
 
         await self._store.commit(script)
         return mailbox if moved is None else dataclasses.replace(mailbox, cursor=moved)
+
+    def _announced(
+        self,
+        context: SyncContext,
+        mailbox: Mailbox,
+        entries: Sequence[IndexEntry],
+        fresh: Sequence[bool],
+        payloads: Payloads,
+        now_ms: int,
+    ) -> Iterator[NewEvent]:
+        """A messageNew each; whoever gets no more than identifiers is told why."""
+        account = context.account.number
+        for entry, first_time in zip(entries, fresh, strict=True):
+            yield announcement(account, mailbox, entry, payloads.contents.get(entry.uid), first_time, now_ms)
+            reason = entry.error or payloads.unreadable.get(entry.uid)
+            if reason is not None:
+                yield unprocessable_event(account, mailbox, entry.uid, reason, now_ms)

@@ -15,6 +15,7 @@ from mailquay.services.ports import Clock
 from mailquay.services.presentation import mailbox_event_data
 from mailquay.services.replacement import MailboxReplacement
 from mailquay.services.sequences import sequence_set
+from mailquay.services.set_aside import listed
 from mailquay.services.sync_context import SyncContext
 from mailquay.storage.interface import Unit, append_events
 from mailquay.storage.repositories.fencing import fenced
@@ -59,9 +60,9 @@ class FirstSync:
                 else:
                     known.append(entry)
             if len(known) >= self._batch_size:
-                await self._store.commit(fenced(context.fence, *begin, self._store.messages.put(mailbox.number, known)))
+                await self._store.commit(fenced(context.fence, *begin, self._listed(context, mailbox, known)))
                 begin, known = [], []
-        rest = [*begin, self._store.messages.put(mailbox.number, known)]
+        rest = [*begin, self._listed(context, mailbox, known)]
         if news or indexed:
             await self._store.commit(fenced(context.fence, *rest))
             rest = []
@@ -70,6 +71,10 @@ class FirstSync:
             # What was indexed before a crash may be gone by now: counts that differ bring that to light.
             total = await self._store.messages.count(mailbox.number)
         return await self._placed(context, mailbox, opened, max(opened.uidnext or 1, highest + 1), total, first=rest)
+
+    def _listed(self, context: SyncContext, mailbox: Mailbox, entries: Sequence[IndexEntry]) -> Unit[None]:
+        now_ms = self._clock.now_ms()
+        return listed(self._store, context.account.number, mailbox, entries, now_ms, silent=context.silent)
 
     async def seed_unindexed(
         self,

@@ -6,6 +6,8 @@ import hashlib
 from collections import deque
 from collections.abc import Sequence
 
+from mailquay.model.account import AccountNumber
+from mailquay.model.digest import message_digest
 from mailquay.model.message import IndexEntry, MessageRef
 from mailquay.storage.repositories.replacements import Former
 
@@ -23,7 +25,8 @@ class FormerMessages:
     ids come first, but a server that makes new UIDs often makes new ids too.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, account: AccountNumber) -> None:
+        self._account = account
         # Nearly all keys have one message, which then needs no collection of its own: there may be a million.
         self._candidates: dict[int, Former | _Alike] = {}
         self._left: dict[MessageRef, Former] = {}
@@ -34,8 +37,8 @@ class FormerMessages:
         for former in formers:
             self._left[former.ref] = former
             shape = _shape(former.size_bytes, former.internal_date_ms)
-            keys = _keys(former.email_id, former.message_id)
-            for key in keys if former.message_id is not None else [*keys, _key("shape", shape)]:
+            keys = _keys(former.email_id, former.digest)
+            for key in keys if former.digest is not None else [*keys, _key("shape", shape)]:
                 self._add(key, shape, former)
 
     def _add(self, key: int, shape: Shape, former: Former) -> None:
@@ -51,7 +54,8 @@ class FormerMessages:
         """The message that this one was; None when it is a new one."""
         shape = _shape(entry.size_bytes, entry.internal_date_ms)
         message_id = None if entry.envelope is None else entry.envelope.message_id
-        for key in (*_keys(entry.email_id, message_id), _key("shape", shape)):
+        digest = message_digest(self._account, message_id) if message_id else None
+        for key in (*_keys(entry.email_id, digest), _key("shape", shape)):
             former = self._pop(key, shape)
             if former is not None:
                 del self._left[former.ref]
@@ -85,12 +89,12 @@ class FormerMessages:
 
         A provider id proves that only where one has been seen to outlive the change.
         """
-        return former.message_id is not None or (self._ids_outlive and former.email_id is not None)
+        return former.digest is not None or (self._ids_outlive and former.email_id is not None)
 
 
-def _keys(email_id: str | None, message_id: str | None) -> list[int]:
-    names = (("email", email_id), ("message", message_id))
-    return [_key(kind, value) for kind, value in names if value]
+def _keys(email_id: str | None, digest: int | None) -> list[int]:
+    keys = [_key("email", email_id)] if email_id else []
+    return keys if digest is None else [*keys, _key("message", digest)]
 
 
 def _shape(size_bytes: int | None, date_ms: int | None) -> Shape:

@@ -18,7 +18,7 @@ from mailquay.model.message import Attachment, IndexEntry, MessageRef, Structure
 from mailquay.services import identifiers, presentation
 from mailquay.services.body_source import needs_source, read_source
 from mailquay.services.index_changes import flags_seen
-from mailquay.services.mailbox_listing import is_mere_label
+from mailquay.services.mailbox_listing import follows_path, is_mere_label
 from mailquay.services.mailboxes import MailboxService
 from mailquay.services.message_html import present_html
 from mailquay.services.message_request import Download, ReadOptions
@@ -27,7 +27,8 @@ from mailquay.services.places import place_of
 from mailquay.services.ports import Clock, MailAccess
 from mailquay.services.section_stream import stream_section
 from mailquay.services.sequences import sequence_set
-from mailquay.services.threads import filled, looked_up, threaded
+from mailquay.services.set_aside import completed
+from mailquay.services.threads import looked_up
 from mailquay.storage.repositories.fencing import fenced
 from mailquay.storage.store import Store
 
@@ -48,6 +49,10 @@ class MessageReader:
 
     async def needs_owner(self, account: Account, path: str) -> bool:
         """Whether a page of this mailbox can be answered only by the node that owns the account."""
+        profile = account.profile
+        if not profile.keeps_envelopes or profile.sync_from_ms is not None:
+            # What a page shows may have to be fetched.
+            return True
         return not self._fresh(account, await self._mailboxes.find(account, path))
 
     def _fresh(self, account: Account, mailbox: Mailbox) -> bool:
@@ -110,15 +115,25 @@ class MessageReader:
     async def _with_envelopes(
         self, account: Account, mailbox: Mailbox, entries: list[IndexEntry], timeout_seconds: float
     ) -> list[IndexEntry]:
-        """Entries whose envelopes are still to be filled in are fetched for the page that was asked for."""
+        """Envelopes that are not there are fetched for the page that was asked for, and kept where they may be."""
         missing = [entry.uid for entry in entries if entry.envelope is None and entry.error is None]
         if not missing:
             return entries
         async with self._opened(account, mailbox, timeout_seconds) as session:
             fetched = await fetch_entries(session, missing)
-        fence = self._access.fence(account.number)
-        [threads] = await self._store.commit(fenced(fence, filled(self._store, account, mailbox.number, fetched)))
-        known = {entry.uid: entry for entry in threaded(fetched, threads)}
+        before = {entry.uid: entry for entry in entries}
+        known = {one.uid: dataclasses.replace(one, thread=before[one.uid].thread) for one in fetched}
+        news = [
+            one
+            for one in fetched
+            if account.profile.keeps_envelopes or one.error is not None or not before[one.uid].digested
+        ]
+        if news:
+            fence, now_ms = self._access.fence(account.number), self._clock.now_ms()
+            silent = not follows_path(account.profile, mailbox.listing)
+            unit = completed(self._store, account, mailbox, news, now_ms, silent=silent)
+            [stored] = await self._store.commit(fenced(fence, unit))
+            known |= {entry.uid: entry for entry in stored}
         return [known.get(entry.uid, entry) for entry in entries]
 
     # -- one message -----------------------------------------------------------------------------

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 
 from mailquay.model.account import AccountNumber
+from mailquay.model.digest import digest_of, message_digest
 from mailquay.model.mailbox import Mailbox
 from mailquay.model.message import DroppedMessage, IndexEntry
 from mailquay.services.sync_events import moved_event
@@ -17,18 +17,23 @@ MOVE_WINDOW_MS = 10 * 60 * 1000
 """How long after the one half of a move the other may be seen."""
 
 
-def message_digest(email_id: str | None, message_id: str | None) -> int | None:
-    """64 bits that recognise a message wherever it turns up again: by its server id, else its Message-ID."""
-    if email_id is not None:
-        return digest_of(f"email {email_id}")
-    return digest_of(f"message {message_id}") if message_id else None
+def recognised_by(account: AccountNumber, email_id: str | None, digest: int | None) -> int | None:
+    """64 bits that recognise a message wherever it turns up again: by its server id, else its Message-ID's digest."""
+    return digest if email_id is None else digest_of(f"{account} email {email_id}")
 
 
-def digest_of(key: str) -> int:
-    """A text as 64 bits, signed."""
-    return int.from_bytes(
-        hashlib.blake2b(key.encode("utf-8", "surrogateescape"), digest_size=8).digest(), "big", signed=True
-    )
+def entry_digest(account: AccountNumber, entry: IndexEntry) -> int | None:
+    """The same of a message whose envelope is at hand; None for one without any id."""
+    message_id = entry.envelope.message_id if entry.envelope is not None else None
+    return recognised_by(account, entry.email_id, message_digest(account, message_id) if message_id else None)
+
+
+def known_digest(account: AccountNumber, entry: IndexEntry) -> int:
+    """What an account remembers of each of its messages; one without any id is recognised by its place alone."""
+    digest = entry_digest(account, entry)
+    if digest is None:
+        return digest_of(f"{account} uid {entry.uid} {entry.internal_date_ms} {entry.size_bytes}")
+    return digest
 
 
 def have_left(
@@ -38,7 +43,7 @@ def have_left(
     passing = [
         _passing(mailbox, digest, one.uid, one.size_bytes)
         for one in dropped
-        if (digest := message_digest(one.email_id, one.message_id)) is not None
+        if (digest := recognised_by(account, one.email_id, one.digest)) is not None
     ]
     return _told(store, account, passing, arrived=False, now_ms=now_ms)
 
@@ -49,7 +54,7 @@ def have_arrived(
     """Messages known before have arrived: those that were seen to leave another mailbox get a messageMoved."""
     passing = []
     for entry in entries:
-        digest = message_digest(entry.email_id, entry.envelope.message_id if entry.envelope is not None else None)
+        digest = entry_digest(account, entry)
         if digest is not None:
             passing.append(_passing(mailbox, digest, entry.uid, entry.size_bytes))
     return _told(store, account, passing, arrived=True, now_ms=now_ms)

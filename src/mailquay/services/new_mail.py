@@ -5,12 +5,13 @@ from __future__ import annotations
 import base64
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import structlog
 
 from mailquay.backends.interface import MailSession
-from mailquay.errors import RemoteProtocolError, Unavailable
+from mailquay.errors import BackendError, PartUnavailable, RemoteProtocolError, Unavailable
 from mailquay.mime.autoreply import is_auto_reply
 from mailquay.mime.header import Headers, parse_header
 from mailquay.mime.transfer import decode_transfer
@@ -22,8 +23,7 @@ from mailquay.services import presentation
 from mailquay.services.message_html import present_html
 from mailquay.services.message_request import ReadOptions
 from mailquay.services.message_text import assemble, fetch_limit_bytes, wanted_parts
-from mailquay.services.moves import digest_of, message_digest
-from mailquay.services.sequences import sequence_set
+from mailquay.services.sections_apart import fetch_apart
 from mailquay.services.settings import SettingsService
 
 _log = structlog.get_logger(__name__)
@@ -33,19 +33,19 @@ _MAX_FETCH_BYTES = 16 * 1024 * 1024
 _MAX_FETCH_MESSAGES = 40
 
 
+@dataclass(frozen=True, slots=True)
+class Payloads:
+    """What webhooks carry of messages, by UID. `unreadable` says why it is no more than the identifiers."""
+
+    contents: dict[int, dict[str, Any]] = field(default_factory=dict)
+    unreadable: dict[int, str] = field(default_factory=dict)
+
+
 class NewMail:
     """Reads new messages for their announcement."""
 
     def __init__(self, settings: SettingsService) -> None:
         self._settings = settings
-
-    @staticmethod
-    def digest(entry: IndexEntry) -> int:
-        """See message_digest; a message without any id is recognised by its place alone."""
-        digest = message_digest(entry.email_id, entry.envelope.message_id if entry.envelope is not None else None)
-        if digest is None:
-            return digest_of(f"uid {entry.uid} {entry.internal_date_ms} {entry.size_bytes}")
-        return digest
 
     def batches(self, entries: Sequence[IndexEntry]) -> Iterator[Sequence[IndexEntry]]:
         """The entries in runs whose payloads fit into memory and into one answer of the server together."""
@@ -69,43 +69,51 @@ class NewMail:
             size += sum(part.encoded_size_bytes for part in self._attached(structure))
         return size
 
-    async def contents(
+    async def payloads(
         self, session: MailSession, account: Account, mailbox: Mailbox, entries: Sequence[IndexEntry]
-    ) -> Mapping[int, dict[str, Any]]:
-        """The payloads by UID; none when no webhook would carry them.
+    ) -> Payloads:
+        """What webhooks carry of messages; nothing when none would carry it.
 
-        A message that cannot be read is missing among them: it is announced by its identifiers alone.
+        Raises what the session raises, but not for a message that it refuses alone.
         """
+        payloads = Payloads()
         if not await self._wanted(account):
-            return {}
+            return payloads
         inbox_only = self._settings.current("inboxNewOnly")
         groups: dict[tuple[str, ...], list[IndexEntry]] = defaultdict(list)
         for entry in entries:
             if inbox_only and not presentation.is_in_inbox(mailbox.listing.special_use, entry.labels):
                 continue
             groups[self._sections(entry.structure)].append(entry)
-        contents: dict[int, dict[str, Any]] = {}
         for sections, members in groups.items():
-            uids = sequence_set([entry.uid for entry in members])
-            limit = self._limit_for(members)
-            fetched = await session.fetch_sections(uids, ["HEADER", *sections], limit_bytes=limit)
+            fetched = await fetch_apart(
+                session, [entry.uid for entry in members], ["HEADER", *sections], limit_bytes=self._limit_for(members)
+            )
             for entry in members:
-                sections_of = fetched.get(entry.uid)
+                sections_of = fetched.found.get(entry.uid)
                 bodies = sections_of.bodies if sections_of is not None else {}
-                try:
-                    contents[entry.uid] = await self._whole(session, mailbox, entry, bodies)
-                except (Unavailable, RemoteProtocolError):
-                    raise
-                except Exception as error:
-                    # Hostile or merely odd: one message must not keep the others of the account from being seen.
-                    _log.error(
-                        "message_unreadable",
-                        account=account.id,
-                        path=mailbox.listing.path,
-                        uid=entry.uid,
-                        exc_info=error,
-                    )
-        return contents
+                failure: Exception | None = fetched.refused.get(entry.uid)
+                if failure is None:
+                    try:
+                        payloads.contents[entry.uid] = await self._whole(session, mailbox, entry, bodies)
+                        continue
+                    except PartUnavailable as error:
+                        # Its header was there a moment ago.
+                        failure = error
+                    except (Unavailable, RemoteProtocolError):
+                        raise
+                    except Exception as error:
+                        failure = error
+                # Hostile or merely odd: one message must not keep the others of the account from being seen.
+                _log.error(
+                    "message_unreadable",
+                    account=account.id,
+                    path=mailbox.listing.path,
+                    uid=entry.uid,
+                    exc_info=failure,
+                )
+                payloads.unreadable[entry.uid] = _reason(failure)
+        return payloads
 
     async def _whole(
         self, session: MailSession, mailbox: Mailbox, entry: IndexEntry, bodies: Mapping[str, bytes]
@@ -194,6 +202,11 @@ class NewMail:
         for part in chosen:
             if part.part in bodies:
                 shown[part.part]["content"] = _base64(part, bodies[part.part])
+
+
+def _reason(error: Exception) -> str:
+    """What may be told: the server's words are, an exception of ours may quote the message."""
+    return error.message if isinstance(error, BackendError) else f"the message cannot be read ({type(error).__name__})"
 
 
 def _base64(part: Attachment, raw: bytes) -> str:

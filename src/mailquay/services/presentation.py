@@ -27,9 +27,10 @@ def address(value: Address) -> dict[str, str]:
 
 
 def message_entry(mailbox: int, entry: IndexEntry) -> dict[str, Any]:
-    """A message as lists show it: identifiers, flags, envelope, attachments, and what text there is."""
-    if entry.error is not None:
-        return {"uid": entry.uid, "status": "failed", "error": entry.error}
+    """A message as lists show it: identifiers, flags, envelope, attachments, and what text there is.
+
+    One that cannot be read is shown with what is known of it, and with `status` and `error`.
+    """
     shown: dict[str, Any] = {"id": identifiers.message_id(mailbox, entry.uid), "uid": entry.uid}
     if entry.email_id is not None:
         shown["emailId"] = entry.email_id
@@ -40,7 +41,11 @@ def message_entry(mailbox: int, entry: IndexEntry) -> dict[str, Any]:
         date_ms = entry.envelope.date_ms
     if date_ms is not None:
         shown["date"] = iso(date_ms)
-    shown.update(flag_fields(entry.flags))
+    if entry.error is not None and entry.size_bytes is None:
+        # Nobody has seen its flags.
+        shown["flags"] = []
+    else:
+        shown.update(flag_fields(entry.flags))
     if entry.labels is not None:
         shown["labels"] = list(entry.labels)
     if entry.size_bytes is not None:
@@ -48,6 +53,8 @@ def message_entry(mailbox: int, entry: IndexEntry) -> dict[str, Any]:
     _add_envelope(shown, entry)
     if entry.structure is not None:
         _add_structure(shown, mailbox, entry.uid, entry.structure)
+    if entry.error is not None:
+        shown |= {"status": "failed", "error": entry.error}
     return shown
 
 

@@ -14,10 +14,11 @@ from mailquay.services.former_messages import FormerMessages
 from mailquay.services.index_changes import flags_seen, messages_gone
 from mailquay.services.ports import Clock
 from mailquay.services.sequences import sequence_set
+from mailquay.services.set_aside import listed
 from mailquay.services.sync_context import SyncContext
 from mailquay.services.sync_events import updated_event
 from mailquay.services.threads import placed
-from mailquay.storage.interface import Pending, Script
+from mailquay.storage.interface import Pending, Script, Unit
 from mailquay.storage.repositories.fencing import check_fence, fenced
 from mailquay.storage.repositories.replacements import Former, Predecessor
 from mailquay.storage.store import Store
@@ -61,7 +62,7 @@ class MailboxReplacement:
 
         Flags that differ become messageUpdated, what is gone messageDeleted, under its former id.
         """
-        formers = FormerMessages()
+        formers = FormerMessages(context.account.number)
         for predecessor in predecessors:
             async for page in self._store.replacements.formers(predecessor.number):
                 formers.add(page)
@@ -95,8 +96,12 @@ class MailboxReplacement:
     ) -> list[IndexEntry]:
         """Index without an event what a first sync would not tell; returns the rest."""
         old = [entry for entry in entries if not context.is_news(entry)]
-        await self._store.commit(fenced(context.fence, self._store.messages.put(mailbox.number, old)))
+        await self._store.commit(fenced(context.fence, self._listed(context, mailbox, old)))
         return [entry for entry in entries if context.is_news(entry)]
+
+    def _listed(self, context: SyncContext, mailbox: Mailbox, entries: Sequence[IndexEntry]) -> Unit[None]:
+        now_ms = self._clock.now_ms()
+        return listed(self._store, context.account.number, mailbox, entries, now_ms, silent=context.silent)
 
     async def _store_found(
         self, context: SyncContext, mailbox: Mailbox, batch: Sequence[IndexEntry], formers: FormerMessages
@@ -105,7 +110,8 @@ class MailboxReplacement:
         found: list[tuple[Former, IndexEntry]] = []
         unknown: list[IndexEntry] = []
         for entry in batch:
-            former = formers.take(entry)
+            # Of one that cannot be read so little may be known that it looks like any other.
+            former = formers.take(entry) if entry.error is None or entry.size_bytes is not None else None
             if former is None:
                 unknown.append(dataclasses.replace(entry, envelope=None, structure=None, references=()))
             else:
@@ -119,7 +125,9 @@ class MailboxReplacement:
         def script(pending: Pending) -> Script[None]:
             yield from check_fence(context.fence)
             threads = yield from place(pending)
-            yield from self._store.messages.put(mailbox.number, entries, threads)(pending)
+            account, silent = context.account.number, context.silent
+            put = listed(self._store, account, mailbox, entries, now_ms, silent=silent, threads=threads)
+            yield from put(pending)
             yield from carry_over(pending)
             for former, entry in found:
                 state = FlagState(entry.uid, entry.flags, entry.modseq, entry.labels)
@@ -160,7 +168,7 @@ class MailboxReplacement:
         # Received dates have no fractions: what came in the second of the last sync may have come after it.
         old = [entry for entry in unknown if (entry.internal_date_ms or 0) // 1000 < synced_at_ms // 1000]
         for start in range(0, len(old), _CHANGES_PER_COMMIT):
-            put = self._store.messages.put(mailbox.number, old[start : start + _CHANGES_PER_COMMIT])
-            await self._store.commit(fenced(context.fence, put))
+            part = old[start : start + _CHANGES_PER_COMMIT]
+            await self._store.commit(fenced(context.fence, self._listed(context, mailbox, part)))
         indexed = {entry.uid for entry in old}
         return [entry.uid for entry in unknown if entry.uid not in indexed]

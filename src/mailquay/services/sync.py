@@ -9,15 +9,17 @@ from mailquay.backends.interface import FlagState, MailSession, OpenedMailbox
 from mailquay.errors import MailquayError
 from mailquay.model.mailbox import Mailbox, MailboxCursor, MailboxEvidence, Verification
 from mailquay.model.mailbox_state import KnownState, UidRanges
-from mailquay.model.message import IndexEntry
 from mailquay.services.arrivals import Arrivals
 from mailquay.services.first_sync import FirstSync
 from mailquay.services.index_changes import flags_seen, messages_gone
 from mailquay.services.new_mail import NewMail
 from mailquay.services.ports import Clock
 from mailquay.services.replacement import MailboxReplacement
+from mailquay.services.retries import Retries
+from mailquay.services.sequences import sequence_set
+from mailquay.services.set_aside import completed
 from mailquay.services.sync_context import SyncContext
-from mailquay.services.sync_plan import FlagSource, difference, plan_sync, windows
+from mailquay.services.sync_plan import FlagSource, difference, plan_sync, windows, without
 from mailquay.storage.repositories.fencing import fenced
 from mailquay.storage.store import Store
 
@@ -39,15 +41,11 @@ class MailboxSync:
 
     def __init__(self, store: Store, new_mail: NewMail, clock: Clock, *, batch_size: int) -> None:
         self._store = store
-        self._new_mail = new_mail
         self._arrivals = Arrivals(store, new_mail, clock)
+        self._retries = Retries(store, self._arrivals, clock)
         self._clock = clock
         self._replacement = MailboxReplacement(store, clock)
         self._first = FirstSync(store, self._arrivals, self._replacement, clock, batch_size=batch_size)
-
-    def digest(self, entry: IndexEntry) -> int:
-        """See NewMail.digest."""
-        return self._new_mail.digest(entry)
 
     async def catch_up(
         self,
@@ -95,6 +93,16 @@ class MailboxSync:
         if empty:
             await self._first.begin_empty(context, empty)
 
+    async def complete(self, session: MailSession, context: SyncContext, mailbox: Mailbox, uids: Sequence[int]) -> None:
+        """Read the envelopes of messages of the open mailbox that are in the index without them.
+
+        Raises what the session raises.
+        """
+        async for batch in session.fetch_envelopes(sequence_set(uids)):
+            now_ms = self._clock.now_ms()
+            unit = completed(self._store, context.account, mailbox, batch, now_ms, silent=context.silent)
+            await self._store.commit(fenced(context.fence, unit))
+
     # -- later -----------------------------------------------------------------------------------
 
     async def _follow(
@@ -124,13 +132,17 @@ class MailboxSync:
         elif plan.flags is FlagSource.SCAN:
             uids = await self._store.messages.uids(mailbox.number, last=cursor.uidnext - 1)
             held = frozenset(uids)
-            for first, last in windows(uids, _SCAN_WINDOW):
-                async for batch in session.fetch_flags(f"{first}:{last}"):
-                    strangers |= await self._store_flags(context, mailbox, batch, cursor.uidnext, held)
+            broken = await self._store.quarantine.unidentified(mailbox.number)
+            for window in windows(uids, _SCAN_WINDOW):
+                if chosen := without(*window, broken):
+                    async for batch in session.fetch_flags(chosen):
+                        strangers |= await self._store_flags(context, mailbox, batch, cursor.uidnext, held)
         mailbox, verdict = await self._compare(
             session, context, mailbox, opened, verify=plan.compare or strangers, losses_believed=losses_believed
         )
-        return await self._settle(context, mailbox, opened, verdict)
+        mailbox = await self._settle(context, mailbox, opened, verdict)
+        await self._retries.run(session, context, mailbox, verify=verify)
+        return mailbox
 
     async def _store_flags(
         self,

@@ -85,6 +85,17 @@ def missing_event(mailbox: Mailbox, uid: int, retries: int, delay_ms: int, now_m
     return _event(mailbox.account, EventName.MESSAGE_MISSING, mailbox, now_ms, facts)
 
 
+def unprocessable_event(account: AccountNumber, mailbox: Mailbox, uid: int, error: str, now_ms: int) -> NewEvent:
+    """messageUnprocessable: a message that cannot be read, and what its server, or we, said of it."""
+    facts = {
+        "id": identifiers.message_id(mailbox.number, uid),
+        "uid": uid,
+        "path": mailbox.listing.path,
+        "error": error,
+    }
+    return _event(account, EventName.MESSAGE_UNPROCESSABLE, mailbox, now_ms, facts)
+
+
 def moved_event(account: AccountNumber, move: Move, now_ms: int) -> NewEvent:
     """messageMoved: where the message is, and where it was before; it is an event of the mailbox that has it now."""
     facts = {**_place(move.arrived), "previous": _place(move.left)}

@@ -84,3 +84,13 @@ def windows(uids: Sequence[int], size: int) -> Iterator[tuple[int, int]]:
     """The first and last of each `size` of ascending UIDs: what is asked for in one command takes bounded time."""
     for start in range(0, len(uids), size):
         yield uids[start], uids[min(start + size, len(uids)) - 1]
+
+
+def without(first: int, last: int, left_out: Sequence[int]) -> str:
+    """The UIDs from one to another as an IMAP set, some (ascending) left out; empty when none remain."""
+    ranges: list[str] = []
+    for uid in [*(uid for uid in left_out if first <= uid <= last), last + 1]:
+        if first < uid:
+            ranges.append(str(first) if first == uid - 1 else f"{first}:{uid - 1}")
+        first = uid + 1
+    return ",".join(ranges)

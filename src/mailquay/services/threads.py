@@ -16,7 +16,7 @@ from mailquay.mime.subject import base_subject
 from mailquay.model.account import Account
 from mailquay.model.mailbox import MailboxNumber
 from mailquay.model.message import IndexEntry
-from mailquay.storage.interface import Pending, Script, Unit
+from mailquay.storage.interface import Unit
 from mailquay.storage.store import Store
 from mailquay.storage.thread_forest import Family
 
@@ -70,20 +70,6 @@ def placed(
         if families[position] and entry.uid in formers:
             families[position] = [formers[entry.uid], *families[position]]
     return store.threads.place(account.number, families)
-
-
-def filled(
-    store: Store, account: Account, mailbox: MailboxNumber, entries: Sequence[IndexEntry]
-) -> Unit[list[int | None]]:
-    """Complete entries of the index with their envelopes and threads; returns the thread of each."""
-    place = placed(store, account, mailbox, entries)
-
-    def script(pending: Pending) -> Script[list[int | None]]:
-        threads = yield from place(pending)
-        yield from store.messages.fill(mailbox, entries, threads)(pending)
-        return threads
-
-    return script
 
 
 def threaded(entries: Sequence[IndexEntry], threads: Sequence[int | None]) -> list[IndexEntry]:

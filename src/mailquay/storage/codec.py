@@ -10,12 +10,6 @@ import msgspec
 T = TypeVar("T")
 
 
-class _Identity(msgspec.Struct):
-    """The one field of a stored envelope that identifies its message."""
-
-    message_id: str | None = None
-
-
 _encoder = msgspec.json.Encoder()
 
 
@@ -32,11 +26,6 @@ def to_json_bytes(value: object) -> bytes:
 def from_json(text: str | bytes, kind: type[T]) -> T:
     """A dataclass (or other type) from its JSON text; msgspec.ValidationError when it does not fit."""
     return msgspec.json.decode(text, type=kind)
-
-
-def message_id_in(envelope: str | None) -> str | None:
-    """The Message-ID of a stored envelope; None without one, or when it is empty."""
-    return None if envelope is None else from_json(envelope, _Identity).message_id or None
 
 
 def mapping(text: str | bytes | None) -> Mapping[str, Any]:

@@ -19,6 +19,7 @@ from mailquay.storage.repositories.messages import MessageIndex
 from mailquay.storage.repositories.moves import MoveRepository
 from mailquay.storage.repositories.nodes import NodeRepository
 from mailquay.storage.repositories.outbox import OutboxRepository
+from mailquay.storage.repositories.quarantine import QuarantineRepository
 from mailquay.storage.repositories.replacements import ReplacementRepository
 from mailquay.storage.repositories.settings import SettingRepository
 from mailquay.storage.repositories.threads import ThreadRepository
@@ -48,6 +49,7 @@ class Store:
         self.accounts = AccountRepository(database, vault)
         self.mailboxes = MailboxRepository(database)
         self.messages = MessageIndex(database)
+        self.quarantine = QuarantineRepository(database)
         self.threads = ThreadRepository(database)
         self.moves = MoveRepository()
         self.replacements = ReplacementRepository(database)

@@ -71,6 +71,9 @@ def _indexer(value: object) -> object:
 Indexer = Annotated[Literal["full", "fast"] | None, BeforeValidator(_indexer)]
 
 
+IndexName = Literal["identifiers", "envelopes"]
+
+
 class WebhooksCustomHeader(Model):
     """A header that goes along with the account's webhooks."""
 
@@ -205,10 +208,21 @@ class _Profile(Model):
         Flag | None, Field(alias="copy", description="Whether sent messages are copied to the sent mailbox.")
     ] = None
     notify_from: Annotated[TimeMs | None, Field(alias="notifyFrom", json_schema_extra={"x-default": "now"})] = None
-    sync_from: Annotated[TimeMs | None, Field(alias="syncFrom")] = None
+    sync_from: Annotated[
+        TimeMs | None,
+        Field(alias="syncFrom", description="Messages received earlier are not read in advance; null reads all."),
+    ] = None
     proxy: Annotated[ProxyUri | None, Absent] = None
     smtp_ehlo_name: Annotated[Hostname | None, Field(alias="smtpEhloName")] = None
     imap_indexer: Annotated[Indexer, Field(alias="imapIndexer")] = None
+    index: Annotated[
+        IndexName | None,
+        Given,
+        Field(
+            description="How much of each message the index keeps; identifiers is nothing that it says.",
+            json_schema_extra={"default": "envelopes"},
+        ),
+    ] = None
     oauth2: Annotated[dict[str, Any] | None, Later("accounts with OAuth2")] = None
     webhooks_custom_headers: Annotated[
         Annotated[list[WebhooksCustomHeader], Field(max_length=1000)] | None,
@@ -385,6 +399,7 @@ class AccountInfo(AccountEntry):
         list[WebhooksCustomHeader] | NoneHidden, Field(alias="webhooksCustomHeaders")
     ] = None
     imap_indexer: Annotated[Literal["full", "fast"] | NoneHidden, Field(alias="imapIndexer")] = None
+    index: IndexName
     locale: str | NoneHidden = None
     tz: str | NoneHidden = None
     imap: ImapOptions | NoneHidden = None

@@ -147,6 +147,8 @@ class MessageEntry(Shown):
     path: Annotated[str | NoneHidden, Field(description="Where one list shows several mailboxes.")] = None
     message_special_use: Annotated[MessageSpecialUse | NoneHidden, Field(alias="messageSpecialUse")] = None
     is_auto_reply: Annotated[bool | NoneHidden, Field(alias="isAutoReply")] = None
+    status: Annotated[Literal["failed"] | NoneHidden, Field(description="The message cannot be read.")] = None
+    error: Annotated[str | NoneHidden, Field(description="Why it cannot be read.")] = None
 
 
 class MessageList(Shown):

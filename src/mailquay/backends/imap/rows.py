@@ -104,11 +104,12 @@ class RowReader:
         self._refusals += 1
         self._in_a_row = 1 if len(self._told) > self._told_before else self._in_a_row + 1
         self._told_before = len(self._told)
-        hopeless = self._refusals > (_MAX_REFUSALS if self._told else _HOPELESS_REFUSALS)
+        unavailable = isinstance(error, PartUnavailable)
+        hopeless = self._refusals > (_MAX_REFUSALS if self._told or unavailable else _HOPELESS_REFUSALS)
         code = error.response_code if isinstance(error, CommandRejected) else None
         if hopeless or code not in _PERHAPS_ONE_MESSAGE or not isinstance(part, UidSet):
             raise error
-        if isinstance(error, PartUnavailable) and self._in_a_row > _HOPELESS_REFUSALS:
+        if unavailable and self._in_a_row > _HOPELESS_REFUSALS:
             if not await self._gives_others(command, []):
                 raise error
             self._in_a_row = 0

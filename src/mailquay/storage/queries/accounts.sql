@@ -1,9 +1,9 @@
 -- name: account_insert
-INSERT INTO accounts (id, name, email, state, profile, private, status, revision, known_set, created_ms)
-VALUES ($1, $2, $3, $4, $5, $6, $7, 1, $8, $9) ON CONFLICT (id) DO NOTHING RETURNING number;
+INSERT INTO accounts (id, name, email, state, profile, private, status, revision, known_set, keeps, created_ms)
+VALUES ($1, $2, $3, $4, $5, $6, $7, 1, $8, $9, $10) ON CONFLICT (id) DO NOTHING RETURNING number;
 
 -- name: account_update_profile
-UPDATE accounts SET name = $2, email = $3, profile = $4, private = $5, revision = revision + 1
+UPDATE accounts SET name = $2, email = $3, profile = $4, private = $5, keeps = $6, revision = revision + 1
 WHERE number = $1 RETURNING revision;
 
 -- name: account_update_status
@@ -64,6 +64,15 @@ UPDATE accounts SET known_set = $2 WHERE number = $1;
 INSERT INTO purges (kind, number) SELECT 'messages', number FROM mailboxes WHERE account_number = $1
 UNION ALL SELECT 'messages', number FROM retired_mailboxes WHERE account_number = $1 AND replaced_by IS NOT NULL
 ON CONFLICT (kind, number) DO NOTHING;
+
+-- name: account_purge_contents
+INSERT INTO purges (kind, number) SELECT 'contents', number FROM mailboxes WHERE account_number = $1
+UNION ALL SELECT 'contents', number FROM retired_mailboxes WHERE account_number = $1 AND replaced_by IS NOT NULL
+ON CONFLICT (kind, number) DO UPDATE SET done_below = 0;
+
+-- name: account_keep_contents
+DELETE FROM purges WHERE kind = 'contents' AND number IN (SELECT number FROM mailboxes WHERE account_number = $1
+    UNION ALL SELECT number FROM retired_mailboxes WHERE account_number = $1);
 
 -- name: account_purge_known
 INSERT INTO purges (kind, number) SELECT 'known', known_set FROM accounts WHERE number = $1

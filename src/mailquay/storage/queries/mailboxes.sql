@@ -38,10 +38,12 @@ WHERE number = $1;
 UPDATE mailboxes SET missing_since_ms = $2 WHERE number = $1;
 
 -- name: mailbox_hold sqlite
-SELECT 1 FROM mailboxes WHERE number = $1;
+SELECT accounts.number, keeps FROM accounts JOIN mailboxes ON accounts.number = account_number
+WHERE mailboxes.number = $1;
 
 -- name: mailbox_hold postgres
-SELECT 1 FROM mailboxes WHERE number = $1 FOR KEY SHARE;
+SELECT accounts.number, keeps FROM accounts JOIN mailboxes ON accounts.number = account_number
+WHERE mailboxes.number = $1 FOR KEY SHARE;
 
 -- name: mailbox_by_number
 SELECT number, account_number, listing, uidvalidity, uidnext, highestmodseq, messages, initial_uidnext, synced_at_ms,

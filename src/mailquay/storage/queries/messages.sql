@@ -1,7 +1,7 @@
 -- name: message_upsert
 INSERT INTO messages (mailbox_number, uid, flags, modseq, internal_date_ms, size_bytes, envelope, structure, email_id,
-    thread_id, labels, error, thread)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+    thread_id, labels, digest, digested, thread)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
 ON CONFLICT (mailbox_number, uid) DO UPDATE SET flags = excluded.flags,
     modseq = coalesce(excluded.modseq, messages.modseq),
     internal_date_ms = coalesce(excluded.internal_date_ms, messages.internal_date_ms),
@@ -10,48 +10,54 @@ ON CONFLICT (mailbox_number, uid) DO UPDATE SET flags = excluded.flags,
     structure = coalesce(excluded.structure, messages.structure),
     email_id = coalesce(excluded.email_id, messages.email_id),
     thread_id = coalesce(excluded.thread_id, messages.thread_id),
-    labels = coalesce(excluded.labels, messages.labels), error = excluded.error,
-    thread = coalesce(excluded.thread, messages.thread);
+    labels = coalesce(excluded.labels, messages.labels), digest = coalesce(excluded.digest, messages.digest),
+    digested = CASE WHEN excluded.digested = 1 THEN 1 ELSE messages.digested END,
+    thread = coalesce(excluded.thread, messages.thread),
+    error = CASE WHEN excluded.digested = 1 THEN NULL ELSE messages.error END,
+    tries = CASE WHEN excluded.digested = 1 THEN NULL ELSE messages.tries END,
+    retry_ms = CASE WHEN excluded.digested = 1 THEN NULL ELSE messages.retry_ms END,
+    owed = CASE WHEN excluded.digested = 1 THEN NULL ELSE messages.owed END;
 
 -- name: message_fill
 UPDATE messages SET internal_date_ms = coalesce($3, internal_date_ms), size_bytes = coalesce($4, size_bytes),
     envelope = coalesce($5, envelope), structure = coalesce($6, structure), email_id = coalesce($7, email_id),
-    thread_id = coalesce($8, thread_id), error = $9, thread = coalesce($10, thread)
-WHERE mailbox_number = $1 AND uid = $2;
+    thread_id = coalesce($8, thread_id), digest = coalesce($9, digest),
+    digested = CASE WHEN $10 = 1 THEN 1 ELSE digested END, thread = coalesce($11, thread)
+WHERE mailbox_number = $1 AND uid = $2 AND error IS NULL;
 
 -- name: message_update_flags
 UPDATE messages SET flags = $3, modseq = coalesce($4, modseq), labels = coalesce($5, labels)
 WHERE mailbox_number = $1 AND uid = $2;
 
 -- name: message_delete
-DELETE FROM messages WHERE mailbox_number = $1 AND uid = $2 RETURNING uid, size_bytes, email_id, envelope;
+DELETE FROM messages WHERE mailbox_number = $1 AND uid = $2 RETURNING uid, size_bytes, email_id, digest;
 
 -- name: message_forget
 DELETE FROM messages WHERE mailbox_number = $1 AND uid = $2;
 
 -- name: message_by_uid
-SELECT uid, flags, modseq, internal_date_ms, size_bytes, envelope, structure, email_id, thread_id, labels, error,
-    thread
+SELECT uid, flags, modseq, internal_date_ms, size_bytes, envelope, structure, email_id, thread_id, labels, thread,
+    digested, error
 FROM messages WHERE mailbox_number = $1 AND uid = $2;
 
 -- name: message_page
-SELECT uid, flags, modseq, internal_date_ms, size_bytes, envelope, structure, email_id, thread_id, labels, error,
-    thread
+SELECT uid, flags, modseq, internal_date_ms, size_bytes, envelope, structure, email_id, thread_id, labels, thread,
+    digested, error
 FROM messages WHERE mailbox_number = $1 ORDER BY uid DESC LIMIT $2 OFFSET $3;
 
 -- name: message_range
-SELECT uid, flags, modseq, internal_date_ms, size_bytes, envelope, structure, email_id, thread_id, labels, error,
-    thread
+SELECT uid, flags, modseq, internal_date_ms, size_bytes, envelope, structure, email_id, thread_id, labels, thread,
+    digested, error
 FROM messages WHERE mailbox_number = $1 AND uid >= $2 AND uid <= $3 ORDER BY uid;
 
 -- name: message_several sqlite
-SELECT uid, flags, modseq, internal_date_ms, size_bytes, envelope, structure, email_id, thread_id, labels, error,
-    thread
+SELECT uid, flags, modseq, internal_date_ms, size_bytes, envelope, structure, email_id, thread_id, labels, thread,
+    digested, error
 FROM messages WHERE mailbox_number = $1 AND uid IN (SELECT value FROM json_each($2)) ORDER BY uid DESC;
 
 -- name: message_several postgres
-SELECT uid, flags, modseq, internal_date_ms, size_bytes, envelope, structure, email_id, thread_id, labels, error,
-    thread
+SELECT uid, flags, modseq, internal_date_ms, size_bytes, envelope, structure, email_id, thread_id, labels, thread,
+    digested, error
 FROM messages WHERE mailbox_number = $1
     AND uid = ANY (ARRAY(SELECT CAST(value AS BIGINT) FROM json_array_elements_text(CAST(CAST($2 AS TEXT) AS JSON))))
 ORDER BY uid DESC;
@@ -66,8 +72,11 @@ SELECT uid, flags, labels FROM messages WHERE mailbox_number = $1 AND uid >= $2 
 SELECT uid FROM messages WHERE mailbox_number = $1 AND uid >= $2 AND uid <= $3 ORDER BY uid LIMIT $4;
 
 -- name: message_without_envelope
-SELECT uid FROM messages WHERE mailbox_number = $1 AND envelope IS NULL AND error IS NULL AND uid < $2
-ORDER BY uid DESC LIMIT $3;
+SELECT coalesce(internal_date_ms, 9223372036854775807), uid FROM messages
+WHERE mailbox_number = $1 AND digested = $2 AND envelope IS NULL AND error IS NULL
+    AND coalesce(internal_date_ms, 9223372036854775807) >= $3 AND coalesce(internal_date_ms, 9223372036854775807) <= $4
+    AND (coalesce(internal_date_ms, 9223372036854775807) < $4 OR uid < $5)
+ORDER BY mailbox_number DESC, digested DESC, coalesce(internal_date_ms, 9223372036854775807) DESC, uid DESC LIMIT $6;
 
 -- name: message_count
 SELECT count(*) FROM messages WHERE mailbox_number = $1;
@@ -89,7 +98,7 @@ ON CONFLICT (set_number, digest) DO NOTHING;
 SELECT 1 FROM known_messages WHERE set_number = (SELECT known_set FROM accounts WHERE number = $1) AND digest = $2;
 
 -- name: message_identities
-SELECT uid, flags, internal_date_ms, size_bytes, email_id, envelope, thread
+SELECT uid, flags, internal_date_ms, size_bytes, email_id, digest, thread
 FROM messages WHERE mailbox_number = $1 AND uid > $2 ORDER BY uid LIMIT $3;
 
 -- name: message_alias_insert

@@ -2,13 +2,23 @@
 INSERT INTO purges (kind, number) VALUES ($1, $2) ON CONFLICT (kind, number) DO NOTHING;
 
 -- name: purge_next sqlite
-SELECT kind, number FROM purges ORDER BY kind, number LIMIT 1;
+SELECT kind, number, done_below FROM purges ORDER BY kind, number LIMIT 1;
 
 -- name: purge_next postgres
-SELECT kind, number FROM purges ORDER BY kind, number LIMIT 1 FOR UPDATE SKIP LOCKED;
+SELECT kind, number, done_below FROM purges ORDER BY kind, number LIMIT 1 FOR UPDATE SKIP LOCKED;
 
 -- name: purge_done
 DELETE FROM purges WHERE kind = $1 AND number = $2;
+
+-- name: purge_contents_window
+SELECT uid FROM messages WHERE mailbox_number = $1 AND uid >= $2 ORDER BY uid LIMIT 1 OFFSET $3;
+
+-- name: purge_contents
+UPDATE messages SET envelope = NULL, structure = NULL
+WHERE mailbox_number = $1 AND uid >= $2 AND uid < $3 AND (envelope IS NOT NULL OR structure IS NOT NULL);
+
+-- name: purge_done_below
+UPDATE purges SET done_below = $3 WHERE kind = $1 AND number = $2;
 
 -- name: purge_messages
 DELETE FROM messages WHERE mailbox_number = $1 AND uid < coalesce(

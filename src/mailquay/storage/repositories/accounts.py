@@ -125,7 +125,8 @@ class AccountRepository:
             [(known_set,)] = yield Run("known_set_draw")
             identity = (account_id, profile.name, profile.email)
             rows = yield Run(
-                "account_insert", (*identity, state.value, public, private, to_json(status), known_set, now_ms)
+                "account_insert",
+                (*identity, state.value, public, private, to_json(status), known_set, profile.index, now_ms),
             )
             if not rows:
                 raise InvalidRequest(f"account {account_id} was registered at the same time; try again")
@@ -265,10 +266,16 @@ class AccountRepository:
     def _store_profile(self, existing: Account, change: Change, pending: Pending) -> Script[Account]:
         profile = change(existing.profile)
         public, private = self._split(existing.id, profile)
-        rows = yield Run("account_update_profile", (existing.number, profile.name, profile.email, public, private))
+        identity = (existing.number, profile.name, profile.email)
+        rows = yield Run("account_update_profile", (*identity, public, private, profile.index))
         if profile.indexed != existing.profile.indexed:
             # Each mailbox is begun anew, with an index or without; what was announced stays known by UIDNEXT.
             yield Run("account_lose_sync", (existing.number,))
+        if profile.keeps_envelopes and not existing.profile.keeps_envelopes:
+            yield Run("account_keep_contents", (existing.number,))
+        elif existing.profile.keeps_envelopes and not profile.keeps_envelopes:
+            yield Run("account_purge_contents", (existing.number,))
+            pending.signal(PURGE_DUE)
         pending.signal(ACCOUNT_CHANGED, existing.number)
         return dataclasses.replace(existing, profile=profile, revision=rows[0][0])
 

@@ -3,16 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from itertools import repeat
 
-from mailquay.model.account import AccountNumber
+from mailquay.model.account import KEEPS_ENVELOPES, AccountNumber
+from mailquay.model.digest import message_digest
 from mailquay.model.mailbox import MailboxNumber
 from mailquay.model.message import DroppedMessage, Envelope, IndexEntry, MessageMarks, Structure, Uid
-from mailquay.storage.codec import from_json, message_id_in, to_json
+from mailquay.storage.codec import from_json, to_json
 from mailquay.storage.interface import Database, Pending, Row, Run, RunMany, Script, Unit
 
 _NEAR = 64
 _DAY_MS = 24 * 3600 * 1000
+_EVER = 2**63 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Unread:
+    """A message whose envelope is still to be read, in the order of its received date; without one it comes first."""
+
+    received_ms: int
+    uid: int
+
+
+NEWEST = Unread(_EVER, 2**32)
+"""Before this one come all others."""
 
 
 class MessageIndex:
@@ -49,9 +64,22 @@ class MessageIndex:
         rows = await self._database.fetch("message_flags", mailbox, first, last)
         return [(row[0], row[1], row[2]) for row in rows]
 
-    async def without_envelope(self, mailbox: int, *, below: int = 2**32, limit: int) -> list[int]:
-        """UIDs whose envelope is still to be filled, newest first."""
-        return [uid for (uid,) in await self._database.fetch("message_without_envelope", mailbox, below, limit)]
+    async def without_envelope(
+        self,
+        mailbox: int,
+        *,
+        digested: bool = False,
+        since_ms: int | None = None,
+        after: Unread = NEWEST,
+        limit: int,
+    ) -> list[Unread]:
+        """Messages without an envelope that were received at a time or later, the last received first.
+
+        `digested` asks for those whose envelope was read and not kept, else it is for those that were never read. Those
+        received before `since_ms` are not even passed over, however many there are.
+        """
+        key = (mailbox, int(digested), -_EVER if since_ms is None else since_ms, after.received_ms, after.uid, limit)
+        return [Unread(*row) for row in await self._database.fetch("message_without_envelope", *key)]
 
     async def count(self, mailbox: int) -> int:
         """How many messages the index holds."""
@@ -68,27 +96,35 @@ class MessageIndex:
     ) -> Unit[None]:
         """Insert entries or update them; what an entry does not know (None) keeps its stored value.
 
-        `threads` has the thread of ours of each, where they were put into threads.
-        Nothing happens when the mailbox has been removed: its purge may be over.
+        `threads` has the thread of ours of each, where they were put into threads. What the account does not want to be
+        kept is left out. An entry with an envelope ends a quarantine; errors are left to QuarantineRepository. Nothing
+        happens when the mailbox has been removed: its purge may be over.
         """
 
         def script(_pending: Pending) -> Script[None]:
-            if not entries or not (yield Run("mailbox_hold", (mailbox,))):
+            if not entries:
+                return
+            keeper = yield from held(mailbox)
+            if keeper is None:
                 return
             rows = zip(entries, threads or repeat(None), strict=False)
-            yield RunMany("message_upsert", [_row(mailbox, entry, thread) for entry, thread in rows])
+            yield RunMany("message_upsert", [keeper.row(mailbox, entry, thread) for entry, thread in rows])
 
         return script
 
     def fill(self, mailbox: MailboxNumber, entries: Sequence[IndexEntry], threads: Sequence[int | None]) -> Unit[None]:
         """Complete entries that are there: an entry that was dropped meanwhile stays away.
 
-        Flags are left to whoever tells of their changes. `threads` has the thread of ours of each.
+        Flags are left to whoever tells of their changes, and messages in quarantine to who tries them again. `threads`
+        has the thread of ours of each. What the account does not want to be kept is left out.
         """
 
         def script(_pending: Pending) -> Script[None]:
-            rows = zip(entries, threads, strict=True)
-            yield RunMany("message_fill", [_filling(mailbox, entry, thread) for entry, thread in rows])
+            keeper = yield from held(mailbox)
+            if keeper is None:
+                return
+            rows = [keeper.row(mailbox, entry, thread) for entry, thread in zip(entries, threads, strict=True)]
+            yield RunMany("message_fill", [(*row[:2], *row[4:10], *row[11:]) for row in rows])
 
         return script
 
@@ -129,8 +165,8 @@ class MessageIndex:
         def script(_pending: Pending) -> Script[list[DroppedMessage]]:
             gone: list[DroppedMessage] = []
             for uid in chosen:
-                for _, size, email_id, envelope in (yield Run("message_delete", (mailbox, uid))):
-                    gone.append(DroppedMessage(uid, size, email_id, message_id_in(envelope)))
+                for _, size, email_id, digest in (yield Run("message_delete", (mailbox, uid))):
+                    gone.append(DroppedMessage(uid, size, email_id, digest))
             if gone:
                 yield Run("mailbox_count_down", (mailbox, len(gone)))
             return gone
@@ -182,27 +218,39 @@ def _near_runs(uids: Iterable[int]) -> list[tuple[int, int]]:
     return runs
 
 
-def _row(mailbox: MailboxNumber, entry: IndexEntry, thread: int | None) -> tuple[object, ...]:
-    return (
-        mailbox,
-        entry.uid,
-        " ".join(sorted(entry.flags)),
-        entry.modseq,
-        entry.internal_date_ms,
-        entry.size_bytes,
-        None if entry.envelope is None else to_json(entry.envelope),
-        None if entry.structure is None else to_json(entry.structure),
-        entry.email_id,
-        entry.thread_id,
-        None if entry.labels is None else to_json(sorted(entry.labels)),
-        entry.error,
-        thread,
-    )
+@dataclass(frozen=True, slots=True)
+class Keeper:
+    """For whom an index is kept, and how much of each message."""
+
+    account: AccountNumber
+    keeps_envelopes: bool
+
+    def row(self, mailbox: MailboxNumber, entry: IndexEntry, thread: int | None) -> tuple[object, ...]:
+        """What is stored of an entry."""
+        envelope, structure = (entry.envelope, entry.structure) if self.keeps_envelopes else (None, None)
+        message_id = None if entry.envelope is None else entry.envelope.message_id
+        return (
+            mailbox,
+            entry.uid,
+            " ".join(sorted(entry.flags)),
+            entry.modseq,
+            entry.internal_date_ms,
+            entry.size_bytes,
+            None if envelope is None else to_json(envelope),
+            None if structure is None else to_json(structure),
+            entry.email_id,
+            entry.thread_id,
+            None if entry.labels is None else to_json(sorted(entry.labels)),
+            message_digest(self.account, message_id) if message_id else None,
+            int(entry.envelope is not None),
+            thread,
+        )
 
 
-def _filling(mailbox: MailboxNumber, entry: IndexEntry, thread: int | None) -> tuple[object, ...]:
-    row = _row(mailbox, entry, thread)
-    return (*row[:2], *row[4:10], *row[11:])
+def held(mailbox: MailboxNumber) -> Script[Keeper | None]:
+    """Keep a mailbox and its account as they are until the end of the transaction; None when it has been removed."""
+    rows = yield Run("mailbox_hold", (mailbox,))
+    return Keeper(AccountNumber(rows[0][0]), rows[0][1] == KEEPS_ENVELOPES) if rows else None
 
 
 def _labels(stored: str | None) -> tuple[str, ...] | None:
@@ -210,7 +258,7 @@ def _labels(stored: str | None) -> tuple[str, ...] | None:
 
 
 def _entry(row: Row) -> IndexEntry:
-    uid, flags, modseq, date_ms, size, envelope, structure, email_id, thread_id, labels, error, thread = row
+    uid, flags, modseq, date_ms, size, envelope, structure, email_id, thread_id, labels, thread, digested, error = row
     return IndexEntry(
         uid=Uid(uid),
         flags=tuple(flags.split()),
@@ -224,4 +272,5 @@ def _entry(row: Row) -> IndexEntry:
         labels=_labels(labels),
         error=error,
         thread=thread,
+        digested=bool(digested),
     )

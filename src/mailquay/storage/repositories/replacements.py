@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from mailquay.model.account import AccountNumber
 from mailquay.model.mailbox import ListedMailbox, MailboxNumber
 from mailquay.model.message import IndexEntry, MessageRef, Uid
-from mailquay.storage.codec import message_id_in, to_json
+from mailquay.storage.codec import to_json
 from mailquay.storage.interface import PURGE_DUE, Database, Pending, Run, RunMany, Script, Unit
 
 _PAGE = 2000
@@ -25,7 +25,7 @@ class Predecessor:
 
 @dataclass(frozen=True, slots=True)
 class Former:
-    """A message of a former mailbox by what identifies it; `message_id` None: it has none, or it was never read.
+    """A message of a former mailbox by what identifies it; `digest` (of its Message-ID) None: none, or never read.
 
     `thread` is the thread of ours that it was in.
     """
@@ -35,7 +35,7 @@ class Former:
     internal_date_ms: int | None
     size_bytes: int | None
     email_id: str | None
-    message_id: str | None
+    digest: int | None
     thread: int | None = None
 
 
@@ -96,11 +96,11 @@ class ReplacementRepository:
         shared: dict[str, tuple[str, ...]] = {}
         while rows := await self._database.fetch("message_identities", number, last, _PAGE):
             page = []
-            for uid, flags, date_ms, size, email_id, envelope, thread in rows:
+            for uid, flags, date_ms, size, email_id, digest, thread in rows:
                 ref = MessageRef(number, Uid(uid))
                 if flags not in shared:
                     shared[flags] = tuple(flags.split())
-                page.append(Former(ref, shared[flags], date_ms, size, email_id, message_id_in(envelope), thread))
+                page.append(Former(ref, shared[flags], date_ms, size, email_id, digest, thread))
             yield page
             last = rows[-1][0]
 

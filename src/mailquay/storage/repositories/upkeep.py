@@ -1,6 +1,7 @@
 """What goes in small steps: rows of accounts and mailboxes that are gone, and what is too old to be of use.
 
-Removing an account, a mailbox or an index is one small transaction, after which nothing of it can be found any more.
+Removing an account, a mailbox or an index is one small transaction, after which nothing of it can be found any more. So
+is the wish that an index keeps no envelopes: nothing is added to it from then on.
 What it leaves behind may be millions of rows; they are noted in `purges` and deleted here, so many at a time that
 another writer never waits long, by whichever node gets to it.
 """
@@ -61,8 +62,10 @@ class UpkeepRepository:
             found = yield Run("purge_next")
             if not found:
                 return False
-            kind, number = found[0]
-            if kind == "outbox":
+            kind, number, done_below = found[0]
+            if kind == "contents":
+                more = yield from _purge_contents(number, done_below, rows)
+            elif kind == "outbox":
                 more = yield from _purge_outbox(number, rows)
             else:
                 more = bool((yield Run(_PURGES[kind], (number, rows))))
@@ -116,6 +119,15 @@ class UpkeepRepository:
             return bool((yield Run("token_log_purge", (token_id, rows))))
 
         return script
+
+
+def _purge_contents(mailbox: int, first: int, rows: int) -> Script[bool]:
+    """Take what messages say out of the next rows of an index, and note how far that is done."""
+    following = yield Run("purge_contents_window", (mailbox, first, rows))
+    end = following[0][0] if following else 2**32
+    yield Run("purge_contents", (mailbox, first, end))
+    yield Run("purge_done_below", ("contents", mailbox, end))
+    return bool(following)
 
 
 def _purge_outbox(account: int, rows: int) -> Script[bool]:

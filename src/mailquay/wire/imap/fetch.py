@@ -348,7 +348,8 @@ def read_fetch(r: Reader, seq: int, uid: int | None = None) -> FetchResponse:
     except RemoteProtocolError as error:
         # What was guessed on the way to the fault did not help: only the fault itself counts.
         r.leniencies = {Leniency.MESSAGE_ISOLATED}
-        values[_ERROR] = error.message
+        # Without what was found instead, which may be a piece of the message.
+        values[_ERROR] = error.message.partition(", found ")[0]
         if values[_UID] is None:
             late_uid = _UID_AT_END.search(r.data)
             values[_UID] = None if late_uid is None else int(late_uid.group(1))

@@ -40,6 +40,7 @@ CREATE TABLE accounts (
     status TEXT NOT NULL,
     revision BIGINT NOT NULL,
     known_set BIGINT NOT NULL,
+    keeps TEXT NOT NULL,
     created_ms BIGINT NOT NULL
 );
 
@@ -131,12 +132,20 @@ CREATE TABLE messages (
     email_id TEXT,
     thread_id TEXT,
     labels TEXT,
-    error TEXT,
     thread BIGINT,
+    digest BIGINT,
+    digested BIGINT NOT NULL,
+    error TEXT,
+    tries BIGINT,
+    retry_ms BIGINT,
+    owed BIGINT,
     PRIMARY KEY (mailbox_number, uid)
 );
 
-CREATE INDEX messages_without_envelope ON messages (mailbox_number, uid) WHERE envelope IS NULL AND error IS NULL;
+CREATE INDEX messages_without_envelope
+ON messages (mailbox_number, digested, coalesce(internal_date_ms, 9223372036854775807), uid)
+WHERE envelope IS NULL AND error IS NULL;
+CREATE INDEX messages_with_error ON messages (mailbox_number, retry_ms) WHERE error IS NOT NULL;
 CREATE INDEX messages_by_thread ON messages (thread, mailbox_number, uid) WHERE thread IS NOT NULL;
 
 CREATE TABLE thread_links (
@@ -170,6 +179,7 @@ CREATE INDEX passing_messages_by_age ON passing_messages (at_ms);
 CREATE TABLE purges (
     kind TEXT NOT NULL,
     number BIGINT NOT NULL,
+    done_below BIGINT NOT NULL DEFAULT 0,
     PRIMARY KEY (kind, number)
 );
 

@@ -1,0 +1,168 @@
+"""What an index still lacks: envelopes are read in the background, broken messages are tried again in time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+
+import structlog
+
+from mailquay.backends.interface import MailSession
+from mailquay.config import Config
+from mailquay.errors import (
+    AuthenticationFailed,
+    CommandRejected,
+    MailboxNotFound,
+    PartUnavailable,
+    RateLimited,
+    StorageError,
+    Unavailable,
+)
+from mailquay.model.account import Account
+from mailquay.model.mailbox import Mailbox
+from mailquay.model.node import Fence
+from mailquay.runtime.refusals import Refusals
+from mailquay.runtime.session_pool import SessionPool
+from mailquay.services.mailbox_listing import MailboxListing
+from mailquay.services.ports import Clock
+from mailquay.services.sync import MailboxSync
+from mailquay.services.sync_context import SyncContext
+from mailquay.storage.repositories.messages import NEWEST, Unread
+from mailquay.storage.store import Store
+
+_log = structlog.get_logger(__name__)
+_BATCH = 200
+_NOT_ITS_FAULT = (StorageError, AuthenticationFailed, RateLimited)
+"""What says nothing about the mailbox that was at work."""
+_LONGEST_SLEEP_SECONDS = 3600.0
+"""No message that is set aside meanwhile has its turn earlier."""
+_SHORTEST_SLEEP_SECONDS = 300.0
+
+
+class Filling:
+    """Completes the index in pauses of other work; `nudge` has mailboxes caught up with."""
+
+    def __init__(
+        self,
+        store: Store,
+        sync: MailboxSync,
+        listing: MailboxListing,
+        clock: Clock,
+        config: Config,
+        pool: SessionPool,
+        account: Account,
+        fence: Fence,
+        unfillable: Refusals,
+        *,
+        watched: str,
+        nudge: Callable[[Iterable[str]], None],
+    ) -> None:
+        self._store = store
+        self._sync = sync
+        self._listing = listing
+        self._clock = clock
+        self._config = config
+        self._pool = pool
+        self._account = account
+        self._fence = fence
+        self._unfillable = unfillable
+        self._watched = watched
+        self._nudge = nudge
+        self._filled: set[int] = set()
+        self._due = asyncio.Event()
+
+    def wake(self) -> None:
+        """Other work is done: go on where something is lacking."""
+        self._due.set()
+
+    def begin_anew(self, number: int) -> None:
+        """A mailbox is indexed from the beginning."""
+        self._filled.discard(number)
+
+    def take_profile(self, account: Account) -> None:
+        """Go on with a changed profile; it may want more to be kept than before."""
+        self._account = account
+        self._filled.clear()
+        self._due.set()
+
+    async def fill(self) -> None:
+        """Read the envelopes that the first sync left out, the last received first, until cancelled."""
+        while True:
+            await self._due.wait()
+            self._due.clear()
+            for mailbox in await self._listing.followed(self._account, self._watched):
+                path, account = mailbox.listing.path, self._account
+                if mailbox.number in self._filled or mailbox.cursor is None or self._unfillable.skips(path):
+                    continue
+                try:
+                    complete = await self._fill_mailbox(account, mailbox)
+                except PartUnavailable:
+                    if not self._unfillable.failed(path, lost=True):
+                        raise
+                    continue
+                except _NOT_ITS_FAULT:
+                    raise
+                except Exception as error:
+                    # As in `CatchUp`; but its new mail can be announced all the same.
+                    self._unfillable.failed(path, lost=isinstance(error, Unavailable))
+                    raise
+                if complete:
+                    self._unfillable.succeeded(path)
+                    if account is self._account:
+                        self._filled.add(mailbox.number)
+
+    async def _fill_mailbox(self, account: Account, mailbox: Mailbox) -> bool:
+        """Read what is lacking in one mailbox; False when it has to be caught up with before."""
+        since_ms = account.profile.sync_from_ms
+        if since_ms is not None:
+            # Received dates count to the second.
+            since_ms = since_ms // 1000 * 1000
+        # What was read while no envelopes were kept is read once more when they are.
+        for digested in (False, True) if account.profile.keeps_envelopes else (False,):
+            after: Unread = NEWEST
+            while batch := await self._store.messages.without_envelope(
+                mailbox.number, digested=digested, since_ms=since_ms, after=after, limit=_BATCH
+            ):
+                if not await self._read(account, mailbox, [one.uid for one in batch]):
+                    return False
+                after = batch[-1]
+        return True
+
+    async def _read(self, account: Account, mailbox: Mailbox, uids: list[int]) -> bool:
+        path = mailbox.listing.path
+        async with self._pool.borrow(
+            path=path, timeout_seconds=self._config.imap_connect_timeout_seconds, patient=True
+        ) as session:
+            try:
+                if not await _has_open(session, mailbox):
+                    self._nudge([path])
+                    return False
+            except (CommandRejected, MailboxNotFound) as error:
+                # Catching up with it says so, and leaves it alone after a while.
+                _log.warning("mailbox_refused", account=account.id, path=path, code=error.code, error=error.message)
+                return False
+            context = SyncContext(account, self._fence, first_sync=False)
+            try:
+                await self._sync.complete(session, context, mailbox, uids)
+            except CommandRejected as error:
+                # The others can be read all the same; a page that shows these asks again.
+                _log.warning("envelopes_refused", account=account.id, path=path, error=error.message)
+        return True
+
+    async def try_again(self) -> None:
+        """Have mailboxes caught up with in which it is the turn of a message in quarantine, until cancelled."""
+        while True:
+            number, now_ms = self._account.number, self._clock.now_ms()
+            if self._account.profile.indexed:
+                self._nudge(await self._store.quarantine.paths_due(number, now_ms))
+            next_ms = await self._store.quarantine.next_retry_ms(number)
+            seconds = _LONGEST_SLEEP_SECONDS if next_ms is None else (next_ms - now_ms) / 1000
+            await asyncio.sleep(min(max(seconds, _SHORTEST_SLEEP_SECONDS), _LONGEST_SLEEP_SECONDS))
+
+
+async def _has_open(session: MailSession, mailbox: Mailbox) -> bool:
+    """Have a session open a mailbox; False when another one stands at its path now."""
+    path, uidvalidity = mailbox.listing.path, mailbox.uidvalidity
+    if session.selected == path and (session.selected_uidvalidity or 0) == uidvalidity:
+        return True
+    return ((await session.open_mailbox(path)).uidvalidity or 0) == uidvalidity

@@ -1,0 +1,97 @@
+"""Messages of the index that their server, or our reading of it, cannot render: kept apart, and tried again later."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from mailquay.model.account import AccountNumber
+from mailquay.model.mailbox import MailboxNumber
+from mailquay.model.message import IndexEntry
+from mailquay.storage.codec import to_json
+from mailquay.storage.interface import Database, Pending, Row, Run, RunMany, Script, Unit
+from mailquay.storage.repositories.messages import held
+
+_NEVER = 2**63 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class SetAside:
+    """A message in quarantine: how often it was tried, and whether its messageNew is still to come.
+
+    `identified`: flags, size and date are known of it.
+    """
+
+    uid: int
+    tries: int
+    owed: bool
+    identified: bool
+
+
+class QuarantineRepository:
+    """Reads and units of work about messages with an `error`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def put(
+        self, mailbox: MailboxNumber, broken: Sequence[IndexEntry], *, retry_ms: int, owed: bool, only_known: bool
+    ) -> Unit[list[IndexEntry]]:
+        """Set messages aside until a time, with what is known of them; returns those that were not set aside before.
+
+        One that was keeps its turn. `owed`: its messageNew is still to come. With `only_known` an entry that was
+        dropped meanwhile stays away.
+        """
+
+        def script(_pending: Pending) -> Script[list[IndexEntry]]:
+            keeper = yield from held(mailbox)
+            if keeper is None or not broken:
+                return []
+            marks = {row[0]: row for row in (yield Run("quarantine_marks", (mailbox, _numbers(broken))))}
+            fresh = [entry for entry in broken if entry.uid not in marks or marks[entry.uid][1] is None]
+            chosen = [entry for entry in fresh if entry.uid in marks or not only_known]
+            rows = [keeper.row(mailbox, entry, None)[:12] for entry in chosen]
+            states = [(entry.error, 1, retry_ms, int(owed)) for entry in chosen]
+            yield RunMany("quarantine_put", [(*row, *state) for row, state in zip(rows, states, strict=True)])
+            return chosen
+
+        return script
+
+    def tried(self, mailbox: MailboxNumber, turns: Sequence[tuple[int, int, int | None]]) -> Unit[None]:
+        """Messages are tried now: (uid, tries, next turn in ms) each; without one it comes when all is verified."""
+
+        def script(_pending: Pending) -> Script[None]:
+            rows = [(mailbox, uid, tries, _NEVER if at_ms is None else at_ms) for uid, tries, at_ms in turns]
+            yield RunMany("quarantine_tried", rows)
+
+        return script
+
+    async def due(self, mailbox: MailboxNumber, now_ms: int, limit: int) -> list[SetAside]:
+        """Those whose turn has come, the one that has waited longest first."""
+        return [_set_aside(row) for row in await self._database.fetch("quarantine_due", mailbox, now_ms, limit)]
+
+    async def all(self, mailbox: MailboxNumber, limit: int) -> list[SetAside]:
+        """Those of a mailbox, whoever was tried least first."""
+        return [_set_aside(row) for row in await self._database.fetch("quarantine_all", mailbox, limit)]
+
+    async def unidentified(self, mailbox: MailboxNumber) -> list[int]:
+        """The UIDs of those of which not even size and date are known, ascending: any FETCH of them fails."""
+        return sorted(uid for (uid,) in await self._database.fetch("quarantine_unknown", mailbox))
+
+    async def next_retry_ms(self, account: AccountNumber) -> int | None:
+        """When it is the next one's turn, in any mailbox of an account; None when none has one."""
+        [(at_ms,)] = await self._database.fetch("quarantine_next_retry", account)
+        return None if at_ms is None or at_ms == _NEVER else int(at_ms)
+
+    async def paths_due(self, account: AccountNumber, now_ms: int) -> list[str]:
+        """The mailboxes in which it is the turn of one."""
+        return [path for (path,) in await self._database.fetch("quarantine_paths_due", account, now_ms)]
+
+
+def _numbers(entries: Sequence[IndexEntry]) -> str:
+    return to_json([entry.uid for entry in entries])
+
+
+def _set_aside(row: Row) -> SetAside:
+    uid, tries, owed, size_bytes = row
+    return SetAside(uid, tries or 0, bool(owed), size_bytes is not None)
