@@ -47,7 +47,12 @@ def _object(key: str, meaning: str, **more: Any) -> SettingDefinition:
 _WEBHOOKS = (
     _flag("webhooksEnabled", "Whether webhooks are sent at all.", status=_WORKS),
     _url("webhooks", "Where webhooks go; user and password in it become Basic auth.", status=_WORKS, masked=True),
-    _texts("webhookEvents", "Names of the events that are sent; * is all but messageMoved.", status=_WORKS, default=()),
+    _texts(
+        "webhookEvents",
+        "Names of the events that are sent; * is all but messageMoved and messageUnprocessable.",
+        status=_WORKS,
+        default=(),
+    ),
     SettingDefinition(
         "webhooksCustomHeaders",
         SettingKind.HEADERS,
