@@ -61,7 +61,8 @@ class MessageReader:
             return False
         if mailbox.evidence_at_ms == 0:
             return False
-        if _is_watched(account, mailbox.listing):
+        if _is_watched(account, mailbox.listing) and follows_path(account.profile, mailbox.listing):
+            # Where all mailboxes are listened to at once, nothing is made of the news of those that nobody follows.
             return True
         return self._clock.now_ms() - mailbox.evidence_at_ms < _FRESH_MS
 
