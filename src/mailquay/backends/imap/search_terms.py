@@ -50,6 +50,8 @@ _DATES = {
     "sentBefore": DateField.SENTBEFORE,
     "sentSince": DateField.SENTSINCE,
 }
+_MOST = 2**63 - 1
+"""What can be sent; Gmail's ids are far below."""
 
 
 def search_key(terms: SearchTerms, capabilities: frozenset[str]) -> SearchKey:
@@ -91,7 +93,8 @@ def _object_keys(terms: SearchTerms, capabilities: frozenset[str]) -> list[Searc
         if value is None:
             continue
         if "X-GM-EXT-1" in capabilities:
-            if not value.isdigit():
+            # The digits of other scripts are none to Gmail, and some of them none to int().
+            if not (value.isascii() and value.isdigit() and len(value) <= 19 and int(value) <= _MOST):
                 raise InvalidRequest("ids of this account are numbers")
             keys.append(Number(gmail_field, int(value)))
         else:
