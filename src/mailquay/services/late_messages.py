@@ -33,7 +33,8 @@ async def wait_for_late(session: MailSession, fetched: Sequence[IndexEntry], fir
     known = {int(entry.uid) for entry in fetched if entry.uid <= last}
     if len(known) > last - first:
         return Late()
-    late = await _existing(session, f"{first}:{last}") - known
+    # Not every server keeps to the UIDs of a search: what lies elsewhere was dealt with, and would be told once more.
+    late = {uid for uid in await _existing(session, f"{first}:{last}") if first <= uid <= last} - known
     entries: list[IndexEntry] = []
     retries, delay_ms = 0, 0
     for pause in _PAUSES_SECONDS:
