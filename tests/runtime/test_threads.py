@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from mailquay.backends.imap.session import ImapSession
 from mailquay.backends.interface import SearchTerms
 from mailquay.config import Config
 from mailquay.errors import Unsupported
@@ -21,7 +22,7 @@ from mailquay.model.event import EventName
 from mailquay.model.mailbox import Mailbox
 from mailquay.sandbox.faults import ImapAction
 from mailquay.sandbox.world import SandboxWorld
-from mailquay.services import identifiers
+from mailquay.services import identifiers, message_search
 from mailquay.services.mailboxes import MailboxService
 from mailquay.services.message_editor import MessageService
 from mailquay.services.message_request import ReadOptions
@@ -312,6 +313,26 @@ async def test_what_else_is_searched_for_is_asked_of_the_server(poor: SandboxWor
             (SearchTerms(flags={"flagged": True}), ["Alone", "AW: Topic"]),
         ):
             assert _subjects(await _found(ann, terms)) == subjects, terms
+
+
+async def test_a_thread_of_many_messages_makes_no_endless_line(
+    poor: SandboxWorld, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _converse(poor)
+    async with _reading(poor, tmp_path) as ann:
+        await ann.filled("INBOX")
+        topic = (await ann.listed("INBOX"))["Topic"]
+        asked: list[SearchTerms] = []
+        search = ImapSession.search
+
+        async def noted(session: ImapSession, terms: SearchTerms) -> list[int]:
+            asked.append(terms)
+            return await search(session, terms)
+
+        monkeypatch.setattr(ImapSession, "search", noted)
+        monkeypatch.setattr(message_search, "_LONGEST_SET", 2)
+        found = await _found(ann, SearchTerms(thread_id=topic, text={"body": "text"}))
+        assert (_subjects(found), asked) == (["AW: Topic", "Topic"], [SearchTerms(text={"body": "text"})])
 
 
 async def test_the_id_of_a_thread_that_became_part_of_another_finds_it(poor: SandboxWorld, tmp_path: Path) -> None:

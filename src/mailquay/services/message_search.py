@@ -17,6 +17,8 @@ from mailquay.services.sequences import sequence_set
 from mailquay.services.threads import looked_up
 
 _EVERYTHING = SearchTerms()
+_LONGEST_SET = 4000
+"""Servers end connections over lines of 8000 characters and more; without the set they find too much, and we choose."""
 
 
 class MessageFinder(MessageReader):
@@ -58,8 +60,9 @@ class MessageFinder(MessageReader):
         members = {int(ref.uid) for ref in refs if ref.mailbox == mailbox.number}
         if not members or rest == _EVERYTHING:
             return members
-        if rest.uid is None:
-            rest = dataclasses.replace(rest, uid=sequence_set(members))
+        named = sequence_set(members)
+        if rest.uid is None and len(named) <= _LONGEST_SET:
+            rest = dataclasses.replace(rest, uid=named)
         return members & await self._ask(account, mailbox, rest, timeout_seconds)
 
     async def _shown(
