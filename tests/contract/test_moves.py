@@ -112,6 +112,13 @@ async def test_two_alike_are_two_moves(ann: _Account) -> None:
     assert sorted(await ann.moves()) == [("INBOX", 1, "Work", 7), ("INBOX", 2, "Work", 8)]
 
 
+async def test_very_many_alike_in_the_same_mailbox_hide_no_move(ann: _Account) -> None:
+    await ann.left(_INBOX, *((uid, "<a>", 10) for uid in range(1, 201)))
+    await ann.left(_HOME, (5, "<a>", 10))
+    await ann.arrived(_INBOX, (300, "<a>", 10))
+    assert await ann.moves() == [("Home", 5, "INBOX", 300)]
+
+
 async def test_on_to_a_third_mailbox(ann: _Account) -> None:
     await ann.left(_INBOX, (1, "<a>", 10))
     await ann.arrived(_WORK, (7, "<a>", 10))

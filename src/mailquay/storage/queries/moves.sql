@@ -1,6 +1,7 @@
 -- name: passing_find sqlite
 SELECT digest, mailbox_number, uid, path, special_use, size_bytes FROM passing_messages
 WHERE account_number = $1 AND arrived = $2 AND at_ms >= $3 AND digest IN (SELECT value FROM json_each($4))
+    AND mailbox_number <> $6
 ORDER BY digest, mailbox_number, uid LIMIT $5;
 
 -- name: passing_find postgres
@@ -9,6 +10,7 @@ FROM (SELECT CAST(value AS BIGINT) AS digest FROM json_array_elements_text(CAST(
 CROSS JOIN LATERAL (
     SELECT * FROM passing_messages
     WHERE account_number = $1 AND arrived = $2 AND digest = wanted.digest AND at_ms >= $3
+        AND mailbox_number <> $6
     ORDER BY mailbox_number, uid LIMIT $5
 ) AS found
 ORDER BY found.digest, mailbox_number, uid LIMIT $5;

@@ -51,7 +51,8 @@ class MoveRepository:
                 return []
             limit = _CANDIDATES_EACH * len(passing) + _CANDIDATES_MORE
             digests = to_json(sorted({one.digest for one in passing}))
-            rows = yield Run("passing_find", (account, int(not arrived), now_ms - window_ms, digests, limit))
+            here = passing[0].mailbox
+            rows = yield Run("passing_find", (account, int(not arrived), now_ms - window_ms, digests, limit, here))
             others: dict[int, list[Passing]] = {}
             for row in rows:
                 others.setdefault(row[0], []).append(_passing(row))
