@@ -18,6 +18,7 @@ from mailquay.errors import (
     MessageNotFound,
     NotFound,
     NotOperational,
+    PartUnavailable,
     RateLimited,
     StorageError,
     Unavailable,
@@ -234,6 +235,7 @@ async def test_a_mail_server_that_does_not_answer(world: World) -> None:
         (Unavailable("x", code="Timeout"), 504, {"code": "Timeout"}),
         (Unavailable("x", code="IMAPUnavailable"), 503, {"code": "IMAPUnavailable"}),
         (RateLimited("x", retry_after_seconds=7), 503, {"code": "RateLimited"}),
+        (PartUnavailable("x", retry_after_seconds=7), 503, {"code": "UNAVAILABLE"}),
         (CommandRejected("NO full", response_code="OVERQUOTA"), 400, {"info": {"response": "NO full"}}),
         (Fenced("x"), 503, {"code": "WorkerNotAvailable"}),
         (TimeoutError(), 504, {"code": "Timeout"}),
@@ -272,6 +274,7 @@ def test_every_error_class_has_its_place_in_the_table() -> None:
 
     needed: dict[str, dict[str, object]] = {
         "RateLimited": {"retry_after_seconds": 1.0},
+        "PartUnavailable": {"retry_after_seconds": 1.0},
         "SubmissionRejected": {"permanent": True},
     }
     for kind in classes(MailquayError):

@@ -108,7 +108,8 @@ class MailSession(Protocol):
     """One logged-in connection for commands, used by one task at a time. Never sets \\Seen by reading.
 
     Every method raises Unavailable when the connection is lost or too slow (the session is unusable then),
-    CommandRejected for NO and BAD, MailboxNotFound where a path does not exist.
+    CommandRejected for NO and BAD, PartUnavailable for NO with UNAVAILABLE (it stays usable), MailboxNotFound where a
+    path does not exist.
     """
 
     @property

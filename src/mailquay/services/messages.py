@@ -121,7 +121,8 @@ class MessageReader:
         if not missing:
             return entries
         async with self._opened(account, mailbox, timeout_seconds) as session:
-            fetched = await fetch_entries(session, missing)
+            # In between a server may tell of flags of other messages.
+            fetched = [one for one in await fetch_entries(session, missing) if one.uid in missing]
         before = {entry.uid: entry for entry in entries}
         known = {one.uid: dataclasses.replace(one, thread=before[one.uid].thread) for one in fetched}
         news = [

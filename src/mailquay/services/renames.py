@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from mailquay.backends.interface import MailSession
-from mailquay.errors import CommandRejected, MailboxNotFound
+from mailquay.errors import CommandRejected, MailboxNotFound, PartUnavailable
 from mailquay.model.mailbox import ListedMailbox, Mailbox, MailboxEvidence
 from mailquay.services.sequences import sequence_set
 from mailquay.storage.store import Store
@@ -66,6 +66,6 @@ async def _holds_the_same(store: Store, session: MailSession, former: Mailbox, p
                     entry.internal_date_ms,
                 ):
                     return False
-    except (CommandRejected, MailboxNotFound):
+    except (CommandRejected, MailboxNotFound, PartUnavailable):
         return False
     return True

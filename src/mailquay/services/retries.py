@@ -53,13 +53,14 @@ class Retries:
         # First: what ends the connection would be tried again after every reconnect, and nothing else be done.
         turns = [(one.uid, one.tries + 1, next_try_ms(one.tries + 1, now_ms)) for one in chosen]
         await self._store.commit(fenced(context.fence, self._store.quarantine.tried(mailbox.number, turns)))
+        states = {one.uid: one for one in chosen}
         healed: list[IndexEntry] = []
         try:
             async for batch in session.fetch_envelopes(sequence_set([one.uid for one in chosen])):
-                healed += [entry for entry in batch if entry.error is None and entry.envelope is not None]
+                readable = [entry for entry in batch if entry.error is None and entry.envelope is not None]
+                healed += [entry for entry in readable if entry.uid in states]
         except CommandRejected as error:
             _log.info("still_unprocessable", account=context.account.id, path=mailbox.listing.path, error=error.message)
-        states = {one.uid: one for one in chosen}
         owed = [entry for entry in healed if states[entry.uid].owed]
         # Its place in the index is counted: the cursor stays where it is.
         await self._arrivals.store_new(session, context, dataclasses.replace(mailbox, cursor=None), owed)
