@@ -16,11 +16,12 @@ from mailquay.backends.imap.session import ImapSession
 from mailquay.backends.interface import MailSession
 from mailquay.config import Config
 from mailquay.errors import RemoteProtocolError, Unavailable
-from mailquay.model.account import Account, AccountState
+from mailquay.model.account import Account, AccountProfile, AccountState, ImapSettings
 from mailquay.model.event import EventName
 from mailquay.model.mailbox import Mailbox
 from mailquay.model.message import IndexEntry
 from mailquay.runtime.refusals import Refusals
+from mailquay.sandbox.world import SandboxWorld
 from mailquay.services.mailbox_listing import MailboxListing
 from mailquay.services.new_mail import NewMail
 from mailquay.services.sync import MailboxSync
@@ -186,6 +187,30 @@ async def test_a_mailbox_pauses_for_ten_minutes_at_most_when_the_network_was_bad
     assert not lost.skips("a")
     assert lost.due() == ["a"]
     assert refused.skips("a")
+
+
+async def test_a_new_mailbox_does_not_pay_for_one_that_had_its_path(world: SandboxWorld, tmp_path: Path) -> None:
+    """What is not there is tried again and again, and each time left alone for longer."""
+    store = world.store_of(world.accounts[0].email)
+    store.create("Work")
+    at = world.accounts[0]
+    imap = ImapSettings(at.imap_host, at.imap_port, user=at.user, password=at.password, tls={"disabled": True})
+    config = Config(imap_sweep_interval_seconds=3600)
+    async with running_node(f"sqlite:///{tmp_path}/m.db", tmp_path, config=config) as node:
+        account = await node.register("ann", AccountProfile(name="ann", imap=imap))
+        await node.wait_for(EventName.ACCOUNT_INITIALIZED, account=account)
+        catch_up = node.supervisor.runner(account.number).catch_up
+        for _ in range(6):
+            catch_up._refusals.failed("Work")
+        store.delete("Work")
+        node.supervisor.sync(account.number)
+        await node.wait_for(EventName.MAILBOX_DELETED, account=account, path="Work")
+        store.create("Work")
+        node.supervisor.sync(account.number)
+        await node.wait_for(EventName.MAILBOX_NEW, account=account, path="Work", count=2)
+        store.append("Work", _mail("first"))
+        node.supervisor.sync(account.number)
+        await node.wait_for(EventName.MESSAGE_NEW, account=account, path="Work")
 
 
 @pytest.mark.server

@@ -232,7 +232,9 @@ class CatchUp:
             ) as session:
                 counted = await self._listing.refresh(session, self._account, self._fence)
                 # The watched one as well: not every server tells in an IDLE what it promises.
-                observed = await self._observed(session, await self._followed(), counted)
+                mailboxes = await self._followed()
+                self._refusals.forget_others(box.listing.path for box in mailboxes)
+                observed = await self._observed(session, mailboxes, counted)
             found = self._compare(observed, asked=asked)
             self.nudge(self._refusals.due(), scan_flags=True)
             if self._hearing is not None:
@@ -387,7 +389,8 @@ class CatchUp:
             asyncio.get_running_loop().call_later(DOUBT_SECONDS, self.nudge, [path])
             return None
         except (CommandRejected, MailboxNotFound) as error:
-            self._refusals.failed(path)
+            # One that is not there may be another one soon, under the same path.
+            self._refusals.failed(path, lost=isinstance(error, MailboxNotFound))
             self._log.warning("mailbox_refused", path=path, code=error.code, error=error.message)
             return error
         except PartUnavailable as error:

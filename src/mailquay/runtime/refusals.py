@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 _FAILURES_UNTIL_SKIPPED = 3
@@ -48,6 +49,11 @@ class Refusals:
     def succeeded(self, path: str) -> None:
         """All is well with the mailbox again."""
         self._records.pop(path, None)
+
+    def forget_others(self, paths: Iterable[str]) -> None:
+        """Forget what is not listed any more: whatever stands at such a path later is another mailbox."""
+        listed = set(paths)
+        self._records = {path: record for path, record in self._records.items() if path in listed}
 
     def due(self) -> list[str]:
         """The mailboxes that have failed and are to be tried again now."""
