@@ -78,6 +78,16 @@ async def test_a_body_with_three_mistakes_reports_three(world: World) -> None:
     assert faults["account"] == ("account", '"account" is required')
 
 
+@pytest.mark.parametrize("indexer", ["full", "fast"])
+async def test_the_indexer_is_chosen_for_an_account_or_by_the_setting(world: World, indexer: str) -> None:
+    assert (await world.call("POST", "/v1/settings", {"imapIndexer": indexer})).status == 200
+    for account, more in (("own", {"imapIndexer": "fast"}), ("usual", {})):
+        body = {"account": account, "name": account, "imap": IMAP, **more}
+        assert (await world.call("POST", "/v1/account", body)).status == 200
+        shown = (await world.call("GET", f"/v1/account/{account}")).json
+        assert shown["imapIndexer"] == more.get("imapIndexer", indexer)
+
+
 @pytest.mark.parametrize(
     ("more", "path"),
     [
@@ -87,7 +97,7 @@ async def test_a_body_with_three_mistakes_reports_three(world: World) -> None:
         ({"smtp": {"host": "h.example.com"}}, "smtp.port"),
         ({"smtp": {**SMTP, "auth": {"user": "x"}}}, "smtp"),
         ({"oauth2": {"auth": {"user": "x"}}}, "oauth2"),
-        ({"imapIndexer": "fast"}, "imapIndexer"),
+        ({"imapIndexer": "slow"}, "imapIndexer"),
         ({"index": "text"}, "index"),
         ({"index": None}, "index"),
         ({"imap": {**IMAP, "useAuthServer": "perhaps"}}, "imap.useAuthServer"),

@@ -66,7 +66,7 @@ async def test_masks_that_come_back_are_skipped_and_others_refused(world: World)
     ("body", "keys"),
     [
         ({"nosuch": 1, "notifyTextSize": -1, "locale": "xx"}, {"nosuch", "notifyTextSize", "locale"}),
-        ({"imapIndexer": "fast"}, {"imapIndexer"}),
+        ({"imapIndexer": "slow"}, {"imapIndexer"}),
         ({"logs": {"all": 3, "what": 1}, "nosuch": 1}, {"all", "what", "nosuch"}),
         ({"disableTokens": True}, {"disableTokens"}),
         ({"eventTypes": []}, {"eventTypes"}),

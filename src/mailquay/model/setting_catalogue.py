@@ -107,7 +107,7 @@ _SERVICE = (
 _MAIL = (
     _text(
         "imapIndexer",
-        "Indexer of new accounts; `full` works, `fast` comes later.",
+        "Indexer of new accounts: `full` follows every change, `fast` new mail alone.",
         status=_WORKS,
         default="full",
         choices=("full", "fast"),

@@ -18,7 +18,6 @@ from mailquay.storage.store import Store
 # A masked value is shown in part, since the rest of it is a secret.
 _SECRET_KEYS = frozenset(key for key, definition in SETTINGS.items() if definition.encrypted or definition.masked)
 QUEUES = ("notify", "submit", "documents")
-_LATER = (("imapIndexer", "fast"),)
 
 
 class SettingsService:
@@ -112,9 +111,6 @@ class SettingsService:
                 # What we showed comes back: nothing changes. Any other mask would destroy the secret.
                 if value != shown_setting(definition, self._values.get(key)):
                     faults.append((key, f'"{key}" holds a mask instead of a value'))
-                continue
-            if (key, value) in _LATER:
-                faults.append((key, f'"{key}" cannot be {value} in this release'))
                 continue
             try:
                 checked[key] = read_setting(definition, value)

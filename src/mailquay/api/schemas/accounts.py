@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, StringConstraints, model_validator
+from pydantic import Field, StringConstraints, model_validator
 
 from mailquay.api.schemas.common import OptionalFlag, Paging, Shown
 from mailquay.api.schemas.fields import (
@@ -62,13 +62,7 @@ Later = _later
 """A field of something that this release lacks: it is refused, never left unheeded."""
 
 
-def _indexer(value: object) -> object:
-    if value == "fast":
-        raise ValueError('is not available in this release with "fast"; every mailbox is indexed in full')
-    return value
-
-
-Indexer = Annotated[Literal["full", "fast"] | None, BeforeValidator(_indexer)]
+Indexer = Literal["full", "fast"] | None
 
 
 IndexName = Literal["identifiers", "envelopes"]
