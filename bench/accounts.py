@@ -23,6 +23,8 @@ _ACCOUNTS = int(os.environ.get("BENCH_ACCOUNTS", "500"))
 _LARGE_ACCOUNTS = int(os.environ.get("BENCH_LARGE_ACCOUNTS", "20"))
 _LARGE_MESSAGES = 20_000
 _MESSAGES = 10
+_DELIVERED = 1000
+"""More messages of one user are put there as files."""
 _TOGETHER = 20
 _SETTLE_SECONDS = 60.0
 _IDLE_SECONDS = 30.0
@@ -44,7 +46,10 @@ async def main() -> None:
 
 async def _users(dovecot: Dovecot, count: int, messages: int) -> list[MailUser]:
     users = [dovecot.new_user() for _ in range(count)]
-    await _each(users, lambda user: fill(dovecot, user, messages))
+    if messages > _DELIVERED:
+        await _each(users, lambda user: asyncio.to_thread(dovecot.fill, user.login, map(mail, range(messages))))
+    else:
+        await _each(users, lambda user: fill(dovecot, user, messages))
     return users
 
 

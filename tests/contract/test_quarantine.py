@@ -7,7 +7,7 @@ from mailquay.model.event import EventName
 from mailquay.model.mailbox import ListedMailbox, Mailbox, MailboxNumber
 from mailquay.model.message import Envelope, IndexEntry, Structure, Uid
 from mailquay.services.identifiers import message_id
-from mailquay.services.set_aside import RETRY_PAUSES_MS, next_try_ms, set_aside
+from mailquay.services.set_aside import RETRY_PAUSES_MS, UNIDENTIFIED_PAUSES_MS, next_try_ms, set_aside, with_turns
 from mailquay.storage.repositories.quarantine import SetAside
 from mailquay.storage.store import Store
 
@@ -65,14 +65,15 @@ async def test_turns_come_in_growing_pauses_and_those_who_waited_longest_first(s
     box = await _mailbox(store)
     for uid in (1, 2, 3):
         await store.commit(set_aside(store, _NUMBER, box, [_broken(uid)], NOW + 10 - uid))
-    due = NOW + RETRY_PAUSES_MS[0]
+    due = NOW + UNIDENTIFIED_PAUSES_MS[0]
     assert await store.quarantine.next_retry_ms(_NUMBER) == due + 7
     assert await store.quarantine.due(box.number, due + 6, 9) == []
     assert await store.quarantine.paths_due(_NUMBER, due + 6) == []
     assert [one.uid for one in await store.quarantine.due(box.number, due + 8, 9)] == [3, 2]
     assert [one.uid for one in await store.quarantine.due(box.number, due + 9, 1)] == [3]
     assert await store.quarantine.paths_due(_NUMBER, due + 9) == ["INBOX"]
-    await store.commit(store.quarantine.tried(box.number, [(3, 2, next_try_ms(2, NOW)), (2, 9, next_try_ms(9, NOW))]))
+    turns = [(3, 2, next_try_ms(2, NOW, identified=False)), (2, 9, next_try_ms(9, NOW, identified=False))]
+    await store.commit(store.quarantine.tried(box.number, turns))
     assert [(one.uid, one.tries) for one in await store.quarantine.all(box.number, 9)] == [(1, 1), (3, 2), (2, 9)]
     assert await store.quarantine.next_retry_ms(_NUMBER) == due + 9
     await store.commit(store.quarantine.tried(box.number, [(1, 9, None), (3, 9, None)]))
@@ -80,6 +81,23 @@ async def test_turns_come_in_growing_pauses_and_those_who_waited_longest_first(s
     assert await store.quarantine.due(box.number, 2**62, 9) == []
     await store.commit(store.mailboxes.mark_missing(box.number, NOW))
     assert await store.quarantine.paths_due(_NUMBER, 2**62) == []
+
+
+def test_what_is_not_even_identified_may_be_there_in_a_minute() -> None:
+    known = IndexEntry(Uid(1), size_bytes=7, error="cannot")
+    assert with_turns([known, _broken(2)], NOW) == [(known, NOW + 3_600_000), (_broken(2), NOW + 60_000)]
+    pauses = [
+        (next_try_ms(tries, 0, identified=True), next_try_ms(tries, 0, identified=False)) for tries in range(1, 7)
+    ]
+    hour = RETRY_PAUSES_MS[0]
+    assert pauses == [
+        (hour, 60_000),
+        (6 * hour, 600_000),
+        (24 * hour, hour),
+        (None, 6 * hour),
+        (None, 24 * hour),
+        (None, None),
+    ]
 
 
 async def test_an_envelope_ends_it(store: Store) -> None:
@@ -101,7 +119,5 @@ async def test_nothing_of_a_broken_message_is_kept_where_nothing_shall_be(store:
     await store.commit(set_aside(store, _NUMBER, box, [half], NOW))
     entry = await store.messages.get(box.number, 1)
     assert entry is not None and (entry.envelope, entry.structure, entry.error) == (None, None, "cannot")
-    assert (
-        await store.commit(store.quarantine.put(MailboxNumber(99), [half], retry_ms=1, owed=True, only_known=False))
-        == []
-    )
+    put = store.quarantine.put(MailboxNumber(99), with_turns([half], NOW), owed=True, only_known=False)
+    assert await store.commit(put) == []

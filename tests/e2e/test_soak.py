@@ -33,7 +33,7 @@ _ACCOUNTS = int(os.environ.get("MAILQUAY_SOAK_ACCOUNTS", "300"))
 _CHANGERS = 3
 _SETTLED_SECONDS = 120.0
 _REGISTERED_AT_ONCE = 8
-_PATHS = ("INBOX", "Archive", "Sent", "Junk", "Trash", "Work")
+_PATHS = ("INBOX", "Archive", "Sent", "Junk", "Trash", "Work", "Work/Old")
 _NUMBER = "abcdefghij"
 
 
@@ -94,7 +94,7 @@ class _Client:
         elif act == 1:
             self._imap.delete(f"Work-{self._chance.choice(_NUMBER)}")
         else:
-            self._imap.create("Work")
+            self._imap.create(self._chance.choice(["Work", "Work/Old"]))
 
 
 def _change(dovecot: Dovecot, user: MailUser, chance: random.Random, name: str) -> None:

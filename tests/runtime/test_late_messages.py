@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -12,22 +13,25 @@ import pytest
 from mailquay.config import Config
 from mailquay.model.account import Account, AccountProfile, ImapSettings
 from mailquay.model.event import EventName, LoggedEvent
+from mailquay.runtime import filling
 from mailquay.sandbox.world import SandboxWorld
-from mailquay.services import late_messages
+from mailquay.services import late_messages, set_aside
 from tests.runtime.harness import SystemClock, TestNode, running_node
 
 _QUICK = Config(imap_sweep_interval_seconds=0.2, reconnect_backoff_seconds=0.05)
 
 
 @asynccontextmanager
-async def _following(folder: Path, *, indexer: str = "full") -> AsyncIterator[tuple[SandboxWorld, TestNode, Account]]:
+async def _following(
+    folder: Path, *, indexer: str = "full", config: Config = _QUICK
+) -> AsyncIterator[tuple[SandboxWorld, TestNode, Account]]:
     world = SandboxWorld(empty=True)
     await world.start()
     ann = world.accounts[0]
     world.store_of(ann.email).append("INBOX", _mail("old"))
     imap = ImapSettings(ann.imap_host, ann.imap_port, tls={"disabled": True}, user=ann.user, password=ann.password)
     profile = AccountProfile(name="x", imap=imap, imap_indexer=indexer, notify_from_ms=SystemClock().now_ms() + 60_000)
-    async with running_node(f"sqlite:///{folder}/m.db", folder, config=_QUICK) as node:
+    async with running_node(f"sqlite:///{folder}/m.db", folder, config=config) as node:
         account = await node.register("ann", profile)
         await node.wait_for(EventName.ACCOUNT_INITIALIZED, account=account)
         yield world, node, account
@@ -82,6 +86,8 @@ async def test_a_message_that_stays_away_is_missing_and_new_when_it_is_there(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(late_messages, "_PAUSES_SECONDS", (0.01, 0.02))
+    monkeypatch.setattr(set_aside, "UNIDENTIFIED_PAUSES_MS", (100,) * 100)
+    monkeypatch.setattr(filling, "_SHORTEST_SLEEP_SECONDS", 0.1)
     async with _following(tmp_path) as (world, node, account):
         world.imap_faults.late_uids.add(2)
         _arrive(world, "late", "punctual")
@@ -93,6 +99,9 @@ async def test_a_message_that_stays_away_is_missing_and_new_when_it_is_there(
         }
         _arrive(world, "next")
         await node.wait_for(EventName.MESSAGE_NEW, account=account, uid=4)
+        await node.access.catch_up(account.number, ["INBOX"], timeout_seconds=10)
+        inbox = await node.store.mailboxes.by_path(account.number, "INBOX")
+        assert inbox is not None and inbox.current
         world.imap_faults.late_uids.clear()
         [new] = await node.wait_for(EventName.MESSAGE_NEW, account=account, uid=2)
         assert new.facts["id"] == missing.facts["id"]
@@ -103,6 +112,21 @@ async def test_a_message_that_stays_away_is_missing_and_new_when_it_is_there(
             ("messageNew", 4),
             ("messageNew", 2),
         ]
+
+
+async def test_a_message_found_by_comparing_that_is_not_given_is_missing(tmp_path: Path) -> None:
+    verifying = dataclasses.replace(_QUICK, imap_verify_pause_seconds=0.05, imap_verify_interval_seconds=0)
+    async with _following(tmp_path, config=verifying) as (world, node, account):
+        _arrive(world, "second", "third")
+        await node.wait_for(EventName.MESSAGE_NEW, account=account, count=2)
+        inbox = await node.store.mailboxes.by_path(account.number, "INBOX")
+        assert inbox is not None
+        world.imap_faults.late_uids.add(2)
+        await node.store.commit(node.store.messages.delete(inbox.number, [2]))
+        [missing] = await node.wait_for(EventName.MESSAGE_MISSING, account=account)
+        assert (missing.facts["uid"], missing.facts["missingRetries"]) == (2, 0)
+        inbox = await node.store.mailboxes.by_path(account.number, "INBOX")
+        assert inbox is not None and inbox.current
 
 
 async def test_a_message_that_has_gone_is_not_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from mailquay.backends.imap import refusal
 from mailquay.backends.imap.backend import ImapBackend, ImapOptions
-from mailquay.backends.imap.session_mailboxes import SessionMailboxes
+from mailquay.backends.imap.session_opening import SessionOpening
 from mailquay.backends.imap.session_reading import SessionReading
 from mailquay.backends.interface import FetchedSections, OpenedMailbox
 from mailquay.config import Config
@@ -149,14 +149,14 @@ async def test_new_mail_waits_with_its_text_until_the_server_has_its_storage_bac
 async def test_a_mailbox_that_alone_is_down_holds_up_the_others_for_a_while_only(
     world: SandboxWorld, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    open_mailbox = SessionMailboxes.open_mailbox
+    open_mailbox = SessionOpening.open_mailbox
 
-    async def refusing(self: SessionMailboxes, path: str, **more: Any) -> OpenedMailbox:
+    async def refusing(self: SessionOpening, path: str, **more: Any) -> OpenedMailbox:
         if path == "Archive":
             raise PartUnavailable("storage is down", retry_after_seconds=0.05)
         return await open_mailbox(self, path, **more)
 
-    monkeypatch.setattr(SessionMailboxes, "open_mailbox", refusing)
+    monkeypatch.setattr(SessionOpening, "open_mailbox", refusing)
     store = world.store_of(world.accounts[0].email)
     for path in ("Archive", "Sent"):
         store.append(path, b"Subject: x\r\n\r\nx\r\n")

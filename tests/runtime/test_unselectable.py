@@ -19,10 +19,14 @@ def _mail(subject: str) -> bytes:
     return f"From: a@b.test\r\nSubject: {subject}\r\nMessage-ID: <{subject}@b.test>\r\n\r\nx\r\n".encode()
 
 
-@pytest.mark.parametrize("attribute", ["\\Noselect", "\\NonExistent"])
-async def test_its_messages_are_neither_deleted_nor_new(tmp_path: Path, attribute: str) -> None:
+@pytest.mark.parametrize(
+    ("attribute", "missing"),
+    [("\\Noselect", []), ("\\NonExistent", []), ("", []), ("", ["LIST-STATUS"]), ("", ["LIST-STATUS", "NOTIFY"])],
+)
+async def test_its_messages_are_neither_deleted_nor_new(tmp_path: Path, attribute: str, missing: list[str]) -> None:
     world = SandboxWorld(empty=True)
     await world.start()
+    world.imap_faults.missing |= {*missing}
     ann = world.accounts[0]
     store = world.store_of(ann.email)
     for subject in "ab":

@@ -8,9 +8,10 @@ from typing import cast
 import pytest
 
 from mailquay.backends.interface import MailSession, SearchTerms
+from mailquay.errors import CommandRejected
 from mailquay.model.message import IndexEntry, Uid
 from mailquay.services import late_messages
-from mailquay.services.late_messages import Late, wait_for_late
+from mailquay.services.late_messages import Late, still_missing, wait_for_late
 
 
 class _Careless:
@@ -30,6 +31,22 @@ class _Careless:
 async def test_what_lies_outside_is_not_late(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(late_messages, "_PAUSES_SECONDS", (0.0,))
     session = cast(MailSession, _Careless())
-    assert await wait_for_late(session, [IndexEntry(Uid(10))], 10, 11) == Late()
-    late = await wait_for_late(session, [IndexEntry(Uid(10))], 10, 12)
+    assert await wait_for_late(session, [IndexEntry(Uid(10))], 10, 11, patient=True) == Late()
+    late = await wait_for_late(session, [IndexEntry(Uid(10))], 10, 12, patient=True)
     assert [entry.uid for entry in late.entries] == [12]
+
+
+async def test_only_the_patient_wait() -> None:
+    session = cast(MailSession, _Careless())
+    assert await wait_for_late(session, [], 10, 12, patient=False) == Late(missing=(10, 12))
+
+
+class _Searchless(_Careless):
+    async def search(self, terms: SearchTerms) -> list[int]:
+        raise CommandRejected("no searching here")
+
+
+async def test_where_nothing_can_be_found_nothing_is_late() -> None:
+    session = cast(MailSession, _Searchless())
+    assert await wait_for_late(session, [], 10, 12, patient=True) == Late()
+    assert await still_missing(session, [10], []) == ()

@@ -162,7 +162,7 @@ class MailSession(Protocol):
         """UID, flags, received date, size (and MODSEQ, provider ids) of the open mailbox's messages, in batches."""
         ...
 
-    def fetch_envelopes(self, uids: str) -> AsyncIterator[list[IndexEntry]]:
+    def fetch_envelopes(self, uids: str) -> AsyncGenerator[list[IndexEntry], None]:
         """The same and envelope, structure and, where the server may have no threads of its own, references.
 
         A message that the server cannot render comes with `error` set.

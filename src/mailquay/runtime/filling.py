@@ -35,8 +35,7 @@ _BATCH = 200
 _NOT_ITS_FAULT = (StorageError, AuthenticationFailed, RateLimited)
 """What says nothing about the mailbox that was at work."""
 _LONGEST_SLEEP_SECONDS = 3600.0
-"""No message that is set aside meanwhile has its turn earlier."""
-_SHORTEST_SLEEP_SECONDS = 300.0
+_SHORTEST_SLEEP_SECONDS = 60.0
 
 
 class Filling:
@@ -70,10 +69,12 @@ class Filling:
         self._nudge = nudge
         self._filled: set[int] = set()
         self._due = asyncio.Event()
+        self._turns_changed = asyncio.Event()
 
     def wake(self) -> None:
         """Other work is done: go on where something is lacking."""
         self._due.set()
+        self._turns_changed.set()
 
     def begin_anew(self, number: int) -> None:
         """A mailbox is indexed from the beginning."""
@@ -156,8 +157,18 @@ class Filling:
             if self._account.profile.indexed:
                 self._nudge(await self._store.quarantine.paths_due(number, now_ms))
             next_ms = await self._store.quarantine.next_retry_ms(number)
+            await asyncio.sleep(_SHORTEST_SLEEP_SECONDS)
             seconds = _LONGEST_SLEEP_SECONDS if next_ms is None else (next_ms - now_ms) / 1000
-            await asyncio.sleep(min(max(seconds, _SHORTEST_SLEEP_SECONDS), _LONGEST_SLEEP_SECONDS))
+            await self._turns_may_change(min(seconds, _LONGEST_SLEEP_SECONDS) - _SHORTEST_SLEEP_SECONDS)
+
+    async def _turns_may_change(self, seconds: float) -> None:
+        """Wait so long, or until other work is done in which messages may have been set aside."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._turns_changed.wait()
+        except TimeoutError:
+            return
+        self._turns_changed.clear()
 
 
 async def _has_open(session: MailSession, mailbox: Mailbox) -> bool:

@@ -126,7 +126,8 @@ class ImapFaults:
     server has sent that much on it. `quirks` are answers written as some servers write them. `message_limit` is how
     many messages a command may be about (RFC 9738), `append_limit` how many bytes a message that is added may have
     (RFC 7889). `unavailable_uids` are messages that fail every FETCH, `late_uids` such as are found and not fetched.
-    `unselectable` are paths that are listed with that attribute (\\Noselect) and cannot be opened.
+    `unselectable` are paths that are listed with that attribute (\\Noselect) and cannot be opened; with an empty one
+    nothing is seen of it in the listing.
     `identity` is the name that the server gives itself (ID).
     With `charset_refused` every SEARCH that names a charset is refused, with `texts_refused` every one for a text; with
     `search_empty` no SEARCH finds anything; with `uidonly` every session knows UIDs alone from login on, as if its

@@ -86,8 +86,9 @@ def select(session: SandboxSession, command: Select) -> Answer:
 
 
 def _check_selectable(session: SandboxSession, name: MailboxArgument) -> None:
-    if path_of(name) in session.faults.unselectable:
-        raise CommandRejected("there is nothing to open")
+    attribute = session.faults.unselectable.get(path_of(name))
+    if attribute is not None:
+        raise CommandRejected("there is nothing to open") if attribute else MailboxNotFound("there is no such mailbox")
 
 
 def _tell_changes(session: SandboxSession, view: MailboxView, known: QresyncParameter) -> None:
@@ -207,7 +208,7 @@ def list_mailboxes(session: SandboxSession, command: List) -> Answer:
     for response, mailbox in listed(store, command, special_use=session.has("SPECIAL-USE")):
         attribute = session.faults.unselectable.get(response.mailbox)
         if attribute is not None:
-            session.send(dataclasses.replace(response, attributes=response.attributes | {attribute}))
+            session.send(dataclasses.replace(response, attributes=response.attributes | {*filter(None, [attribute])}))
             continue
         session.send(response)
         if options.status and mailbox is not None:

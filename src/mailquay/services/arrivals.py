@@ -4,29 +4,33 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Sequence
+from contextlib import aclosing
+from typing import Any
 
 import structlog
 
 from mailquay.backends.interface import MailSession, OpenedMailbox
 from mailquay.model.event import NewEvent
 from mailquay.model.mailbox import Mailbox
-from mailquay.model.message import IndexEntry
-from mailquay.services.late_messages import Late, wait_for_late
+from mailquay.model.message import IndexEntry, Uid
+from mailquay.services.late_messages import NOT_GIVEN, Late, still_missing, wait_for_late
 from mailquay.services.moves import have_arrived, known_digest
 from mailquay.services.new_mail import NewMail, Payloads
 from mailquay.services.ports import Clock
 from mailquay.services.sequences import sequence_set
-from mailquay.services.set_aside import set_aside
+from mailquay.services.set_aside import set_aside, with_turns
 from mailquay.services.sync_context import SyncContext
 from mailquay.services.sync_events import announcement, missing_event, unprocessable_event
 from mailquay.services.threads import placed, threaded
-from mailquay.storage.interface import Pending, Script, append_events
+from mailquay.storage.interface import Pending, Script, Unit, append_events
 from mailquay.storage.repositories.fencing import check_fence, fenced
 from mailquay.storage.store import Store
 
 _log = structlog.get_logger(__name__)
 _NEW_BATCH = 100
 _UID_WINDOW = 1000
+MOST_BATCHES = 16
+"""A session hands out some hundred messages at a time, or fewer large ones: more batches are not held together."""
 _WIDE_RANGE = 50 * _UID_WINDOW
 
 
@@ -51,37 +55,55 @@ class Arrivals:
             # Some servers skip millions of UIDs at once: no windows over what is not there.
             beyond = [uid for uid in await session.uids() if first <= uid <= last]
             return await self.announce(session, context, mailbox, beyond)
+        # One window may wait for messages that are late, the others not: no news of the account come meanwhile.
+        patient = True
+        window = _UID_WINDOW
         while last is None or first <= last:
-            end = "*" if last is None or last - first < _UID_WINDOW else str(first + _UID_WINDOW - 1)
-            collected: list[IndexEntry] = []
-            async for batch in session.fetch_envelopes(f"{first}:{end}"):
-                # A range that ends in "*" names the last message even when its UID lies below the start.
-                collected.extend(entry for entry in batch if entry.uid >= first)
+            end = "*" if last is None or last - first < window else str(first + window - 1)
+            collected = await _collected(session, first, end, heavy=window == 1)
+            if collected is None:
+                # What is announced together has to fit into memory together.
+                window = 1 if last is None else max(1, window // 10)
+                last = max(await session.uids(), default=0) if last is None else last
+                continue
             late = Late()
             if last is not None:
-                late = await wait_for_late(session, collected, first, min(last, first + _UID_WINDOW - 1))
+                until = min(last, first + window - 1)
+                late = await wait_for_late(session, collected, first, until, patient=patient)
+                patient = not late.retries
             collected = sorted([*collected, *late.entries], key=lambda entry: entry.uid)
             for start in range(0, len(collected), _NEW_BATCH):
                 mailbox = await self.store_new(session, context, mailbox, collected[start : start + _NEW_BATCH])
             if late.missing:
-                mailbox = await self._tell_missing(context, mailbox, late)
+                mailbox = await self._set_aside_missing(context, mailbox, late)
             if end == "*":
                 break
-            first += _UID_WINDOW
+            first += window
         return mailbox
 
-    async def _tell_missing(self, context: SyncContext, mailbox: Mailbox, late: Late) -> Mailbox:
-        """Commit that messages were announced by the server and are not to be had; the cursor moves past them."""
+    async def _set_aside_missing(self, context: SyncContext, mailbox: Mailbox, late: Late) -> Mailbox:
+        """Commit that the server has messages and does not give them; the cursor counts them and moves past them.
+
+        They are tried again like those that cannot be read, and announced when they are there.
+        """
         _log.warning("messages_missing", account=context.account.id, path=mailbox.listing.path, uids=late.missing)
-        cursor = mailbox.cursor
-        if cursor is None:
-            return mailbox
-        cursor = dataclasses.replace(cursor, uidnext=max(cursor.uidnext, late.missing[-1] + 1))
         now_ms = self._clock.now_ms()
         events = [missing_event(mailbox, uid, late.retries, late.delay_ms, now_ms) for uid in late.missing]
-        update = self._store.mailboxes.update_cursor(mailbox.number, cursor, context.fence.epoch)
-        await self._store.commit(fenced(context.fence, update, append_events([] if context.silent else events)))
-        return dataclasses.replace(mailbox, cursor=cursor)
+        units: list[Unit[Any]] = [append_events([] if context.silent else events)]
+        if not context.unindexed:
+            entries = [IndexEntry(Uid(uid), error=NOT_GIVEN) for uid in late.missing]
+            turns = with_turns(entries, now_ms)
+            units.append(self._store.quarantine.put(mailbox.number, turns, owed=not context.silent, only_known=False))
+        if mailbox.cursor is not None:
+            cursor = dataclasses.replace(
+                mailbox.cursor,
+                uidnext=max(mailbox.cursor.uidnext, late.missing[-1] + 1),
+                messages=mailbox.cursor.messages + len(late.missing),
+            )
+            units.append(self._store.mailboxes.update_cursor(mailbox.number, cursor, context.fence.epoch))
+            mailbox = dataclasses.replace(mailbox, cursor=cursor)
+        await self._store.commit(fenced(context.fence, *units))
+        return mailbox
 
     async def announce(
         self, session: MailSession, context: SyncContext, mailbox: Mailbox, uids: Sequence[int]
@@ -93,6 +115,8 @@ class Arrivals:
             collected = [entry async for batch in batches for entry in batch]
             collected.sort(key=lambda entry: entry.uid)
             mailbox = await self.store_new(session, context, mailbox, collected)
+            if missing := await still_missing(session, uids[start : start + _NEW_BATCH], collected):
+                mailbox = await self._set_aside_missing(context, mailbox, Late(missing=missing))
         return mailbox
 
     async def store_new(
@@ -164,3 +188,17 @@ class Arrivals:
             reason = entry.error or payloads.unreadable.get(entry.uid)
             if reason is not None:
                 yield unprocessable_event(account, mailbox, entry.uid, reason, now_ms)
+
+
+async def _collected(session: MailSession, first: int, end: str, *, heavy: bool) -> list[IndexEntry] | None:
+    """The messages from one UID to another, or None when they are too much to be held together unless `heavy`."""
+    collected: list[IndexEntry] = []
+    batches = 0
+    async with aclosing(session.fetch_envelopes(f"{first}:{end}")) as envelopes:
+        async for batch in envelopes:
+            # A range that ends in "*" names the last message even when its UID lies below the start.
+            collected += [entry for entry in batch if entry.uid >= first]
+            batches += 1
+            if batches > MOST_BATCHES and not heavy:
+                return None
+    return collected

@@ -10,7 +10,7 @@ from mailquay.backends.interface import MailSession, OpenedMailbox, SearchTerms
 from mailquay.model.event import EventName, NewEvent
 from mailquay.model.mailbox import Mailbox, MailboxCursor, MailboxEvidence
 from mailquay.model.message import IndexEntry
-from mailquay.services.arrivals import Arrivals
+from mailquay.services.arrivals import MOST_BATCHES, Arrivals
 from mailquay.services.ports import Clock
 from mailquay.services.presentation import mailbox_event_data
 from mailquay.services.replacement import MailboxReplacement
@@ -49,7 +49,7 @@ class FirstSync:
         indexed = set(await self._store.messages.uids(mailbox.number))
         known: list[IndexEntry] = []
         news: list[int] = []
-        total, highest = 0, 0
+        total, highest, batches = 0, 0, 0
         async for batch in session.fetch_identifiers("1:*") if opened.messages else _nothing():
             batch = [entry for entry in batch if opened.uidnext is None or entry.uid < opened.uidnext]
             total += len(batch)
@@ -59,9 +59,11 @@ class FirstSync:
                     news.append(entry.uid)
                 else:
                     known.append(entry)
-            if len(known) >= self._batch_size:
+            batches += 1
+            # Batches of few messages are large ones.
+            if len(known) >= self._batch_size or batches >= MOST_BATCHES:
                 await self._store.commit(fenced(context.fence, *begin, self._listed(context, mailbox, known)))
-                begin, known = [], []
+                begin, known, batches = [], [], 0
         rest = [*begin, self._listed(context, mailbox, known)]
         if news or indexed:
             await self._store.commit(fenced(context.fence, *rest))

@@ -7,12 +7,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+import structlog
+
 from mailquay.backends.interface import MailSession, SearchTerms
+from mailquay.errors import CommandRejected
 from mailquay.model.message import IndexEntry
 from mailquay.services.sequences import sequence_set
 
+_log = structlog.get_logger(__name__)
 _PAUSES_SECONDS: Final = (0.5, 1.0, 2.0, 4.0)
 """The other mailboxes of the account wait as long."""
+NOT_GIVEN: Final = "the server lists the message and does not give it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,19 +30,26 @@ class Late:
     delay_ms: int = 0
 
 
-async def wait_for_late(session: MailSession, fetched: Sequence[IndexEntry], first: int, last: int) -> Late:
-    """Ask again for messages between two UIDs that are there and were not among those `fetched`, in pauses.
+async def wait_for_late(
+    session: MailSession, fetched: Sequence[IndexEntry], first: int, last: int, *, patient: bool
+) -> Late:
+    """Ask for messages between two UIDs that are there and not among those `fetched`: again, in pauses, if `patient`.
 
-    Most UIDs without a message belong to one that has gone: those cost one search, and only where there are any.
+    Most UIDs without a message belong to one that has gone: those cost one search, and only where there are any. A
+    server that does not search has none that are late, as far as anybody can say.
     """
     known = {int(entry.uid) for entry in fetched if entry.uid <= last}
     if len(known) > last - first:
         return Late()
     # Not every server keeps to the UIDs of a search: what lies elsewhere was dealt with, and would be told once more.
-    late = {uid for uid in await _existing(session, f"{first}:{last}") if first <= uid <= last} - known
+    try:
+        late = {uid for uid in await _existing(session, f"{first}:{last}") if first <= uid <= last} - known
+    except CommandRejected as error:
+        _log.info("late_messages_unknown", error=error.message)
+        return Late()
     entries: list[IndexEntry] = []
     retries, delay_ms = 0, 0
-    for pause in _PAUSES_SECONDS:
+    for pause in _PAUSES_SECONDS if patient else ():
         if not late:
             break
         await asyncio.sleep(pause)
@@ -50,6 +62,18 @@ async def wait_for_late(session: MailSession, fetched: Sequence[IndexEntry], fir
         # What has gone meanwhile is not missing.
         late &= await _existing(session, sequence_set(late))
     return Late(tuple(entries), tuple(sorted(late)), retries, delay_ms)
+
+
+async def still_missing(session: MailSession, asked: Sequence[int], fetched: Sequence[IndexEntry]) -> tuple[int, ...]:
+    """Which of the messages that were asked for are there all the same, ascending."""
+    late = set(asked) - {int(entry.uid) for entry in fetched}
+    if not late:
+        return ()
+    try:
+        return tuple(sorted(late & await _existing(session, sequence_set(late))))
+    except CommandRejected as error:
+        _log.info("late_messages_unknown", error=error.message)
+        return ()
 
 
 async def _existing(session: MailSession, uids: str) -> set[int]:

@@ -51,7 +51,9 @@ class Retries:
         if not chosen:
             return
         # First: what ends the connection would be tried again after every reconnect, and nothing else be done.
-        turns = [(one.uid, one.tries + 1, next_try_ms(one.tries + 1, now_ms)) for one in chosen]
+        turns = [
+            (one.uid, one.tries + 1, next_try_ms(one.tries + 1, now_ms, identified=one.identified)) for one in chosen
+        ]
         await self._store.commit(fenced(context.fence, self._store.quarantine.tried(mailbox.number, turns)))
         states = {one.uid: one for one in chosen}
         healed: list[IndexEntry] = []

@@ -13,14 +13,24 @@ from mailquay.services.threads import placed, threaded
 from mailquay.storage.interface import Pending, Script, Unit
 from mailquay.storage.store import Store
 
-_HOUR_MS = 3600 * 1000
+_MINUTE_MS = 60 * 1000
+_HOUR_MS = 60 * _MINUTE_MS
 RETRY_PAUSES_MS = (_HOUR_MS, 6 * _HOUR_MS, 24 * _HOUR_MS)
 """When a message is tried again: after the first failure and those that follow; from then on only by verification."""
+UNIDENTIFIED_PAUSES_MS = (_MINUTE_MS, 10 * _MINUTE_MS, *RETRY_PAUSES_MS)
+"""The same for one of which nothing is known: perhaps one half of the server has yet to hear of it from the other."""
 
 
-def next_try_ms(tries: int, now_ms: int) -> int | None:
-    """When a message that was tried so often has its next turn."""
-    return now_ms + RETRY_PAUSES_MS[tries - 1] if tries <= len(RETRY_PAUSES_MS) else None
+def next_try_ms(tries: int, now_ms: int, *, identified: bool) -> int | None:
+    """When a message that was tried so often has its next turn; `identified` as in SetAside."""
+    pauses = RETRY_PAUSES_MS if identified else UNIDENTIFIED_PAUSES_MS
+    return now_ms + pauses[tries - 1] if tries <= len(pauses) else None
+
+
+def with_turns(broken: Sequence[IndexEntry], now_ms: int) -> list[tuple[IndexEntry, int]]:
+    """Messages that have just failed, each with the time when it is tried again."""
+    pauses = ((entry, UNIDENTIFIED_PAUSES_MS if entry.size_bytes is None else RETRY_PAUSES_MS) for entry in broken)
+    return [(entry, now_ms + pause_ms[0]) for entry, pause_ms in pauses]
 
 
 def set_aside(
@@ -39,7 +49,7 @@ def set_aside(
     `owed` and `only_known` as in QuarantineRepository.put.
     """
     put = store.quarantine.put(
-        mailbox.number, broken, retry_ms=now_ms + RETRY_PAUSES_MS[0], owed=owed and not silent, only_known=only_known
+        mailbox.number, with_turns(broken, now_ms), owed=owed and not silent, only_known=only_known
     )
 
     def script(pending: Pending) -> Script[None]:

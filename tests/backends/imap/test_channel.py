@@ -63,3 +63,26 @@ async def test_a_consumer_that_is_gone_is_offered_nothing() -> None:
     assert not channel.offer(1, 10)
     await channel.put(2)
     assert channel.drain() == []
+
+
+async def test_what_took_many_bytes_waits_for_its_consumer() -> None:
+    channel: Channel[str] = Channel(16)
+    channel.weigh(600_000)
+    assert channel.offer("a", 256)
+    channel.weigh(600_000)
+    assert not channel.offer("b", 256)
+    putting = asyncio.create_task(channel.put("b"))
+    await asyncio.sleep(0)
+    assert not putting.done()
+    assert await channel.take(SECONDS) == ["a"]
+    assert channel.taken_bytes == 1_200_000
+    await putting
+    assert channel.offer("c", 256)
+
+
+async def test_one_item_may_be_as_large_as_it_is() -> None:
+    channel: Channel[str] = Channel(16)
+    channel.weigh(10_000_000)
+    await channel.put("a")
+    assert await channel.get(SECONDS) == "a"
+    assert channel.offer("b", 256)

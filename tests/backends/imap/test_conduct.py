@@ -142,7 +142,7 @@ async def test_a_message_that_is_late(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(late_messages, "_PAUSES_SECONDS", (0.001, 0.001, 0.001))
     async with played("message-late") as session:
         await session.open_mailbox("INBOX")
-        late = await late_messages.wait_for_late(session, [], 8, 8)
+        late = await late_messages.wait_for_late(session, [], 8, 8, patient=True)
         assert ([entry.uid for entry in late.entries], late.missing, late.retries) == ([8], (), 2)
 
 
@@ -247,6 +247,13 @@ async def test_a_mailbox_that_cannot_be_opened_for_a_while() -> None:
         with pytest.raises(CommandRejected):
             await session.open_mailbox("Work")
         assert [box.selectable for box in await session.list_mailboxes()] == [True]
+
+
+async def test_a_parent_that_is_listed_and_not_there() -> None:
+    async with played("dovecot-parents-unmarked") as session:
+        listed, counted = await session.survey()
+    assert [box.path for box in listed if box.selectable] == ["INBOX", "Work/Old"]
+    assert counted is not None and set(counted) == {"INBOX", "Work/Old"}
 
 
 async def test_a_message_among_old_uids() -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import pytest
 
+from mailquay.backends.imap import session_opening
 from mailquay.backends.imap.account_watch import ImapAccountWatch
 from mailquay.backends.imap.backend import ImapBackend, ImapOptions
 from mailquay.backends.imap.session import ImapSession
@@ -188,6 +189,19 @@ async def test_commands_go_on_as_before_once_qresync_is_enabled(anywhere: Place)
         await session.expunge(str(uids[1]))
         assert await session.uids() == uids[2:]
         assert [state.uid for batch in [b async for b in session.fetch_flags("1:*")] for state in batch] == uids[2:]
+
+
+async def test_more_changes_than_fit_are_left_to_be_asked_for(anywhere: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session_opening, "_MOST_TOLD", 12)
+    async with anywhere.session() as session:
+        before = known(await session.open_mailbox("INBOX"))
+        await append(session, "INBOX", *"abcdefghijkl")
+        told = await session.open_mailbox("INBOX", since=before)
+        assert told.changes is not None and len(told.changes.changed) == 12
+        await append(session, "INBOX", "m")
+        opened = await session.open_mailbox("INBOX", since=before)
+        assert (opened.messages, opened.uidvalidity, opened.changes) == (13, told.uidvalidity, None)
+        assert len(await session.uids()) == 13
 
 
 @pytest.mark.parametrize("trouble", ["not offered", "refused", "silently off"])

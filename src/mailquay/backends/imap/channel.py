@@ -4,19 +4,33 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 from mailquay.errors import MailquayError
 
 T = TypeVar("T")
+_MOST_WAITING_BYTES: Final = 1024 * 1024
 
 
 class Channel(Generic[T]):
-    """One producer, one consumer. `capacity` items may wait; then `put` waits."""
+    """One producer, one consumer. `capacity` items may wait, and what came as a MB on the wire; then `put` waits."""
 
-    __slots__ = ("_capacity", "_discarding", "_error", "_getter", "_interrupted", "_items", "_putter")
+    __slots__ = (
+        "_capacity",
+        "_discarding",
+        "_error",
+        "_getter",
+        "_interrupted",
+        "_items",
+        "_putter",
+        "_waiting_bytes",
+        "taken_bytes",
+    )
 
     def __init__(self, capacity: int) -> None:
+        self.taken_bytes = 0
+        """What `take` and `drain` last gave came as so many bytes on the wire, more or less."""
+        self._waiting_bytes = 0
         self._capacity = capacity
         self._items: deque[T] = deque()
         self._error: MailquayError | None = None
@@ -27,7 +41,7 @@ class Channel(Generic[T]):
 
     async def put(self, item: T) -> None:
         """Add an item, waiting for room. Items for a consumer that has gone are dropped."""
-        while len(self._items) >= self._capacity and not self._discarding and self._error is None:
+        while self._full and not self._discarding and self._error is None:
             self._putter = asyncio.get_running_loop().create_future()
             try:
                 await self._putter
@@ -37,9 +51,19 @@ class Channel(Generic[T]):
             self._items.append(item)
             _wake(self._getter)
 
+    @property
+    def _full(self) -> bool:
+        return len(self._items) >= self._capacity or (self._waiting_bytes > _MOST_WAITING_BYTES and bool(self._items))
+
+    def weigh(self, count: int) -> None:
+        """What is put from now on came with so many bytes."""
+        self._waiting_bytes += count
+
     def offer(self, item: T, capacity: int) -> bool:
-        """Add a small item without waiting, unless `capacity` items wait already."""
+        """Add a small item without waiting, unless `capacity` items wait already, or too many bytes."""
         if len(self._items) >= capacity or self._discarding or self._error is not None:
+            return False
+        if self._waiting_bytes > _MOST_WAITING_BYTES:
             return False
         self._items.append(item)
         _wake(self._getter)
@@ -53,6 +77,8 @@ class Channel(Generic[T]):
         """
         await self._something(timeout_seconds)
         item = self._items.popleft()
+        if not self._items:
+            self._waiting_bytes = 0
         _wake(self._putter)
         return item
 
@@ -91,6 +117,7 @@ class Channel(Generic[T]):
         """Everything that is waiting, taken at once."""
         items = list(self._items)
         self._items.clear()
+        self.taken_bytes, self._waiting_bytes = self._waiting_bytes, 0
         _wake(self._putter)
         return items
 

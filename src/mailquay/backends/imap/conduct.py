@@ -141,6 +141,12 @@ class Conduct(Enum):
         (71,),
         "LIST shows a mailbox as one that cannot be opened for a while; it is told as deleted, then as new, ids kept",
     )
+    PARENTS_UNMARKED = (
+        "parents-unmarked",
+        (),
+        "a mailbox that is gone is listed like any other while there are some below it; one that the server shows and "
+        "does not find is a mere level",
+    )
     REV1_PREFERRED = (
         "rev1-preferred",
         (14,),

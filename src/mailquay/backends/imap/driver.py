@@ -18,7 +18,7 @@ from mailquay.backends.imap.idle import IdleSession
 from mailquay.backends.imap.pump import DriverOptions, Pump
 from mailquay.backends.imap.refusal import closed_by_server, refusal
 from mailquay.backends.imap.result import CommandResult
-from mailquay.backends.imap.slot import CommandSlot, SlotEvent, StreamingEvent
+from mailquay.backends.imap.slot import CommandSlot, Run, SlotEvent
 from mailquay.backends.imap.traffic import Traffic
 from mailquay.errors import CommandRejected, MailquayError, RemoteProtocolError, Unavailable, Unsupported
 from mailquay.net.stream import Stream
@@ -290,7 +290,7 @@ class ImapConnection:
         *,
         timeout_seconds: float | None = None,
         on_end: Callable[[TaggedResponse], None] | None = None,
-    ) -> AsyncGenerator[list[StreamingEvent], None]:
+    ) -> AsyncGenerator[Run, None]:
         """Run one command and yield what it claims in the runs in which it arrives, large bodies in pieces.
 
         A body comes as LiteralStart, LiteralChunk…, LiteralEnd ahead of its FetchResponse. A slow consumer holds the
@@ -305,8 +305,9 @@ class ImapConnection:
                 slot = await self._pump.start(command, lambda: self._pump.client.send(command), channel=channel)
             tagged: TaggedResponse | None = None
             while tagged is None:
-                run: list[StreamingEvent] = []
-                for event in await channel.take(seconds):
+                events = await channel.take(seconds)
+                run = Run(channel.taken_bytes)
+                for event in events:
                     if isinstance(event, TaggedResponse):
                         tagged = event
                     else:

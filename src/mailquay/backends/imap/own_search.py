@@ -24,6 +24,8 @@ from mailquay.wire.imap.sequence_set import UidSet
 _log = structlog.get_logger(__name__)
 _MAX_HEADERS: Final = 5000
 """So many headers are read for one search, and no more: some hundred bytes each."""
+_HEADERS_AT_ONCE: Final = 500
+"""A set of UIDs far from each other is some 10 bytes for each, and servers have limits for a line."""
 _MAX_BODIES: Final = 200
 _MAX_HEADER_BYTES: Final = 32 * 1024
 _MAX_BODY_BYTES: Final = 1024 * 1024
@@ -61,22 +63,36 @@ class OwnSearch:
         if body is None:
             return candidates
         _refuse_too_many(candidates, _MAX_BODIES)
-        return [uid for uid in candidates if _in_texts(body, await self._read_source(uid, _MAX_BODY_BYTES))]
+        return [uid for uid in candidates if await self._has_in_texts(uid, body)]
 
     async def _with_headers(self, uids: Sequence[int], wanted: Sequence[tuple[str, str]]) -> list[int]:
-        if not uids:
-            return []
         names = tuple(sorted({name.upper() for name, _ in wanted}))
-        fields = Section(text=SectionText.HEADER_FIELDS, fields=names)
-        command = Fetch(UidSet.of(uids), (FetchAttribute.UID, FetchSection(fields, partial=(0, _MAX_HEADER_BYTES))))
+        items = (FetchAttribute.UID, FetchSection(_fields(names), partial=(0, _MAX_HEADER_BYTES)))
         found: list[int] = []
-        async with aclosing(self._rows(command)) as batches:
-            async for batch in batches:
-                for row in batch:
-                    raw = b"".join(data.data or b"" for data in row.sections)
-                    if row.uid is not None and row.sections and _in_headers(wanted, raw):
-                        found.append(row.uid)
+        read: set[int] = set()
+        for part in UidSet.of(uids).split(_HEADERS_AT_ONCE) if uids else ():
+            async with aclosing(self._rows(Fetch(part, items))) as batches:
+                async for batch in batches:
+                    for row in batch:
+                        if row.uid is None or not row.sections:
+                            continue
+                        read.add(row.uid)
+                        if _in_headers(wanted, b"".join(data.data or b"" for data in row.sections)):
+                            found.append(row.uid)
+        if unread := len(set(uids) - read):
+            # They may have gone meanwhile, or be such as the server cannot give.
+            _log.warning("search_left_out_messages", unread=unread, read=len(read))
         return sorted(found)
+
+    async def _has_in_texts(self, uid: int, wanted: str) -> bool:
+        source = await self._read_source(uid, _MAX_BODY_BYTES)
+        if len(source) == _MAX_BODY_BYTES:
+            _log.warning("search_read_a_part", uid=uid, read_bytes=_MAX_BODY_BYTES)
+        return _in_texts(wanted, source)
+
+
+def _fields(names: tuple[str, ...]) -> Section:
+    return Section(text=SectionText.HEADER_FIELDS, fields=names)
 
 
 def _in_headers(wanted: Sequence[tuple[str, str]], raw: bytes) -> bool:

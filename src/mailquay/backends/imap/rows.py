@@ -21,6 +21,8 @@ from mailquay.wire.imap.search import Simple
 from mailquay.wire.imap.sequence_set import UidSet
 
 _BATCH: Final = 500
+BATCH_BYTES: Final = 2 * 1024 * 1024
+"""Batches are cut where their rows took so much on the wire."""
 _HOPELESS_REFUSALS: Final = 20
 """After so many refusals without a single row it is not one message that is broken."""
 _MAX_REFUSALS: Final = 500
@@ -40,7 +42,7 @@ class RowReader:
         self._limit: MessageLimit | None = None
 
     async def batches(self, command: Fetch) -> AsyncGenerator[list[FetchResponse], None]:
-        """The rows, some hundred at a time. A message that the server cannot give comes with `error` set.
+        """The rows, some hundred or MBs at a time. A message that the server cannot give comes with `error` set.
 
         Raises CommandRejected when it is not a message or two that the server refuses, but the command, PartUnavailable
         when it is not a message or two that cannot be given now, but all.
@@ -73,15 +75,17 @@ class RowReader:
 
     async def _once(self, command: Fetch) -> AsyncGenerator[list[FetchResponse], None]:
         batch: list[FetchResponse] = []
+        size_bytes = 0
         try:
             async with aclosing(self._connection.execute_streaming(command, on_end=self._ended)) as events:
                 async for run in events:
                     rows = [event for event in run if isinstance(event, FetchResponse)]
                     self._told.extend(row.uid or 0 for row in rows)
                     batch += rows
-                    if len(batch) >= _BATCH:
+                    size_bytes += run.size_bytes
+                    if len(batch) >= _BATCH or size_bytes >= BATCH_BYTES:
                         yield batch
-                        batch = []
+                        batch, size_bytes = [], 0
         except (CommandRejected, PartUnavailable):
             if batch:
                 yield batch

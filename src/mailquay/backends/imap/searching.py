@@ -20,6 +20,7 @@ from mailquay.wire.imap.sequence_set import SeqSet, UidSet
 
 MAX_FOUND: Final = 5_000_000
 """More messages than this are not believed: `1:4294967295` is one short line, and would be gigabytes of numbers."""
+_ARRIVED_MEANWHILE: Final = 10_000
 
 
 class Searching:
@@ -27,6 +28,11 @@ class Searching:
 
     def __init__(self, connection: ImapConnection) -> None:
         self._connection = connection
+        self._most = MAX_FOUND
+
+    def opened(self, messages: int | None) -> None:
+        """A mailbox with so many messages is open now, as far as was told: no search finds many more."""
+        self._most = MAX_FOUND if messages is None else min(MAX_FOUND, messages + _ARRIVED_MEANWHILE)
 
     async def find(self, key: SearchKey) -> list[int]:
         """The UIDs of the messages that match, ascending.
@@ -35,12 +41,12 @@ class Searching:
         belief.
         """
         result = await self._ask(key)
-        found = _numbers(result)
+        found = self._numbers(result)
         # The server may have looked at the newest messages only (RFC 9738 §3).
         below = left_over(result.code(MessageLimit), UidSet.span(1))
         while below is not None:
             result = await self._ask(And((below, key)))
-            found |= _numbers(result)
+            found |= self._numbers(result)
             below = left_over(result.code(MessageLimit), below)
         return sorted(found)
 
@@ -104,16 +110,14 @@ class Searching:
         # Many servers refuse CHARSET and understand UTF-8 all the same.
         return await self._connection.execute(Search(key, returns=returns, declare_charset=False))
 
-
-def _numbers(result: CommandResult) -> set[int]:
-    extended = result.last(EsearchResponse)
-    if extended is not None:
-        if extended.all is None:
-            return set()
-        if len(extended.all) > MAX_FOUND:
-            raise RemoteProtocolError(f"the server claims to have found more than {MAX_FOUND} messages")
-        return set(extended.all)
-    numbers: set[int] = set()
-    for answer in result.all(SearchResponse):
-        numbers.update(answer.numbers)
-    return numbers
+    def _numbers(self, result: CommandResult) -> set[int]:
+        extended = result.last(EsearchResponse)
+        plain = result.all(SearchResponse) if extended is None else []
+        count = sum(len(one.numbers) for one in plain)
+        if extended is not None and extended.all is not None:
+            count = len(extended.all)
+        if count > self._most:
+            raise RemoteProtocolError(f"the server claims to have found {count} messages, more than there are")
+        if extended is not None:
+            return set(extended.all or ())
+        return {number for one in plain for number in one.numbers}

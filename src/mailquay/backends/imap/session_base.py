@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Awaitable
+from typing import TypeVar
 
 from mailquay.backends.imap.driver import ImapConnection
 from mailquay.backends.imap.mapping import shown_flags
 from mailquay.backends.imap.searching import Searching
 from mailquay.backends.interface import FlagState, OpenedMailbox
+from mailquay.errors import MailboxNotFound
 from mailquay.wire.imap.fetch import FetchResponse
 from mailquay.wire.imap.mailbox_name import MailboxArgument
 from mailquay.wire.imap.sequence_set import UidSet
+
+T = TypeVar("T")
 
 
 class SessionBase(ABC):
@@ -19,6 +24,8 @@ class SessionBase(ABC):
     def __init__(self, connection: ImapConnection) -> None:
         self._connection = connection
         self._wire_names: dict[str, MailboxArgument] = {}
+        self._absent: set[str] = set()
+        """Mailboxes that the server has listed and then not found."""
         self._selected: str | None = None
         self._selected_uidvalidity: int | None = None
         self._writable = False
@@ -52,6 +59,17 @@ class SessionBase(ABC):
     @abstractmethod
     async def open_mailbox(self, path: str, *, writable: bool = False) -> OpenedMailbox:
         """See MailSession.open_mailbox."""
+
+    async def _on_existing(self, path: str, asking: Awaitable[T]) -> T:
+        """The answer to a command on a mailbox; raises MailboxNotFound, and remembers that of one that was listed."""
+        try:
+            answer = await asking
+        except MailboxNotFound:
+            if path in self._wire_names:
+                self._absent.add(path)
+            raise
+        self._absent.discard(path)
+        return answer
 
     def _has(self, capability: str) -> bool:
         return self._connection.has_capability(capability)

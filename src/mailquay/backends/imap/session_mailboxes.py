@@ -1,4 +1,4 @@
-"""Mailboxes as a whole: listing, counting, opening, making and removing them (RFC 9051 §6.3)."""
+"""Mailboxes as a whole: listing, counting, making and removing them (RFC 9051 §6.3)."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import dataclasses
 from collections.abc import Iterable, Sequence
 from typing import Final
 
+from mailquay.backends.imap.driver import ImapConnection
 from mailquay.backends.imap.groupware import is_groupware, with_groupware
 from mailquay.backends.imap.mapping import evidence
 from mailquay.backends.imap.result import CommandResult
-from mailquay.backends.imap.session_base import SessionBase, flag_state, uid_set
+from mailquay.backends.imap.session_base import SessionBase
 from mailquay.backends.imap.special_use import with_labels, with_special_use
-from mailquay.backends.interface import MailboxChanges, OpenedMailbox
 from mailquay.errors import CommandRejected, MailboxNotFound, PartUnavailable
 from mailquay.model.mailbox import ListedMailbox, MailboxEvidence
-from mailquay.model.mailbox_state import KnownState, MailboxQuota, UidRanges
+from mailquay.model.mailbox_state import MailboxQuota
 from mailquay.wire.imap.command import Noop
 from mailquay.wire.imap.command_mailbox import (
     Create,
@@ -22,22 +22,15 @@ from mailquay.wire.imap.command_mailbox import (
     List,
     NamespaceCommand,
     Rename,
-    Select,
     StatusCommand,
     Subscribe,
     Unselect,
     Unsubscribe,
 )
-from mailquay.wire.imap.condstore import HighestModSeq, QresyncParameter, Vanished
-from mailquay.wire.imap.fetch import FetchResponse
 from mailquay.wire.imap.listing import ListKind, ListOptions, ListResponse, ListReturn
-from mailquay.wire.imap.message_limit import MessageLimit
 from mailquay.wire.imap.namespace import NamespaceResponse
 from mailquay.wire.imap.quota import MESSAGE, QUOTA_UNIT_BYTES, STORAGE, GetQuotaRoot
 from mailquay.wire.imap.quota_data import QuotaResource, QuotaResponse
-from mailquay.wire.imap.response import Exists
-from mailquay.wire.imap.response_code import MailboxId, PermanentFlags, UidNext, UidValidity
-from mailquay.wire.imap.sequence_set import UidSet
 from mailquay.wire.imap.status import StatusItem, StatusResponse
 
 _STATUS_ITEMS: Final = (
@@ -51,6 +44,10 @@ _STATUS_ITEMS: Final = (
 class SessionMailboxes(SessionBase):
     """The commands on mailboxes."""
 
+    def __init__(self, connection: ImapConnection) -> None:
+        super().__init__(connection)
+        self._uncountable: set[str] = set()
+
     async def list_mailboxes(self) -> list[ListedMailbox]:
         """See MailSession.list_mailboxes."""
         return await self._read_listing(await self._list(()))
@@ -58,13 +55,39 @@ class SessionMailboxes(SessionBase):
     async def survey(self) -> tuple[list[ListedMailbox], dict[str, MailboxEvidence] | None]:
         """See MailSession.survey."""
         if not self._has("LIST-STATUS") or not self._has("LIST-EXTENDED"):
-            return await self.list_mailboxes(), None
+            return await self._without_absent(await self.list_mailboxes(), {}), None
         if self._selected is not None:
             await self._look_up()
         result = await self._list(self._status_items())
         told = [status for status in result.all(StatusResponse) if status.messages is not None]
         counted = {_path(status.mailbox): evidence(status) for status in told}
-        return await self._read_listing(result), counted or None
+        listed = await self._without_absent(await self._read_listing(result), counted)
+        return listed, counted or None
+
+    async def _without_absent(
+        self, listed: list[ListedMailbox], counted: dict[str, MailboxEvidence]
+    ) -> list[ListedMailbox]:
+        """The listing, mailboxes that the server shows and does not have marked as such; adds to `counted`.
+
+        Conduct.PARENTS_UNMARKED. Asked about are those that this server could not find before, and those that it did
+        not count with the others.
+        """
+        suspects = self._absent.union(
+            box.path for box in listed if counted and box.path not in counted and box.path not in self._uncountable
+        )
+        for path in [box.path for box in listed if box.selectable and box.path in suspects]:
+            try:
+                found = await self._count(path)
+            except MailboxNotFound:
+                continue
+            except (CommandRejected, PartUnavailable):
+                self._uncountable.add(path)
+            else:
+                counted.update({path: found} if found is not None else {})
+        return [
+            dataclasses.replace(box, attributes=box.attributes | {"\\nonexistent"}) if box.path in self._absent else box
+            for box in listed
+        ]
 
     async def _list(self, counters: Sequence[StatusItem]) -> CommandResult:
         """LIST of everything, with counters, and with the ids of mailboxes where one command can bring both.
@@ -118,10 +141,9 @@ class SessionMailboxes(SessionBase):
         """See MailSession.status."""
         if self._selected in paths:
             await self._look_up()
-        items = self._status_items()
         found: dict[str, MailboxEvidence] = {}
         if self._has("LIST-STATUS") and len(paths) > 1:
-            result = await self._connection.execute(List(options=ListOptions(status=items)))
+            result = await self._connection.execute(List(options=ListOptions(status=self._status_items())))
             wanted = set(paths)
             for status in result.all(StatusResponse):
                 path = _path(status.mailbox)
@@ -131,17 +153,23 @@ class SessionMailboxes(SessionBase):
         trouble: PartUnavailable | None = None
         for path in paths:
             try:
-                result = await self._connection.execute(StatusCommand(self._argument(path), items))
+                counters = await self._count(path)
             except (CommandRejected, MailboxNotFound, PartUnavailable) as error:
                 # One mailbox that the server cannot count must not hide the others.
                 trouble = error if isinstance(error, PartUnavailable) else trouble
                 continue
-            answer = result.last(StatusResponse)
-            if answer is not None:
-                found[path] = evidence(answer)
+            if counters is not None:
+                found[path] = counters
         if trouble is not None and not found and len(paths) > 1:
             raise trouble
         return found
+
+    async def _count(self, path: str) -> MailboxEvidence | None:
+        """STATUS of one mailbox; None when the server says OK and nothing else."""
+        command = StatusCommand(self._argument(path), self._status_items())
+        result = await self._on_existing(path, self._connection.execute(command))
+        answer = result.last(StatusResponse)
+        return evidence(answer) if answer is not None else None
 
     def _status_items(self) -> tuple[StatusItem, ...]:
         return (*_STATUS_ITEMS, StatusItem.HIGHESTMODSEQ) if self._has("CONDSTORE") else _STATUS_ITEMS
@@ -153,56 +181,6 @@ class SessionMailboxes(SessionBase):
             await self._connection.execute(Unselect())
         else:
             await self._connection.execute(Noop())
-
-    async def open_mailbox(
-        self, path: str, *, writable: bool = False, since: KnownState | None = None
-    ) -> OpenedMailbox:
-        """See MailSession.open_mailbox."""
-        qresync = None if since is None else await self._qresync(since)
-        self._selected = None
-        condstore = self._has("CONDSTORE") and qresync is None
-        command = Select(self._argument(path), read_only=not writable, condstore=condstore, qresync=qresync)
-        result = await self._connection.execute(command)
-        self._selected, self._writable = path, writable
-        exists, validity, uidnext = result.last(Exists), result.code(UidValidity), result.code(UidNext)
-        self._messages = exists.count if exists is not None else 0
-        self._selected_uidvalidity = validity.value if validity is not None else None
-        modseq, permanent, object_id = result.code(HighestModSeq), result.code(PermanentFlags), result.code(MailboxId)
-        # Where not all is told of the changes, nothing of it helps: they are asked for (RFC 9738 §3).
-        whole = result.code(MessageLimit) is None
-        told = qresync is not None and modseq is not None and modseq.value > 0 and whole
-        same = qresync is not None and validity is not None and validity.value == qresync.uidvalidity
-        return OpenedMailbox(
-            path=path,
-            uidvalidity=self._selected_uidvalidity,
-            uidnext=uidnext.value if uidnext is not None else None,
-            messages=self._messages,
-            highestmodseq=modseq.value if modseq is not None and modseq.value else None,
-            permanent_flags=permanent.flags if permanent is not None else None,
-            mailbox_id=object_id.object_id if object_id is not None else None,
-            changes=_changes(result) if told and same else None,
-        )
-
-    async def _qresync(self, since: KnownState) -> QresyncParameter | None:
-        """What to say of `since` in SELECT; None when the server does not do QRESYNC, whatever it offers."""
-        if not self._has("QRESYNC"):
-            return None
-        if "QRESYNC" not in self._connection.enabled:
-            if self._selected is not None:
-                # Enabled while a mailbox is open, it would change what is said of that one (RFC 5161 §3.1).
-                if not self._has("UNSELECT"):
-                    return None
-                self._selected = None
-                await self._connection.execute(Unselect())
-            try:
-                enabled = await self._connection.enable("QRESYNC")
-            except CommandRejected:
-                # It is one way of several to find out what changed.
-                return None
-            if "QRESYNC" not in enabled:
-                return None
-        known = uid_set(since.uids) if since.uids is not None else None
-        return QresyncParameter(since.uidvalidity, since.highestmodseq, known)
 
     async def quota(self, path: str = "INBOX") -> MailboxQuota | None:
         """See MailSession.quota."""
@@ -255,21 +233,6 @@ class SessionMailboxes(SessionBase):
             if answer is not None and answer.personal:
                 return answer.personal[0].prefix, answer.personal[0].delimiter
         return "", None
-
-
-def _changes(result: CommandResult) -> MailboxChanges:
-    """What a SELECT with QRESYNC has told (RFC 7162 §3.2.5)."""
-    states = [flag_state(row) for row in result.all(FetchResponse)]
-    return MailboxChanges(
-        changed=tuple(state for state in states if state is not None),
-        vanished=vanished_ranges(result.all(Vanished)),
-    )
-
-
-def vanished_ranges(answers: Iterable[Vanished]) -> UidRanges:
-    """All the UIDs that VANISHED responses name."""
-    ranges = [one for answer in answers for one in answer.uids.ranges]
-    return UidRanges(UidSet(ranges).ranges if ranges else ())
 
 
 def _tightest(resources: Iterable[QuotaResource], name: str) -> QuotaResource | None:

@@ -10,10 +10,10 @@ from typing import Final
 from mailquay.backends.imap.mapping import NO_FLAGS, index_entry, shown_flags
 from mailquay.backends.imap.message_limit import left_over
 from mailquay.backends.imap.own_search import OwnSearch
-from mailquay.backends.imap.rows import RowReader
+from mailquay.backends.imap.rows import BATCH_BYTES, RowReader
 from mailquay.backends.imap.search_terms import search_key
 from mailquay.backends.imap.session_base import SessionBase, flag_state, uid_set
-from mailquay.backends.imap.session_mailboxes import vanished_ranges
+from mailquay.backends.imap.session_opening import vanished_ranges
 from mailquay.backends.interface import FetchedSections, FlagState, MailboxChanges, SearchTerms
 from mailquay.errors import CommandRejected, MessageNotFound, RemoteProtocolError, Unsupported
 from mailquay.model.message import IndexEntry
@@ -43,7 +43,7 @@ class SessionReading(SessionBase):
             async for batch in batches:
                 yield batch
 
-    async def fetch_envelopes(self, uids: str) -> AsyncIterator[list[IndexEntry]]:
+    async def fetch_envelopes(self, uids: str) -> AsyncGenerator[list[IndexEntry], None]:
         """See MailSession.fetch_envelopes."""
         items = (*self._identifier_items(), FetchAttribute.ENVELOPE, FetchAttribute.BODYSTRUCTURE)
         if not self._has("X-GM-EXT-1"):
@@ -98,14 +98,16 @@ class SessionReading(SessionBase):
     ) -> AsyncGenerator[MailboxChanges, None]:
         changed: list[FlagState] = []
         vanished: list[Vanished] = []
+        size_bytes = 0
         async with aclosing(self._connection.execute_streaming(command, on_end=on_end)) as events:
             async for run in events:
                 vanished += [event for event in run if isinstance(event, Vanished)]
                 states = [flag_state(event) for event in run if isinstance(event, FetchResponse)]
                 changed += [state for state in states if state is not None]
-                if len(changed) + len(vanished) >= _BATCH:
+                size_bytes += run.size_bytes
+                if len(changed) + len(vanished) >= _BATCH or size_bytes >= BATCH_BYTES:
                     yield MailboxChanges(tuple(changed), vanished_ranges(vanished))
-                    changed, vanished = [], []
+                    changed, vanished, size_bytes = [], [], 0
         if changed or vanished:
             yield MailboxChanges(tuple(changed), vanished_ranges(vanished))
 

@@ -17,6 +17,16 @@ _ROWS_WAITING: Final = 256
 _SMALL_BYTES: Final = 4096
 
 
+class Run(list[StreamingEvent]):
+    """Events that came together. `size_bytes` is about what they took on the wire."""
+
+    __slots__ = ("size_bytes",)
+
+    def __init__(self, size_bytes: int) -> None:
+        super().__init__()
+        self.size_bytes = size_bytes
+
+
 class CommandSlot:
     """Collects the responses of one command, or passes them on through `channel`.
 
@@ -40,7 +50,9 @@ class CommandSlot:
 
         Raises RemoteProtocolError when more is to be collected than allowed: no answer may fill the memory.
         """
-        if self.untagged or self._bodies:
+        if self.channel is not None:
+            self.channel.weigh(count)
+        elif self.untagged or self._bodies:
             self._received_bytes += count
             if self._received_bytes > self._max_collected_bytes:
                 raise RemoteProtocolError(f"more than {self._max_collected_bytes} bytes in one answer")

@@ -35,9 +35,9 @@ class QuarantineRepository:
         self._database = database
 
     def put(
-        self, mailbox: MailboxNumber, broken: Sequence[IndexEntry], *, retry_ms: int, owed: bool, only_known: bool
+        self, mailbox: MailboxNumber, broken: Sequence[tuple[IndexEntry, int]], *, owed: bool, only_known: bool
     ) -> Unit[list[IndexEntry]]:
-        """Set messages aside until a time, with what is known of them; returns those that were not set aside before.
+        """Set messages aside, each until a time in ms, with what is known of it; returns those that were not before.
 
         One that was keeps its turn. `owed`: its messageNew is still to come. With `only_known` an entry that was
         dropped meanwhile stays away.
@@ -48,12 +48,12 @@ class QuarantineRepository:
             if keeper is None or not broken:
                 return []
             marks = {row[0]: row for row in (yield Run("quarantine_marks", (mailbox, _numbers(broken))))}
-            fresh = [entry for entry in broken if entry.uid not in marks or marks[entry.uid][1] is None]
-            chosen = [entry for entry in fresh if entry.uid in marks or not only_known]
-            rows = [keeper.row(mailbox, entry, None)[:12] for entry in chosen]
-            states = [(entry.error, 1, retry_ms, int(owed)) for entry in chosen]
+            fresh = [(entry, at_ms) for entry, at_ms in broken if entry.uid not in marks or marks[entry.uid][1] is None]
+            chosen = [(entry, at_ms) for entry, at_ms in fresh if entry.uid in marks or not only_known]
+            rows = [keeper.row(mailbox, entry, None)[:12] for entry, _ in chosen]
+            states = [(entry.error, 1, at_ms, int(owed)) for entry, at_ms in chosen]
             yield RunMany("quarantine_put", [(*row, *state) for row, state in zip(rows, states, strict=True)])
-            return chosen
+            return [entry for entry, _ in chosen]
 
         return script
 
@@ -88,8 +88,8 @@ class QuarantineRepository:
         return [path for (path,) in await self._database.fetch("quarantine_paths_due", account, now_ms)]
 
 
-def _numbers(entries: Sequence[IndexEntry]) -> str:
-    return to_json([entry.uid for entry in entries])
+def _numbers(entries: Sequence[tuple[IndexEntry, int]]) -> str:
+    return to_json([entry.uid for entry, _ in entries])
 
 
 def _set_aside(row: Row) -> SetAside:
