@@ -41,11 +41,11 @@ from mailquay.runtime.verifier import TransportVerifier
 from mailquay.services.accounts import AccountService
 from mailquay.services.auth_server import AuthServer
 from mailquay.services.autoconfig import AutoconfigOptions, AutoconfigService
+from mailquay.services.bulk_editor import MessageService
 from mailquay.services.delivery import DeliveryService
 from mailquay.services.filing import FilingService
 from mailquay.services.mailbox_listing import MailboxListing
 from mailquay.services.mailboxes import MailboxService
-from mailquay.services.message_editor import MessageService
 from mailquay.services.new_mail import NewMail
 from mailquay.services.outbox import OutboxService
 from mailquay.services.passwords import store_password

@@ -40,6 +40,8 @@ _ABSENT_FROM_ANSWERS = {
     "mailMerge": "later: mail merge",
     "bounces": "later: bounces",
     "category": "later: Gmail",
+    "emailIds": "only API accounts choose messages by them alone",
+    "deletedMessages": "only API accounts choose messages by them alone",
     "preview": "later: API accounts",
     "useStructuredFormat": "later: API accounts",
     "suspended": "there is nothing to suspend",
@@ -174,6 +176,10 @@ _BASES: dict[str, dict[str, Any]] = {
     "putV1AccountAccountMessageMessageMove": {"path": "X"},
     "postV1Tokens": {"account": "ann", "description": "d", "scopes": ["api"]},
     "postV1License": {"license": "x"},
+    "postV1AccountAccountSearch": {"search": {}},
+    "putV1AccountAccountMessages": {"search": {}},
+    "putV1AccountAccountMessagesMove": {"search": {}, "path": "X"},
+    "putV1AccountAccountMessagesDelete": {"search": {}},
 }
 _PATHS = {
     "{account}": "ann",
@@ -184,6 +190,7 @@ _PATHS = {
     "{queue}": "submit",
     "{token}": "0" * 64,
 }
+_NUMBER_SETS = {"search.seq", "search.uid"}
 _VALID_FORMATS = {"email", "uri", "hostname", "ip", "date-time", "hex"}
 
 
@@ -275,7 +282,9 @@ _BODY_NAMES = sorted(name for name in FACTS if name in OURS and FACTS[name]["bod
 @pytest.mark.parametrize("name", _BODY_NAMES)
 async def test_bounds_of_bodies(world: World, name: str) -> None:
     await world.register()
-    base = _BASES.get(name, {})
+    base, target = _BASES.get(name, {}), _target(name)
+    if "path" in FACTS[name]["parameters"]:
+        target += "?path=INBOX"
     for field, bounds in FACTS[name]["body"].items():
         if _is_later(field) or _is_below_later(field):
             continue
@@ -284,13 +293,15 @@ async def test_bounds_of_bodies(world: World, name: str) -> None:
             if (name, field, "maxLength") in _OTHER_BOUNDS and isinstance(value, str) and len(value) > 200:
                 continue
             body = _with(base, field, value)
-            reply = await world.call(FACTS[name]["method"], _target(name), body)
+            reply = await world.call(FACTS[name]["method"], target, body)
             assert reply.status == 400, (field, value)
             assert last in _keys(reply.json), (field, reply.json)
         for value in _inside(bounds):
             if field == "metadata":
                 value = f'"{value[2:]}"'  # it has to be JSON
-            reply = await world.call(FACTS[name]["method"], _target(name), _with(base, field, value))
+            if field in _NUMBER_SETS:
+                value = ("7,8:9," * len(value))[: len(value)].rstrip(",:")
+            reply = await world.call(FACTS[name]["method"], target, _with(base, field, value))
             assert reply.status < 500 and last not in _keys(reply.json), (field, str(value)[:50], reply.json)
 
 

@@ -17,6 +17,7 @@ from yarl import URL
 from mailquay.api.app import Api, build_app
 from mailquay.api.ports import ApiServices
 from mailquay.backends.imap.traffic import Traffic
+from mailquay.backends.interface import SearchTerms
 from mailquay.config import Config
 from mailquay.errors import MessageNotFound, NotOperational
 from mailquay.model.account import Account, AccountNumber, ImapSettings, SmtpSettings
@@ -230,6 +231,38 @@ class Mail:
     async def delete(self, account: Account, message_id: str, *, force: bool, timeout_seconds: float) -> dict[str, Any]:
         """See Messages."""
         self._recorder.note("delete", message_id, force)
+        return {"deleted": force}
+
+    async def search_needs_owner(self, account: Account, path: str, terms: SearchTerms) -> bool:
+        """See Messages."""
+        return terms.headers != ()
+
+    async def search(
+        self, account: Account, *, path: str, terms: SearchTerms, page: int, page_size: int, timeout_seconds: float
+    ) -> dict[str, Any]:
+        """See Messages."""
+        self._recorder.note("search", path, terms, page, page_size)
+        return {"total": 0, "page": page, "pages": 1, "nextPageCursor": None, "prevPageCursor": None, "messages": []}
+
+    async def update_all(
+        self, account: Account, path: str, terms: SearchTerms, changes: MessageChanges, *, timeout_seconds: float
+    ) -> dict[str, Any]:
+        """See Messages."""
+        self._recorder.note("update_all", path, terms, changes)
+        return {"flags": {"add": True}}
+
+    async def move_all(
+        self, account: Account, path: str, terms: SearchTerms, target_path: str, *, timeout_seconds: float
+    ) -> dict[str, Any]:
+        """See Messages."""
+        self._recorder.note("move_all", path, terms, target_path)
+        return {"path": target_path, "idMap": [["a", "b"]]}
+
+    async def delete_all(
+        self, account: Account, path: str, terms: SearchTerms, *, force: bool, timeout_seconds: float
+    ) -> dict[str, Any]:
+        """See Messages."""
+        self._recorder.note("delete_all", path, terms, force)
         return {"deleted": force}
 
     async def submit(

@@ -16,8 +16,8 @@ from mailquay.model.event import EventName
 from mailquay.model.mailbox import Mailbox
 from mailquay.model.message import IndexEntry
 from mailquay.sandbox.world import SandboxWorld
+from mailquay.services.bulk_editor import MessageService
 from mailquay.services.mailboxes import MailboxService
-from mailquay.services.message_editor import MessageService
 from tests.runtime.harness import SystemClock, TestNode, running_node
 
 SECONDS = 10.0

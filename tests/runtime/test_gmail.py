@@ -17,8 +17,8 @@ from mailquay.model.account import Account, AccountProfile, ImapSettings
 from mailquay.model.event import EventName
 from mailquay.sandbox.imap_capabilities import GMAIL
 from mailquay.sandbox.world import SandboxWorld
+from mailquay.services.bulk_editor import MessageService
 from mailquay.services.mailboxes import MailboxService
-from mailquay.services.message_editor import MessageService
 from mailquay.services.message_request import MessageChanges, ReadOptions
 from tests.runtime.harness import SystemClock, TestNode, running_node
 from tests.servers.availability import require_server

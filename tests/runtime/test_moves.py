@@ -12,8 +12,8 @@ from mailquay.config import Config
 from mailquay.model.account import Account, AccountProfile, ImapSettings
 from mailquay.model.event import EventName
 from mailquay.sandbox.world import SandboxWorld
+from mailquay.services.bulk_editor import MessageService
 from mailquay.services.mailboxes import MailboxService
-from mailquay.services.message_editor import MessageService
 from tests.runtime.harness import SystemClock, TestNode, running_node
 
 _QUICK = Config(imap_sweep_interval_seconds=0.5, reconnect_backoff_seconds=0.05, imap_flag_scan_interval_seconds=0.5)

@@ -23,8 +23,8 @@ from mailquay.model.mailbox import Mailbox
 from mailquay.sandbox.faults import ImapAction
 from mailquay.sandbox.world import SandboxWorld
 from mailquay.services import identifiers, message_search
+from mailquay.services.bulk_editor import MessageService
 from mailquay.services.mailboxes import MailboxService
-from mailquay.services.message_editor import MessageService
 from mailquay.services.message_request import ReadOptions
 from mailquay.wire.imap.leniency import Leniency
 from tests.runtime.harness import SystemClock, TestNode, profile_for, running_node

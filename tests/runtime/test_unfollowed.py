@@ -8,8 +8,8 @@ from mailquay.config import Config
 from mailquay.model.account import AccountProfile, ImapSettings
 from mailquay.model.event import EventName
 from mailquay.sandbox.world import SandboxWorld
+from mailquay.services.bulk_editor import MessageService
 from mailquay.services.mailboxes import MailboxService
-from mailquay.services.message_editor import MessageService
 from tests.runtime.harness import SystemClock, running_node
 
 

@@ -15,9 +15,9 @@ from mailquay.model.account import Account, AccountProfile, AccountState, ImapSe
 from mailquay.model.event import EventName
 from mailquay.model.mailbox import Mailbox
 from mailquay.sandbox.world import SandboxWorld
+from mailquay.services.bulk_editor import MessageService
 from mailquay.services.identifiers import attachment_id, message_id
 from mailquay.services.mailboxes import MailboxService
-from mailquay.services.message_editor import MessageService
 from mailquay.services.message_request import ReadOptions
 from tests.runtime.harness import SystemClock, TestNode, running_node
 

@@ -6,6 +6,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from mailquay.backends.interface import SearchTerms
 from mailquay.model.account import Account
 from mailquay.services.accounts import AccountService
 from mailquay.services.message_request import Download, MessageChanges, ReadOptions
@@ -81,6 +82,34 @@ class Messages(Protocol):
 
     async def delete(self, account: Account, message_id: str, *, force: bool, timeout_seconds: float) -> dict[str, Any]:
         """Move a message to the trash, or delete it for good."""
+        ...
+
+    async def search_needs_owner(self, account: Account, path: str, terms: SearchTerms) -> bool:
+        """Whether only the owner of the account can do this search, because our index does not have the answer."""
+        ...
+
+    async def search(
+        self, account: Account, *, path: str, terms: SearchTerms, page: int, page_size: int, timeout_seconds: float
+    ) -> dict[str, Any]:
+        """One page of the messages of a mailbox that match, newest first."""
+        ...
+
+    async def update_all(
+        self, account: Account, path: str, terms: SearchTerms, changes: MessageChanges, *, timeout_seconds: float
+    ) -> dict[str, Any]:
+        """Change flags and labels of all messages that match."""
+        ...
+
+    async def move_all(
+        self, account: Account, path: str, terms: SearchTerms, target_path: str, *, timeout_seconds: float
+    ) -> dict[str, Any]:
+        """Move all messages that match."""
+        ...
+
+    async def delete_all(
+        self, account: Account, path: str, terms: SearchTerms, *, force: bool, timeout_seconds: float
+    ) -> dict[str, Any]:
+        """Move all messages that match to the trash, or delete them for good."""
         ...
 
 

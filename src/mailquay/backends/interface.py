@@ -88,7 +88,10 @@ class FlagChange(Enum):
 
 @dataclass(frozen=True, slots=True)
 class SearchTerms:
-    """What to look for; all given terms must match. Dates are ISO days (YYYY-MM-DD), `seq` and `uid` IMAP sets."""
+    """What to look for; all given terms must match. Dates are ISO days (YYYY-MM-DD), `seq` and `uid` IMAP sets.
+
+    A header with an empty text has to be there. Of `email_ids` any may match; None does not ask for them.
+    """
 
     seq: str | None = None
     uid: str | None = None
@@ -102,6 +105,9 @@ class SearchTerms:
     email_id: str | None = None
     thread_id: str | None = None
     gmail_raw: str | None = None
+    labels: Sequence[str] = ()
+    without_labels: Sequence[str] = ()
+    email_ids: Sequence[str] | None = None
 
 
 class MailSession(Protocol):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from mailquay.backends.interface import FlagChange, FlagState, MailSession
+from mailquay.backends.interface import FlagChange, FlagState, MailSession, UidMap
 from mailquay.errors import MessageNotFound, Unsupported
 from mailquay.model.account import Account
 from mailquay.model.mailbox import ListedMailbox, Mailbox
@@ -14,11 +15,13 @@ from mailquay.services.message_request import MessageChanges
 from mailquay.services.message_search import MessageFinder
 from mailquay.storage.repositories.fencing import fenced
 
-_GONE_FOR_GOOD = ("\\Trash", "\\Junk")
+GONE_FOR_GOOD = ("\\Trash", "\\Junk")
+"""What is deleted there goes nowhere else."""
+Step = tuple[FlagChange, tuple[str, ...]]
 
 
-class MessageService(MessageFinder):
-    """Reads, searches and changes. Each change is answered when the server has confirmed it and our index shows it."""
+class MessageEditor(MessageFinder):
+    """Changes single messages. Each change is answered when the server has confirmed it and our index shows it."""
 
     async def update(
         self, account: Account, message_id: str, changes: MessageChanges, *, timeout_seconds: float
@@ -30,27 +33,24 @@ class MessageService(MessageFinder):
         mailbox, ref = await self._locate(account, message_id)
         done: dict[str, Any] = {}
         async with self._opened(account, mailbox, timeout_seconds, writable=True) as session:
-            flags = _steps(changes.add, changes.delete, changes.set)
-            labels = _steps(changes.labels_add, changes.labels_delete, changes.labels_set)
-            if labels and "X-GM-EXT-1" not in session.capabilities:
-                raise Unsupported("this server keeps no labels")
+            flags, labels = changes_to_make(session, changes)
             states: list[FlagState] = []
             for kind, values in flags:
                 states = await session.store_flags(str(ref.uid), kind, values)
-                done.setdefault("flags", {})[_PUBLIC[kind]] = True
+                done.setdefault("flags", {})[PUBLIC[kind]] = True
             for kind, values in labels:
                 await session.store_flags(str(ref.uid), kind, values, labels=True)
-                done.setdefault("labels", {})[_PUBLIC[kind]] = True
+                done.setdefault("labels", {})[PUBLIC[kind]] = True
             state = next((state for state in states if state.uid == ref.uid), None)
             if state is None or labels:
                 state = await _current_flags(session, ref.uid)
-        await self._seen(account, mailbox, state)
+        await self._seen(account, mailbox, [state])
         return done
 
-    async def _seen(self, account: Account, mailbox: Mailbox, state: FlagState) -> None:
-        """Store what the server says of a message; one seen by a label stands in the index of another mailbox."""
+    async def _seen(self, account: Account, mailbox: Mailbox, states: Sequence[FlagState]) -> None:
+        """Store what the server says of messages; those seen by a label stand in the index of another mailbox."""
         fence = self._access.fence(account.number)
-        await self._store.commit(flags_seen(self._store, fence, mailbox, [state], self._clock.now_ms()))
+        await self._store.commit(flags_seen(self._store, fence, mailbox, states, self._clock.now_ms()))
         if mailbox.listing.label:
             self._access.nudge(account.number, [mailbox.listing.path])
 
@@ -78,9 +78,9 @@ class MessageService(MessageFinder):
         """What is moved out of the mailbox of all labels does not leave it: it gets one more of them."""
         async with self._opened(account, mailbox, timeout_seconds, writable=True) as session:
             await _current_flags(session, uid)
-            await session.store_flags(str(uid), FlagChange.ADD, [_label_of(target.listing)], labels=True)
+            await session.store_flags(str(uid), FlagChange.ADD, [label_of(target.listing)], labels=True)
             state = await _current_flags(session, uid)
-        await self._seen(account, mailbox, state)
+        await self._seen(account, mailbox, [state])
 
     async def _move(
         self, account: Account, mailbox: Mailbox, uid: int, target: Mailbox, timeout_seconds: float
@@ -88,12 +88,8 @@ class MessageService(MessageFinder):
         async with self._opened(account, mailbox, timeout_seconds, writable=True) as session:
             await _current_flags(session, uid)
             placed = await session.move(str(uid), target.listing.path)
-        await self._left(account, mailbox, uid, target)
-        if placed is None or uid not in placed.uids:
-            return None
-        if target.cursor is not None and target.cursor.uidvalidity != placed.uidvalidity:
-            return None
-        return placed.uids[uid]
+        await self._left(account, mailbox, [uid], target)
+        return None if placed is None or not at_known_place(placed, target) else placed.uids.get(uid)
 
     async def delete(self, account: Account, message_id: str, *, force: bool, timeout_seconds: float) -> dict[str, Any]:
         """Move a message to the trash; delete it for good when it is there (or in Junk), or with `force`.
@@ -102,11 +98,11 @@ class MessageService(MessageFinder):
         """
         mailbox, ref = await self._locate(account, message_id)
         trash = await self._mailboxes.with_special_use(account, "\\Trash")
-        if force or trash is None or mailbox.listing.special_use in _GONE_FOR_GOOD:
+        if force or trash is None or mailbox.listing.special_use in GONE_FOR_GOOD:
             async with self._opened(account, mailbox, timeout_seconds, writable=True) as session:
                 await _current_flags(session, ref.uid)
                 await session.expunge(str(ref.uid))
-            await self._left(account, mailbox, ref.uid, None)
+            await self._left(account, mailbox, [ref.uid], None)
             return {"deleted": True}
         uid = await self._move(account, mailbox, ref.uid, trash, timeout_seconds)
         moved: dict[str, Any] = {"destination": trash.listing.path}
@@ -114,33 +110,48 @@ class MessageService(MessageFinder):
             moved["message"] = identifiers.message_id(trash.number, uid)
         return {"deleted": False, "moved": moved}
 
-    async def _left(self, account: Account, mailbox: Mailbox, uid: int, target: Mailbox | None) -> None:
-        """Store that a message has left a mailbox, and have the one that it went to looked at."""
+    async def _left(self, account: Account, mailbox: Mailbox, uids: Sequence[int], target: Mailbox | None) -> None:
+        """Store that messages have left a mailbox, and have the one that they went to looked at."""
         fence = self._access.fence(account.number)
-        await self._store.commit(messages_gone(self._store, fence, mailbox, [uid], self._clock.now_ms()))
+        await self._store.commit(messages_gone(self._store, fence, mailbox, uids, self._clock.now_ms()))
         touched = [mailbox] if target is None else [mailbox, target]
         await self._store.commit(fenced(fence, *(self._store.mailboxes.doubt(box.number) for box in touched)))
         self._access.nudge(account.number, [box.listing.path for box in touched])
 
 
 _LABELS_BY_USE = {"\\Inbox": "\\Inbox", "\\Sent": "\\Sent", "\\Drafts": "\\Draft", "\\Flagged": "\\Starred"}
-_PUBLIC = {FlagChange.ADD: "add", FlagChange.REMOVE: "delete", FlagChange.SET: "set"}
+PUBLIC = {FlagChange.ADD: "add", FlagChange.REMOVE: "delete", FlagChange.SET: "set"}
 
 
-def _label_of(listing: ListedMailbox) -> str:
+def label_of(listing: ListedMailbox) -> str:
     """The label that a mailbox stands for: Gmail's own begin with a backslash, all others are paths."""
     if "\\important" in listing.attributes:
         return "\\Important"
     return _LABELS_BY_USE.get(listing.special_use or "", listing.path)
 
 
-def _steps(
-    add: tuple[str, ...] | None, delete: tuple[str, ...] | None, whole: tuple[str, ...] | None
-) -> list[tuple[FlagChange, tuple[str, ...]]]:
+def changes_to_make(session: MailSession, changes: MessageChanges) -> tuple[list[Step], list[Step]]:
+    """The changes of flags and those of labels, in order.
+
+    Raises Unsupported for labels where the server has none.
+    """
+    flags = _steps(changes.add, changes.delete, changes.set)
+    labels = _steps(changes.labels_add, changes.labels_delete, changes.labels_set)
+    if labels and "X-GM-EXT-1" not in session.capabilities:
+        raise Unsupported("this server keeps no labels")
+    return flags, labels
+
+
+def at_known_place(placed: UidMap, target: Mailbox) -> bool:
+    """Whether the UIDs that messages have at their new place make ids of ours."""
+    return target.cursor is None or target.cursor.uidvalidity == placed.uidvalidity
+
+
+def _steps(add: tuple[str, ...] | None, delete: tuple[str, ...] | None, whole: tuple[str, ...] | None) -> list[Step]:
     """What is to be stored, in order; setting all wins over adding and deleting."""
     if whole is not None:
         return [(FlagChange.SET, whole)]
-    steps = []
+    steps: list[Step] = []
     if add:
         steps.append((FlagChange.ADD, add))
     if delete:

@@ -1,4 +1,4 @@
-"""Searching one mailbox: threads of ours are looked up in the index, all else is asked of the server."""
+"""Searching one mailbox: what the index knows for certain is looked up there, all else is asked of the server."""
 
 from __future__ import annotations
 
@@ -15,14 +15,23 @@ from mailquay.services import identifiers
 from mailquay.services.messages import MessageReader, fetch_entries, relies_on_index
 from mailquay.services.sequences import sequence_set
 from mailquay.services.threads import looked_up
+from mailquay.storage.repositories.messages import IndexTerms
 
 _EVERYTHING = SearchTerms()
 _LONGEST_SET = 4000
 """Servers end connections over lines of 8000 characters and more; without the set they find too much, and we choose."""
+_IDS_TOGETHER = 50
+_OPPOSITES = {"unseen": "seen"}
 
 
 class MessageFinder(MessageReader):
     """Finds messages, and shows pages of what it found."""
+
+    async def search_needs_owner(self, account: Account, path: str, terms: SearchTerms) -> bool:
+        """Whether a search can be answered only by the node that owns the account."""
+        if await self.needs_owner(account, path):
+            return True
+        return await self._found_in_index(account, await self._mailboxes.find(account, path), terms) is None
 
     async def search(
         self, account: Account, *, path: str, terms: SearchTerms, page: int, page_size: int, timeout_seconds: float
@@ -32,20 +41,49 @@ class MessageFinder(MessageReader):
         A thread of ours is found as far as the index has read the mailbox. Raises MailboxNotFound, Unsupported for a
         term that the server or an account without an index does not know, InvalidRequest, NotOperational, Unavailable.
         """
-        mailbox = await self._up_to_date(account, path, timeout_seconds)
-        thread = None if terms.thread_id is None else identifiers.parse_thread_id(terms.thread_id)
-        if thread is None:
-            uids = await self._ask(account, mailbox, terms, timeout_seconds)
-        else:
-            rest = dataclasses.replace(terms, thread_id=None)
-            uids = await self._in_thread(account, mailbox, thread, rest, timeout_seconds)
+        mailbox, uids = await self._found(account, path, terms, timeout_seconds)
         chosen = sorted(uids, reverse=True)[page * page_size : (page + 1) * page_size]
         entries = await self._shown(account, mailbox, chosen, timeout_seconds)
         return self._paged(mailbox, len(uids), entries, page, page_size)
 
+    async def _found(
+        self, account: Account, path: str, terms: SearchTerms, timeout_seconds: float
+    ) -> tuple[Mailbox, set[int]]:
+        """A mailbox, and the UIDs of the messages in it to which all terms apply."""
+        mailbox = await self._up_to_date(account, path, timeout_seconds)
+        thread = None if terms.thread_id is None else identifiers.parse_thread_id(terms.thread_id)
+        if thread is not None:
+            rest = dataclasses.replace(terms, thread_id=None)
+            return mailbox, await self._in_thread(account, mailbox, thread, rest, timeout_seconds)
+        uids = await self._found_in_index(account, mailbox, terms)
+        if uids is None:
+            uids = await self._ask(account, mailbox, terms, timeout_seconds)
+        return mailbox, uids
+
+    async def _found_in_index(self, account: Account, mailbox: Mailbox, terms: SearchTerms) -> set[int] | None:
+        """What the index says; None where the server may know better."""
+        looked_for = index_terms(terms)
+        cursor = mailbox.cursor
+        if looked_for is None or cursor is None or not mailbox.current or not relies_on_index(account, mailbox):
+            return None
+        if looked_for.flags and cursor.highestmodseq is None:
+            # Flags of such a mailbox are compared now and then only.
+            return None
+        texts = bool(looked_for.subject or looked_for.sender)
+        unread, broken = await self._store.messages.unread(mailbox.number)
+        if broken or (texts and (unread or not account.profile.keeps_envelopes)):
+            return None
+        return set(await self._store.messages.search(mailbox.number, looked_for))
+
     async def _ask(self, account: Account, mailbox: Mailbox, terms: SearchTerms, timeout_seconds: float) -> set[int]:
         async with self._opened(account, mailbox, timeout_seconds) as session:
-            return set(await session.search(terms))
+            if terms.email_ids is None:
+                return set(await session.search(terms))
+            found: set[int] = set()
+            for start in range(0, len(terms.email_ids), _IDS_TOGETHER):
+                some = terms.email_ids[start : start + _IDS_TOGETHER]
+                found.update(await session.search(dataclasses.replace(terms, email_ids=some)))
+            return found
 
     async def _in_thread(
         self, account: Account, mailbox: Mailbox, thread: int, rest: SearchTerms, timeout_seconds: float
@@ -78,3 +116,26 @@ class MessageFinder(MessageReader):
         entries = [known.get(Uid(uid)) or unknown[uid] for uid in uids]
         entries = await self._with_envelopes(account, mailbox, entries, timeout_seconds)
         return [entry for entry in entries if entry is not unknown.get(entry.uid)]
+
+
+def index_terms(terms: SearchTerms) -> IndexTerms | None:
+    """The same for the index; None where it does not know, or counts in another way, one of the terms.
+
+    Days are those of the server's time zone, and recipients may stand in fields that an envelope does not show.
+    """
+    rest = dataclasses.replace(terms, flags={}, text={}, larger=None, smaller=None)
+    if rest != _EVERYTHING or not terms.text.keys() <= {"subject", "from"}:
+        return None
+    flags: dict[str, bool] = {}
+    for name, wanted in terms.flags.items():
+        name, wanted = (_OPPOSITES[name], not wanted) if name in _OPPOSITES else (name, wanted)
+        if flags.setdefault(name, wanted) != wanted:
+            # Seen and unseen: the server may say that nothing is both.
+            return None
+    return IndexTerms(
+        subject=terms.text.get("subject", ""),
+        sender=terms.text.get("from", ""),
+        larger=-1 if terms.larger is None else terms.larger,
+        smaller=2**62 if terms.smaller is None else terms.smaller,
+        flags=flags,
+    )

@@ -146,18 +146,22 @@ def disposition(filename: str | None) -> str:
 
 async def _update(call: Call) -> Mapping[str, Any]:
     account = await call.account()
-    body = call.payload(MessageUpdate)
-    flags, labels = body.flags or FlagChanges(), body.labels or FlagChanges()
-    changes = MessageChanges(
+    changes = changes_asked(call.payload(MessageUpdate))
+    return await call.services.messages.update(
+        account, call.path["message"], changes, timeout_seconds=call.timeout_seconds
+    )
+
+
+def changes_asked(update: MessageUpdate) -> MessageChanges:
+    """As the services take it."""
+    flags, labels = update.flags or FlagChanges(), update.labels or FlagChanges()
+    return MessageChanges(
         add=_tuple(flags.add),
         delete=_tuple(flags.delete),
         set=_tuple(flags.set),
         labels_add=_tuple(labels.add),
         labels_delete=_tuple(labels.delete),
         labels_set=_tuple(labels.set),
-    )
-    return await call.services.messages.update(
-        account, call.path["message"], changes, timeout_seconds=call.timeout_seconds
     )
 
 

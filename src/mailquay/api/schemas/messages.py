@@ -14,7 +14,7 @@ from mailquay.api.validation import Model
 
 TextType = Annotated[Literal["html", "plain", "*"], Lower]
 MessageSpecialUse = Literal["\\Drafts", "\\Junk", "\\Sent", "\\Trash", "\\Inbox"]
-_MailboxPath = Annotated[str, StringConstraints(min_length=1, pattern=r"^[^\x00\r\n]+$")]
+MailboxPath = Annotated[str, StringConstraints(min_length=1, pattern=r"^[^\x00\r\n]+$")]
 _FlagName = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f\x7f]+$")]
 _MaxBytes = Annotated[
     Annotated[int, Field(ge=0, le=1_073_741_824)] | None,
@@ -26,7 +26,7 @@ _MaxBytes = Annotated[
 class MessagesQuery(Paging):
     """Which messages to list. `cursor` wins over `page`."""
 
-    path: Annotated[_MailboxPath, Field(description="Path of the mailbox, or a special-use tag such as \\Sent.")]
+    path: Annotated[MailboxPath, Field(description="Path of the mailbox, or a special-use tag such as \\Sent.")]
     cursor: Annotated[Annotated[str, StringConstraints(max_length=1_048_576)] | None, Absent] = None
 
 
@@ -78,8 +78,8 @@ class MessageUpdate(Model):
 class MessageMove(Model):
     """Where a message goes."""
 
-    path: _MailboxPath
-    source: Annotated[_MailboxPath | None, Absent, Field(description="Of Gmail accounts only.")] = None
+    path: MailboxPath
+    source: Annotated[MailboxPath | None, Absent, Field(description="Of Gmail accounts only.")] = None
 
 
 # -- answers --------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date
 
 from mailquay.backends.interface import SearchTerms
@@ -12,9 +13,11 @@ from mailquay.wire.imap.search import (
     DateField,
     Header,
     IdField,
+    Not,
     Number,
     NumberField,
     ObjectIdKey,
+    Or,
     SearchKey,
     Simple,
     Text,
@@ -79,6 +82,10 @@ def search_key(terms: SearchTerms, capabilities: frozenset[str]) -> SearchKey:
     if terms.gmail_raw is not None:
         _need("X-GM-EXT-1", capabilities)
         keys.append(Text(TextField.X_GM_RAW, terms.gmail_raw))
+    if terms.labels or terms.without_labels:
+        _need("X-GM-EXT-1", capabilities)
+        keys.extend(Text(TextField.X_GM_LABELS, label) for label in terms.labels)
+        keys.extend(Not(Text(TextField.X_GM_LABELS, label)) for label in terms.without_labels)
     if not keys:
         return Simple.ALL
     return keys[0] if len(keys) == 1 else And(tuple(keys))
@@ -86,21 +93,37 @@ def search_key(terms: SearchTerms, capabilities: frozenset[str]) -> SearchKey:
 
 def _object_keys(terms: SearchTerms, capabilities: frozenset[str]) -> list[SearchKey]:
     keys: list[SearchKey] = []
-    for value, object_field, gmail_field in (
-        (terms.email_id, IdField.EMAILID, NumberField.X_GM_MSGID),
-        (terms.thread_id, IdField.THREADID, NumberField.X_GM_THRID),
-    ):
-        if value is None:
-            continue
-        if "X-GM-EXT-1" in capabilities:
-            # The digits of other scripts are none to Gmail, and some of them none to int().
-            if not (value.isascii() and value.isdigit() and len(value) <= 19 and int(value) <= _MOST):
-                raise InvalidRequest("ids of this account are numbers")
-            keys.append(Number(gmail_field, int(value)))
-        else:
-            _need("OBJECTID", capabilities)
-            keys.append(ObjectIdKey(object_field, value))
+    if terms.email_id is not None:
+        keys.append(_email_key(terms.email_id, capabilities))
+    if terms.thread_id is not None:
+        keys.append(_object_key(terms.thread_id, IdField.THREADID, NumberField.X_GM_THRID, capabilities))
+    if terms.email_ids is not None:
+        keys.append(_any([_email_key(value, capabilities) for value in terms.email_ids]))
     return keys
+
+
+def _email_key(value: str, capabilities: frozenset[str]) -> SearchKey:
+    return _object_key(value, IdField.EMAILID, NumberField.X_GM_MSGID, capabilities)
+
+
+def _object_key(value: str, object_field: IdField, gmail_field: NumberField, capabilities: frozenset[str]) -> SearchKey:
+    if "X-GM-EXT-1" not in capabilities:
+        _need("OBJECTID", capabilities)
+        return ObjectIdKey(object_field, value)
+    # The digits of other scripts are none to Gmail, and some of them none to int().
+    if not (value.isascii() and value.isdigit() and len(value) <= 19 and int(value) <= _MOST):
+        raise InvalidRequest("ids of this account are numbers")
+    return Number(gmail_field, int(value))
+
+
+def _any(keys: Sequence[SearchKey]) -> SearchKey:
+    """One of several, nested as little as can be: servers have limits for that."""
+    if not keys:
+        return Not(Simple.ALL)
+    if len(keys) == 1:
+        return keys[0]
+    middle = len(keys) // 2
+    return Or(_any(keys[:middle]), _any(keys[middle:]))
 
 
 def _need(capability: str, capabilities: frozenset[str]) -> None:

@@ -1,7 +1,7 @@
 -- name: message_upsert
 INSERT INTO messages (mailbox_number, uid, flags, modseq, internal_date_ms, size_bytes, envelope, structure, email_id,
-    thread_id, labels, digest, digested, thread)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
+    thread_id, labels, digest, digested, thread, subject, sender)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
 ON CONFLICT (mailbox_number, uid) DO UPDATE SET flags = excluded.flags,
     modseq = coalesce(excluded.modseq, messages.modseq),
     internal_date_ms = coalesce(excluded.internal_date_ms, messages.internal_date_ms),
@@ -12,7 +12,8 @@ ON CONFLICT (mailbox_number, uid) DO UPDATE SET flags = excluded.flags,
     thread_id = coalesce(excluded.thread_id, messages.thread_id),
     labels = coalesce(excluded.labels, messages.labels), digest = coalesce(excluded.digest, messages.digest),
     digested = CASE WHEN excluded.digested = 1 THEN 1 ELSE messages.digested END,
-    thread = coalesce(excluded.thread, messages.thread),
+    thread = coalesce(excluded.thread, messages.thread), subject = coalesce(excluded.subject, messages.subject),
+    sender = coalesce(excluded.sender, messages.sender),
     error = CASE WHEN excluded.digested = 1 THEN NULL ELSE messages.error END,
     tries = CASE WHEN excluded.digested = 1 THEN NULL ELSE messages.tries END,
     retry_ms = CASE WHEN excluded.digested = 1 THEN NULL ELSE messages.retry_ms END,
@@ -22,7 +23,8 @@ ON CONFLICT (mailbox_number, uid) DO UPDATE SET flags = excluded.flags,
 UPDATE messages SET internal_date_ms = coalesce($3, internal_date_ms), size_bytes = coalesce($4, size_bytes),
     envelope = coalesce($5, envelope), structure = coalesce($6, structure), email_id = coalesce($7, email_id),
     thread_id = coalesce($8, thread_id), digest = coalesce($9, digest),
-    digested = CASE WHEN $10 = 1 THEN 1 ELSE digested END, thread = coalesce($11, thread)
+    digested = CASE WHEN $10 = 1 THEN 1 ELSE digested END, thread = coalesce($11, thread),
+    subject = coalesce($12, subject), sender = coalesce($13, sender)
 WHERE mailbox_number = $1 AND uid = $2 AND error IS NULL;
 
 -- name: message_update_flags
@@ -61,6 +63,42 @@ SELECT uid, flags, modseq, internal_date_ms, size_bytes, envelope, structure, em
 FROM messages WHERE mailbox_number = $1
     AND uid = ANY (ARRAY(SELECT CAST(value AS BIGINT) FROM json_array_elements_text(CAST(CAST($2 AS TEXT) AS JSON))))
 ORDER BY uid DESC;
+
+-- name: message_search_text sqlite
+SELECT uid FROM messages INDEXED BY messages_by_text
+WHERE mailbox_number = $1 AND ($2 = '' OR instr(subject, $2) > 0) AND ($3 = '' OR instr(sender, $3) > 0)
+ORDER BY uid DESC;
+
+-- name: message_search_text postgres
+SELECT uid FROM messages
+WHERE mailbox_number = $1 AND ($2 = '' OR strpos(subject, $2) > 0) AND ($3 = '' OR strpos(sender, $3) > 0)
+ORDER BY uid DESC;
+
+-- name: message_search sqlite
+SELECT uid FROM messages
+WHERE mailbox_number = $1 AND ($2 = '' OR instr(subject, $2) > 0) AND ($3 = '' OR instr(sender, $3) > 0)
+    AND size_bytes > $4 AND size_bytes < $5
+    AND ($6 < 0 OR (CASE WHEN instr(lower(flags), '\seen') > 0 THEN 1 ELSE 0 END) = $6)
+    AND ($7 < 0 OR (CASE WHEN instr(lower(flags), '\flagged') > 0 THEN 1 ELSE 0 END) = $7)
+    AND ($8 < 0 OR (CASE WHEN instr(lower(flags), '\answered') > 0 THEN 1 ELSE 0 END) = $8)
+    AND ($9 < 0 OR (CASE WHEN instr(lower(flags), '\draft') > 0 THEN 1 ELSE 0 END) = $9)
+    AND ($10 < 0 OR (CASE WHEN instr(lower(flags), '\deleted') > 0 THEN 1 ELSE 0 END) = $10)
+ORDER BY uid DESC;
+
+-- name: message_search postgres
+SELECT uid FROM messages
+WHERE mailbox_number = $1 AND ($2 = '' OR strpos(subject, $2) > 0) AND ($3 = '' OR strpos(sender, $3) > 0)
+    AND size_bytes > $4 AND size_bytes < $5
+    AND ($6 < 0 OR (CASE WHEN strpos(lower(flags), '\seen') > 0 THEN 1 ELSE 0 END) = $6)
+    AND ($7 < 0 OR (CASE WHEN strpos(lower(flags), '\flagged') > 0 THEN 1 ELSE 0 END) = $7)
+    AND ($8 < 0 OR (CASE WHEN strpos(lower(flags), '\answered') > 0 THEN 1 ELSE 0 END) = $8)
+    AND ($9 < 0 OR (CASE WHEN strpos(lower(flags), '\draft') > 0 THEN 1 ELSE 0 END) = $9)
+    AND ($10 < 0 OR (CASE WHEN strpos(lower(flags), '\deleted') > 0 THEN 1 ELSE 0 END) = $10)
+ORDER BY uid DESC;
+
+-- name: message_unread
+SELECT EXISTS (SELECT 1 FROM messages WHERE mailbox_number = $1 AND envelope IS NULL AND error IS NULL),
+    EXISTS (SELECT 1 FROM messages WHERE mailbox_number = $1 AND error IS NOT NULL);
 
 -- name: message_flags
 SELECT uid, flags, modseq FROM messages WHERE mailbox_number = $1 AND uid >= $2 AND uid <= $3 ORDER BY uid;

@@ -14,7 +14,7 @@ DELETE FROM purges WHERE kind = $1 AND number = $2;
 SELECT uid FROM messages WHERE mailbox_number = $1 AND uid >= $2 ORDER BY uid LIMIT 1 OFFSET $3;
 
 -- name: purge_contents
-UPDATE messages SET envelope = NULL, structure = NULL
+UPDATE messages SET envelope = NULL, structure = NULL, subject = NULL, sender = NULL
 WHERE mailbox_number = $1 AND uid >= $2 AND uid < $3 AND (envelope IS NOT NULL OR structure IS NOT NULL);
 
 -- name: purge_done_below

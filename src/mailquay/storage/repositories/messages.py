@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import repeat
 
 from mailquay.model.account import KEEPS_ENVELOPES, AccountNumber
 from mailquay.model.digest import message_digest
 from mailquay.model.mailbox import MailboxNumber
-from mailquay.model.message import DroppedMessage, Envelope, IndexEntry, MessageMarks, Structure, Uid
+from mailquay.model.message import Address, DroppedMessage, Envelope, IndexEntry, MessageMarks, Structure, Uid
 from mailquay.storage.codec import from_json, to_json
 from mailquay.storage.interface import Database, Pending, Row, Run, RunMany, Script, Unit
 
@@ -28,6 +28,24 @@ class Unread:
 
 NEWEST = Unread(_EVER, 2**32)
 """Before this one come all others."""
+
+
+SEARCHED_FLAGS = ("seen", "flagged", "answered", "draft", "deleted")
+
+
+@dataclass(frozen=True, slots=True)
+class IndexTerms:
+    """What the index can be searched for. Texts are looked for anywhere in a subject and in From; empty ones match all.
+
+    `flags` by the names in SEARCHED_FLAGS: True for messages that have it, False for others. Sizes in bytes, both
+    exclusive.
+    """
+
+    subject: str = ""
+    sender: str = ""
+    larger: int = -1
+    smaller: int = 2**62
+    flags: Mapping[str, bool] = field(default_factory=dict)
 
 
 class MessageIndex:
@@ -50,6 +68,22 @@ class MessageIndex:
     async def range(self, mailbox: int, first: int, last: int) -> list[IndexEntry]:
         """Entries from one UID to another, ascending."""
         return [_entry(row) for row in await self._database.fetch("message_range", mailbox, first, last)]
+
+    async def search(self, mailbox: int, terms: IndexTerms) -> list[int]:
+        """The UIDs of the messages to which all terms apply, descending."""
+        texts = (mailbox, folded(terms.subject), folded(terms.sender))
+        if terms == IndexTerms(subject=terms.subject, sender=terms.sender):
+            # A narrow index holds what is looked at.
+            rows = await self._database.fetch("message_search_text", *texts)
+        else:
+            flags = [-1 if terms.flags.get(name) is None else int(terms.flags[name]) for name in SEARCHED_FLAGS]
+            rows = await self._database.fetch("message_search", *texts, terms.larger, terms.smaller, *flags)
+        return [uid for (uid,) in rows]
+
+    async def unread(self, mailbox: int) -> tuple[bool, bool]:
+        """Whether there are messages without a kept envelope, and whether there are such that cannot be read."""
+        [(unread, broken)] = await self._database.fetch("message_unread", mailbox)
+        return bool(unread), bool(broken)
 
     async def several(self, mailbox: int, uids: Sequence[int]) -> list[IndexEntry]:
         """Those of these messages that the index holds, newest first."""
@@ -244,7 +278,18 @@ class Keeper:
             message_digest(self.account, message_id) if message_id else None,
             int(entry.envelope is not None),
             thread,
+            None if envelope is None else folded(envelope.subject or ""),
+            None if envelope is None else folded(", ".join(map(_shown, envelope.from_))),
         )
+
+
+def folded(text: str) -> str:
+    """A text as it is looked for, whatever its letters' case; no database keeps NUL in a text."""
+    return text.casefold().replace("\0", "")
+
+
+def _shown(address: Address) -> str:
+    return f"{address.name} <{address.address}>" if address.name else address.address
 
 
 def held(mailbox: MailboxNumber) -> Script[Keeper | None]:

@@ -139,6 +139,8 @@ CREATE TABLE messages (
     tries INTEGER,
     retry_ms INTEGER,
     owed INTEGER,
+    subject TEXT,
+    sender TEXT,
     PRIMARY KEY (mailbox_number, uid)
 ) STRICT, WITHOUT ROWID;
 
@@ -146,6 +148,7 @@ CREATE INDEX messages_without_envelope
 ON messages (mailbox_number, digested, coalesce(internal_date_ms, 9223372036854775807), uid)
 WHERE envelope IS NULL AND error IS NULL;
 CREATE INDEX messages_with_error ON messages (mailbox_number, retry_ms) WHERE error IS NOT NULL;
+CREATE INDEX messages_by_text ON messages (mailbox_number, uid, subject, sender);
 CREATE INDEX messages_by_thread ON messages (thread, mailbox_number, uid) WHERE thread IS NOT NULL;
 
 CREATE TABLE thread_links (

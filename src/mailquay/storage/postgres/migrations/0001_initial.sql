@@ -139,6 +139,8 @@ CREATE TABLE messages (
     tries BIGINT,
     retry_ms BIGINT,
     owed BIGINT,
+    subject TEXT,
+    sender TEXT,
     PRIMARY KEY (mailbox_number, uid)
 );
 
