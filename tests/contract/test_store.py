@@ -212,6 +212,10 @@ async def test_a_process_whose_id_was_taken_stops_without_harm_to_the_other(stor
     assert [(lease.account, lease.epoch) for lease in await store.nodes.leases_of("n1")] == [
         (account.number, fence.epoch)
     ]
+    [lease] = await store.nodes.leases_of("n1")
+    assert await store.nodes.agrees("n1", [lease]) and await store.nodes.agrees("n2", [])
+    for wrong in ([], [lease, lease], [dataclasses.replace(lease, epoch=lease.epoch + 1)]):
+        assert not await store.nodes.agrees("n1", wrong)
     await store.commit(store.nodes.drain("n1", node.started_ms))
     assert [one.draining for one in await store.nodes.all()] == [True]
 
@@ -415,6 +419,22 @@ async def test_signals_reach_subscribers_here_and_on_another_node(
         assert signals & {Signal("any"), Signal("account", account.number)}
     finally:
         await other.close()
+
+
+async def test_own_commits_are_not_taken_for_those_of_others(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/m.db"
+    own = await open_store(url, key_file=tmp_path / "key", watch_interval_seconds=0.01)
+    heard: asyncio.Queue[frozenset[Signal]] = asyncio.Queue()
+    own.database.subscribe(heard.put_nowait)
+    for number in range(20):
+        await own.commit(own.settings.put({"locale": f"x{number}"}, set()))
+        await asyncio.sleep(0.01)  # the pace at which others' commits are looked for
+    other = await open_store(url, key_file=tmp_path / "key")
+    await other.commit(other.settings.put({"locale": "de"}, set()))
+    told = [await asyncio.wait_for(heard.get(), 5) for _ in range(21)]
+    assert told == [frozenset([Signal("settings")])] * 20 + [frozenset([Signal("any")])]
+    await own.close()
+    await other.close()
 
 
 async def test_settings_are_sealed_when_secret(store: Store, database_url: str, tmp_path: Path) -> None:

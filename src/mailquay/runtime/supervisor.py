@@ -235,6 +235,10 @@ class Supervisor:
 
     async def _agree_with_leases(self, live: list[Node]) -> None:
         """Serve what is ours and not served (a step of ours failed half-way), stop what another node has taken."""
+        ended = any(owned.runner is not None and owned.runner.ended for owned in self._owned.values())
+        held = (owned.lease for owned in self._owned.values())
+        if not ended and await self._store.nodes.agrees(self._membership.id, held):
+            return
         leases = {lease.account: lease for lease in await self._store.nodes.leases_of(self._membership.id)}
         lost = [
             number
@@ -258,6 +262,9 @@ class Supervisor:
             self._workers.webhooks.add(number)
 
     def _is_ours(self, account: int, live: list[Node]) -> bool:
+        if len(live) == 1:
+            # As most often; and this is asked of every account at every look.
+            return live[0].id == self._membership.id
         return preferred_node(account, [node.id for node in live]) == self._membership.id
 
     async def _apply_changes(self) -> None:

@@ -30,6 +30,9 @@ UPDATE leases SET epoch = epoch + 1 WHERE node_id = $1;
 -- name: leases_of_node
 SELECT account_number, node_id, epoch FROM leases WHERE node_id = $1;
 
+-- name: leases_sums
+SELECT count(*), coalesce(sum(account_number), 0), coalesce(sum(epoch), 0) FROM leases WHERE node_id = $1;
+
 -- name: lease_by_account
 SELECT account_number, node_id, epoch FROM leases WHERE account_number = $1;
 

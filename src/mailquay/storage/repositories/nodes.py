@@ -5,7 +5,7 @@ Nobody is connected for an account when its lease changes hands: its state says 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from mailquay.model.account import AccountNumber, AccountState
 from mailquay.model.node import Lease, Node
@@ -36,6 +36,15 @@ class NodeRepository:
     async def leases_of(self, node: str) -> list[Lease]:
         """What a node owns."""
         return [_lease(row) for row in await self._database.fetch("leases_of_node", node)]
+
+    async def agrees(self, node: str, leases: Iterable[Lease]) -> bool:
+        """Whether a node owns these and no others, as far as their number and sums tell: for those who look often."""
+        numbers, epochs = [], []
+        for lease in leases:
+            numbers.append(lease.account)
+            epochs.append(lease.epoch)
+        [row] = await self._database.fetch("leases_sums", node)
+        return [int(value) for value in row] == [len(numbers), sum(numbers), sum(epochs)]
 
     async def free(self) -> list[Lease]:
         """Leases nobody holds, or held by a node whose time is over."""

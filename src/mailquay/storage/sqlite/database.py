@@ -52,6 +52,13 @@ class _Waiting:
     pending: Pending = field(default_factory=Pending)
 
 
+@dataclass(slots=True)
+class _Glance:
+    """The writer is asked what it sees of commits of other processes: its connection does not count its own."""
+
+    seen: asyncio.Future[int]
+
+
 class SqliteDatabase:
     """A SQLite file as a `Database`. Open it with `SqliteDatabase.open`."""
 
@@ -60,7 +67,7 @@ class SqliteDatabase:
         self._finish = finish
         self._sql = load_catalogue("sqlite")
         self._loop = asyncio.get_running_loop()
-        self._inbox: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
+        self._inbox: queue.SimpleQueue[_Waiting | _Glance | None] = queue.SimpleQueue()
         self._listeners: list[Callable[[frozenset[Signal]], None]] = []
         self._closed = False
         self._watch_interval_seconds = watch_interval_seconds
@@ -138,19 +145,27 @@ class SqliteDatabase:
     async def _watch(self, interval_seconds: float) -> None:
         """Tell listeners when another process has committed: SQLite counts that for us.
 
-        Most often there is no other one, and looking is then ten times rarer.
+        Most often there is no other one, and looking is then ten times rarer. What a reader sees may be a commit of our
+        own, of which everybody was told by signals.
         """
-        [(seen,)] = self._point.execute("PRAGMA data_version").fetchall()
+        read, others = _data_version(self._point), await self._others_commits()
         pause, calm = interval_seconds, 0
         while True:
             await asyncio.sleep(pause)
-            [(version,)] = self._point.execute("PRAGMA data_version").fetchall()
             calm += 1
             if calm == _CALM_LOOKS:
                 pause = 10 * interval_seconds
-            if version != seen:
-                seen, calm, pause = version, 0, interval_seconds
+            if (version := _data_version(self._point)) == read:
+                continue
+            read = version
+            if (counted := await self._others_commits()) != others:
+                others, calm, pause = counted, 0, interval_seconds
                 self._tell(frozenset([Signal(ANYTHING_CHANGED)]))
+
+    async def _others_commits(self) -> int:
+        glance = _Glance(self._loop.create_future())
+        self._inbox.put(glance)
+        return await glance.seen
 
     def _tell(self, signals: frozenset[Signal]) -> None:
         for listener in list(self._listeners):
@@ -162,7 +177,10 @@ class SqliteDatabase:
         connection = _connect(self._path)
         try:
             while (first := self._inbox.get()) is not None:
-                group, closing = self._gather(first)
+                if isinstance(first, _Glance):
+                    self._look(connection, first)
+                    continue
+                group, closing = self._gather(connection, first)
                 self._commit_group(connection, group)
                 self._answer(group)
                 if closing:
@@ -170,7 +188,17 @@ class SqliteDatabase:
         finally:
             connection.close()
 
-    def _gather(self, first: _Waiting) -> tuple[list[_Waiting], bool]:
+    def _look(self, connection: sqlite3.Connection, glance: _Glance) -> None:
+        version = _data_version(connection)
+
+        def on_loop() -> None:
+            if not glance.seen.done():
+                glance.seen.set_result(version)
+
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(on_loop)
+
+    def _gather(self, connection: sqlite3.Connection, first: _Waiting) -> tuple[list[_Waiting], bool]:
         group = [first]
         while len(group) < _GROUP_LIMIT:
             try:
@@ -179,7 +207,10 @@ class SqliteDatabase:
                 return group, False
             if waiting is None:
                 return group, True
-            group.append(waiting)
+            if isinstance(waiting, _Glance):
+                self._look(connection, waiting)
+            else:
+                group.append(waiting)
         return group, False
 
     def _commit_group(self, connection: sqlite3.Connection, group: list[_Waiting]) -> None:
@@ -260,6 +291,12 @@ class SqliteDatabase:
         # The loop is gone only when the process is ending; the commit itself has happened then all the same.
         if not self._loop.is_closed():
             self._loop.call_soon_threadsafe(on_loop)
+
+
+def _data_version(connection: sqlite3.Connection) -> int:
+    """A number that is another one after each commit of other connections."""
+    [(version,)] = connection.execute("PRAGMA data_version").fetchall()
+    return int(version)
 
 
 def _roll_back(connection: sqlite3.Connection) -> None:
