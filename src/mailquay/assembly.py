@@ -44,8 +44,8 @@ from mailquay.services.autoconfig import AutoconfigOptions, AutoconfigService
 from mailquay.services.bulk_editor import MessageService
 from mailquay.services.delivery import DeliveryService
 from mailquay.services.filing import FilingService
+from mailquay.services.mailbox_editor import MailboxEditor
 from mailquay.services.mailbox_listing import MailboxListing
-from mailquay.services.mailboxes import MailboxService
 from mailquay.services.new_mail import NewMail
 from mailquay.services.outbox import OutboxService
 from mailquay.services.passwords import store_password
@@ -140,7 +140,7 @@ class Core:
         )
         self.supervisor = Supervisor(store, config, self.membership, parts, self.workers)
         self.access = OwnedMailAccess(self.supervisor)
-        self.mailboxes = MailboxService(store, self.access)
+        self.mailboxes = MailboxEditor(store, self.access)
         self.messages = MessageService(store, self.access, self.mailboxes, self.clock)
         self._join_workers()
 

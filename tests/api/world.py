@@ -113,6 +113,10 @@ class Recorder:
         """See MailAccess: nobody has taken the account, so that its lease is as it was made."""
         return Fence(account, 0)
 
+    async def relist(self, account: AccountNumber, *, timeout_seconds: float) -> None:
+        """See MailAccess."""
+        self.note("relist", account)
+
     async def catch_up(self, account: AccountNumber, paths: Any, *, timeout_seconds: float) -> None:
         """See MailAccess."""
 
@@ -152,7 +156,7 @@ class Recorder:
 
 
 class Mail:
-    """Mailboxes, messages, submission and outbox that only tell what they were asked."""
+    """Messages and submission that only tell what they were asked."""
 
     def __init__(self, recorder: Recorder) -> None:
         self._recorder = recorder
@@ -160,11 +164,6 @@ class Mail:
     async def needs_owner(self, account: Account, path: str) -> bool:
         """See Messages."""
         return not self._recorder.current
-
-    async def list(self, account: Account, *, counters: bool, timeout_seconds: float) -> list[dict[str, Any]]:
-        """See Mailboxes."""
-        self._recorder.note("mailboxes", account.id, counters, timeout_seconds)
-        return [{"path": "INBOX", "name": "INBOX"}]
 
     async def page(
         self, account: Account, *, path: str, page: int, page_size: int, timeout_seconds: float
@@ -273,6 +272,41 @@ class Mail:
         return {"response": "Queued for delivery", "messageId": "<1@example.com>", "queueId": "1a"}
 
 
+class Folders:
+    """The mailboxes of an account that has one."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        self._recorder = recorder
+
+    async def list(self, account: Account, *, counters: bool, timeout_seconds: float) -> list[dict[str, Any]]:
+        """See Mailboxes."""
+        self._recorder.note("mailboxes", account.id, counters, timeout_seconds)
+        return [{"path": "INBOX", "name": "INBOX"}]
+
+    async def create(self, account: Account, names: Sequence[str], *, timeout_seconds: float) -> dict[str, Any]:
+        """See Mailboxes."""
+        self._recorder.note("create", names)
+        return {"path": "/".join(names), "created": True}
+
+    async def change(
+        self,
+        account: Account,
+        path: str,
+        *,
+        new_names: Sequence[str] | None,
+        subscribed: bool | None,
+        timeout_seconds: float,
+    ) -> dict[str, Any]:
+        """See Mailboxes."""
+        self._recorder.note("change", path, new_names, subscribed)
+        return {"path": path}
+
+    async def delete(self, account: Account, path: str, *, timeout_seconds: float) -> dict[str, Any]:
+        """See Mailboxes."""
+        self._recorder.note("delete_mailbox", path)
+        return {"path": path, "deleted": True}
+
+
 class Waiting:
     """An outbox with one entry."""
 
@@ -364,7 +398,7 @@ class World:
             stats=self.stats,
             verify=VerifyService(self.recorder),
             autoconfig=self.recorder,
-            mailboxes=mail,
+            mailboxes=Folders(self.recorder),
             messages=mail,
             submission=mail,
             outbox=self.outbox,

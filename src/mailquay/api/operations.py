@@ -10,10 +10,22 @@ import msgspec
 from mailquay.api.http import Answer
 from mailquay.api.openapi import build_openapi
 from mailquay.api.operation import Call, Operation
-from mailquay.api.routes import accounts, autoconfig, documentation, messages, search, site, submit, system, tokens
+from mailquay.api.routes import (
+    accounts,
+    autoconfig,
+    documentation,
+    mailboxes,
+    messages,
+    search,
+    site,
+    submit,
+    system,
+    tokens,
+)
 
 OPERATIONS: tuple[Operation, ...] = (
     *accounts.OPERATIONS,
+    *mailboxes.OPERATIONS,
     *messages.OPERATIONS,
     *search.OPERATIONS,
     *submit.OPERATIONS,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -23,6 +24,26 @@ class Mailboxes(Protocol):
 
     async def list(self, account: Account, *, counters: bool, timeout_seconds: float) -> list[dict[str, Any]]:
         """All of them; `counters` asks the server how many messages each has."""
+        ...
+
+    async def create(self, account: Account, names: Sequence[str], *, timeout_seconds: float) -> dict[str, Any]:
+        """Make one, at a path or below one level after the other."""
+        ...
+
+    async def change(
+        self,
+        account: Account,
+        path: str,
+        *,
+        new_names: Sequence[str] | None,
+        subscribed: bool | None,
+        timeout_seconds: float,
+    ) -> dict[str, Any]:
+        """Rename one, subscribe to it or unsubscribe."""
+        ...
+
+    async def delete(self, account: Account, path: str, *, timeout_seconds: float) -> dict[str, Any]:
+        """Delete one with all its messages."""
         ...
 
 

@@ -85,6 +85,7 @@ class CatchUp:
         self._verifying: set[str] = set()
         self._last_scan: dict[str, float] = {}
         self._sweep_now = asyncio.Event()
+        self._listing_lock = asyncio.Lock()
         self._second_look = SecondLook()
         self._doubts = Doubts()
         self._log = _log.bind(account=account.id)
@@ -145,6 +146,20 @@ class CatchUp:
             self._hearing.lost()
         self.nudge_followed()
 
+    async def relist(self, *, timeout_seconds: float) -> None:
+        """List the mailboxes now. Raises Unavailable when that takes too long, and what the session raises."""
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                async with self._pool.borrow(timeout_seconds=timeout_seconds) as session:
+                    await self._list(session)
+        except TimeoutError:
+            raise Unavailable("the mail server takes too long", code="Timeout") from None
+
+    async def _list(self, session: MailSession) -> Mapping[str, MailboxEvidence] | None:
+        """One at a time: what two of them find new would be told twice."""
+        async with self._listing_lock:
+            return await self._listing.refresh(session, self._account, self._fence)
+
     async def now(self, paths: Iterable[str], *, timeout_seconds: float) -> None:
         """Have these mailboxes caught up with, and wait until it is done.
 
@@ -177,7 +192,7 @@ class CatchUp:
     async def everything(self) -> None:
         """List the mailboxes and have `work` bring each up to date, the watched one first; return when that is done."""
         async with self._pool.borrow(timeout_seconds=self._config.imap_connect_timeout_seconds) as session:
-            counted = await self._listing.refresh(session, self._account, self._fence)
+            counted = await self._list(session)
             if counted is not None and self._first_sync:
                 await self._begin_empty(counted)
             mailboxes = await self._followed()
@@ -230,7 +245,7 @@ class CatchUp:
             async with self._pool.borrow(
                 timeout_seconds=self._config.imap_connect_timeout_seconds, patient=True
             ) as session:
-                counted = await self._listing.refresh(session, self._account, self._fence)
+                counted = await self._list(session)
                 # The watched one as well: not every server tells in an IDLE what it promises.
                 mailboxes = await self._followed()
                 self._refusals.forget_others(box.listing.path for box in mailboxes)
@@ -333,7 +348,7 @@ class CatchUp:
                 ) as session:
                     mailbox = await self._store.mailboxes.by_path(self._account.number, path)
                     if mailbox is None:
-                        await self._listing.refresh(session, self._account, self._fence)
+                        await self._list(session)
                         mailbox = await self._store.mailboxes.by_path(self._account.number, path)
                     if mailbox is None:
                         self._refusals.succeeded(path)

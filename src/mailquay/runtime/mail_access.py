@@ -32,6 +32,10 @@ class OwnedMailAccess:
         """See MailAccess.catch_up."""
         await self._supervisor.runner(account).catch_up.now(paths, timeout_seconds=timeout_seconds)
 
+    async def relist(self, account: AccountNumber, *, timeout_seconds: float) -> None:
+        """See MailAccess.relist."""
+        await self._supervisor.runner(account).catch_up.relist(timeout_seconds=timeout_seconds)
+
     def nudge(self, account: AccountNumber, paths: Iterable[str]) -> None:
         """See MailAccess.nudge."""
         self._supervisor.runner(account).catch_up.nudge(paths, scan_flags=True)

@@ -42,6 +42,10 @@ class MailAccess(Protocol):
         """Bring the index of these mailboxes up to date now, with their events; returns when it is done."""
         ...
 
+    async def relist(self, account: AccountNumber, *, timeout_seconds: float) -> None:
+        """Compare the stored list of mailboxes with the server's now, with its events; returns when it is done."""
+        ...
+
     def nudge(self, account: AccountNumber, paths: Iterable[str]) -> None:
         """Have the index of these mailboxes brought up to date soon; returns at once."""
         ...

@@ -1,4 +1,4 @@
-"""Mailboxes and messages: list, read, change, move, delete."""
+"""Messages: list, read, change, move, delete."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from urllib.parse import quote
 from mailquay.api.errors import HttpError
 from mailquay.api.http import Streamed
 from mailquay.api.operation import Call, Operation, always
-from mailquay.api.schemas.mailboxes import MailboxesQuery, MailboxList
 from mailquay.api.schemas.messages import (
     DeleteMessageQuery,
     FlagChanges,
@@ -32,17 +31,6 @@ from mailquay.services.message_request import Download, MessageChanges, ReadOpti
 _PLAIN_FILENAME = re.compile(r"[a-zA-Z0-9 ._\-()^\[\]~=,+*$]+")
 _SAFE_TYPE = re.compile(r"[a-zA-Z0-9!#$&^_.+-]{1,127}/[a-zA-Z0-9!#$&^_.+-]{1,127}")
 _MAX_FILENAME, _MAX_EXTENSION = 200, 20
-
-
-async def _mailboxes_need_owner(call: Call) -> bool:
-    return call.parameters(MailboxesQuery).counters
-
-
-async def _mailboxes(call: Call) -> Mapping[str, Any]:
-    account = await call.account()
-    counters = call.parameters(MailboxesQuery).counters
-    listed = await call.services.mailboxes.list(account, counters=counters, timeout_seconds=call.timeout_seconds)
-    return {"mailboxes": listed}
 
 
 async def _list_needs_owner(call: Call) -> bool:
@@ -184,19 +172,6 @@ async def _delete(call: Call) -> Mapping[str, Any]:
 
 
 OPERATIONS = (
-    Operation(
-        "getV1AccountAccountMailboxes",
-        "GET",
-        "/v1/account/{account}/mailboxes",
-        "Mailbox",
-        "List mailboxes",
-        _mailboxes,
-        "read",
-        "mailbox",
-        query=MailboxesQuery,
-        answer=MailboxList,
-        needs_owner=_mailboxes_need_owner,
-    ),
     Operation(
         "getV1AccountAccountMessages",
         "GET",

@@ -9,12 +9,11 @@ from pydantic import Field, StringConstraints
 
 from mailquay.api.schemas.common import Paging, Shown
 from mailquay.api.schemas.fields import Absent, Flag, Given, Lower, NoneHidden, Single
-from mailquay.api.schemas.mailboxes import SpecialUse
+from mailquay.api.schemas.mailboxes import MailboxPath, SpecialUse
 from mailquay.api.validation import Model
 
 TextType = Annotated[Literal["html", "plain", "*"], Lower]
 MessageSpecialUse = Literal["\\Drafts", "\\Junk", "\\Sent", "\\Trash", "\\Inbox"]
-MailboxPath = Annotated[str, StringConstraints(min_length=1, pattern=r"^[^\x00\r\n]+$")]
 _FlagName = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f\x7f]+$")]
 _MaxBytes = Annotated[
     Annotated[int, Field(ge=0, le=1_073_741_824)] | None,

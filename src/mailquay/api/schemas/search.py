@@ -10,7 +10,8 @@ from pydantic import AfterValidator, Field, StringConstraints
 
 from mailquay.api.schemas.common import Shown
 from mailquay.api.schemas.fields import Absent, Flag, Given, Line256, Line1024, NoneHidden, Single, TimeMs
-from mailquay.api.schemas.messages import MailboxPath, MessagesQuery, MessageUpdate
+from mailquay.api.schemas.mailboxes import MailboxPath
+from mailquay.api.schemas.messages import MessagesQuery, MessageUpdate
 from mailquay.api.validation import Model
 from mailquay.backends.interface import SearchTerms
 

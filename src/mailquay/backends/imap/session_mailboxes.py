@@ -211,15 +211,24 @@ class SessionMailboxes(SessionBase):
 
     async def rename_mailbox(self, path: str, new_path: str) -> None:
         """See MailSession.rename_mailbox."""
+        await self._let_go_of(path)
         await self._connection.execute(Rename(self._argument(path), new_path))
 
     async def delete_mailbox(self, path: str) -> bool:
         """See MailSession.delete_mailbox."""
+        await self._let_go_of(path)
         try:
             await self._connection.execute(Delete(self._argument(path)))
         except MailboxNotFound:
             return False
         return True
+
+    async def _let_go_of(self, path: str) -> None:
+        """Close a mailbox that is about to go: not every server takes one away that is open."""
+        if self._selected == path:
+            self._selected = None
+            if self._has("UNSELECT"):
+                await self._connection.execute(Unselect())
 
     async def subscribe(self, path: str, subscribed: bool) -> None:
         """See MailSession.subscribe."""
