@@ -55,6 +55,7 @@ from mailquay.services.stats import StatsService
 from mailquay.services.submission import SubmissionService
 from mailquay.services.sync import MailboxSync
 from mailquay.services.tokens import TokenService
+from mailquay.services.upload import UploadService
 from mailquay.services.verify import VerifyService
 from mailquay.services.webhooks import WebhookPolicy, WebhookService
 from mailquay.storage.store import Store, open_store
@@ -317,6 +318,7 @@ class Node:
             mailboxes=core.mailboxes,
             messages=core.messages,
             submission=SubmissionService(core.store, core.settings, references, core.clock),
+            upload=UploadService(core.store, core.access, core.mailboxes, references, core.clock),
             outbox=OutboxService(core.store, core.clock),
             owners=LeaseDirectory(core.store, core.supervisor),
             meter=core.metrics,

@@ -31,6 +31,7 @@ from mailquay.services.settings import SettingsService
 from mailquay.services.stats import StatsService
 from mailquay.services.submit_request import SubmitRequest
 from mailquay.services.tokens import TokenService
+from mailquay.services.upload import UploadRequest
 from mailquay.services.verify import Note, VerifyRoute, VerifyService
 from mailquay.storage.store import Store
 
@@ -264,6 +265,11 @@ class Mail:
         self._recorder.note("delete_all", path, terms, force)
         return {"deleted": force}
 
+    async def upload(self, account: Account, request: UploadRequest, *, timeout_seconds: float) -> dict[str, Any]:
+        """See Uploads."""
+        self._recorder.note("upload", request)
+        return {"id": "AAAAAQAAAB4", "path": request.path, "uid": 30, "uidValidity": "1", "messageId": "<1@b.test>"}
+
     async def submit(
         self, account: Account, request: SubmitRequest, *, idempotency_key: str | None, timeout_seconds: float
     ) -> dict[str, Any]:
@@ -401,6 +407,7 @@ class World:
             mailboxes=Folders(self.recorder),
             messages=mail,
             submission=mail,
+            upload=mail,
             outbox=self.outbox,
             owners=self.recorder,
             meter=self.metrics,

@@ -21,6 +21,7 @@ from mailquay.api.routes import (
     submit,
     system,
     tokens,
+    upload,
 )
 
 OPERATIONS: tuple[Operation, ...] = (
@@ -28,6 +29,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *mailboxes.OPERATIONS,
     *messages.OPERATIONS,
     *search.OPERATIONS,
+    *upload.OPERATIONS,
     *submit.OPERATIONS,
     *tokens.OPERATIONS,
     *system.OPERATIONS,

@@ -16,6 +16,7 @@ from mailquay.services.settings import SettingsService
 from mailquay.services.stats import StatsService
 from mailquay.services.submit_request import SubmitRequest
 from mailquay.services.tokens import TokenService
+from mailquay.services.upload import UploadRequest
 from mailquay.services.verify import VerifyService
 
 
@@ -134,6 +135,14 @@ class Messages(Protocol):
         ...
 
 
+class Uploads(Protocol):
+    """Messages on their way into a mailbox."""
+
+    async def upload(self, account: Account, request: UploadRequest, *, timeout_seconds: float) -> dict[str, Any]:
+        """Add a message to a mailbox."""
+        ...
+
+
 class Submissions(Protocol):
     """Messages on their way out."""
 
@@ -209,6 +218,7 @@ class ApiServices:
     mailboxes: Mailboxes
     messages: Messages
     submission: Submissions
+    upload: Uploads
     outbox: Outbox
     owners: OwnerDirectory
     meter: Meter

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, tzinfo
+from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from mailquay.errors import InvalidRequest, MessageNotFound, NotFound
@@ -104,6 +105,39 @@ class ReferenceService:
         attachments = await self._attachments(account, reference, entry, timeout_seconds)
         locale, tz = await self._settings.get("locale"), await self._settings.get("timezone")
         return Referenced(original, reference, attachments, locale, tz)
+
+    async def outcome(
+        self, account: Account, reference: SubmitReference | None, timeout_seconds: float
+    ) -> tuple[Referenced | None, dict[str, Any] | None]:
+        """The message that is referred to, and what the answer to the caller says about it.
+
+        Raises NotFound (ReferenceNotFound) unless a missing one is to be ignored, InvalidRequest for an account without
+        messages.
+        """
+        if reference is None:
+            return None, None
+        if not account.profile.has_imap:
+            raise InvalidRequest("an account that only sends has no messages to refer to", code="ReferenceNotSupported")
+        shown: dict[str, Any] = {"message": reference.message, "documentStore": False, "success": True}
+        if reference.thread_id is not None:
+            shown["threadId"] = reference.thread_id
+        try:
+            return await self.read(account, reference, timeout_seconds=timeout_seconds), shown
+        except NotFound as error:
+            if not reference.ignore_missing:
+                raise
+            return None, shown | {"success": False, "error": error.message}
+
+    async def with_attachments(self, account: Account, request: SubmitRequest, timeout_seconds: float) -> SubmitRequest:
+        """The request with the attachments that are given by id read from the account's own messages."""
+        if all(item.reference is None for item in request.attachments):
+            return request
+        loaded: list[SubmitAttachment] = []
+        for item in request.attachments:
+            if item.reference is not None:
+                item = await self.attachment(account, item, timeout_seconds=timeout_seconds)
+            loaded.append(item)
+        return replace(request, attachments=tuple(loaded))
 
     async def _attachments(
         self, account: Account, reference: SubmitReference, entry: IndexEntry, timeout_seconds: float

@@ -70,21 +70,21 @@ def idempotency_key(header: str | None) -> str | None:
 def submit_request(body: SubmitMessage) -> SubmitRequest:
     """The submission that a body asks for."""
     return SubmitRequest(
-        reference=None if body.reference is None else _reference(body.reference),
+        reference=None if body.reference is None else reference_asked(body.reference),
         envelope=None
         if body.envelope is None
         else SubmitEnvelope(body.envelope.from_, None if body.envelope.to is None else tuple(body.envelope.to)),
         raw=body.raw,
-        from_=None if body.from_ is None else _address(body.from_),
-        reply_to=_addresses(body.reply_to),
-        to=_addresses(body.to),
-        cc=_addresses(body.cc),
-        bcc=_addresses(body.bcc),
+        from_=None if body.from_ is None else address_asked(body.from_),
+        reply_to=addresses_asked(body.reply_to),
+        to=addresses_asked(body.to),
+        cc=addresses_asked(body.cc),
+        bcc=addresses_asked(body.bcc),
         subject=body.subject,
         text=body.text,
         html=body.html,
         preview_text=body.preview_text,
-        attachments=tuple(_attachment(one) for one in body.attachments or ()),
+        attachments=tuple(attachment_asked(one) for one in body.attachments or ()),
         message_id=body.message_id,
         headers={name: tuple(values) for name, values in (body.headers or {}).items()},
         copy=body.copy_sent,
@@ -100,7 +100,8 @@ def submit_request(body: SubmitMessage) -> SubmitRequest:
     )
 
 
-def _reference(reference: MessageReference) -> SubmitReference:
+def reference_asked(reference: MessageReference) -> SubmitReference:
+    """The reference that a body names."""
     return SubmitReference(
         message=reference.message,
         action=ReferenceAction(reference.action),
@@ -112,15 +113,18 @@ def _reference(reference: MessageReference) -> SubmitReference:
     )
 
 
-def _address(address: FromAddress) -> Address:
+def address_asked(address: FromAddress) -> Address:
+    """An address of a body."""
     return Address(address.name or "", address.address)
 
 
-def _addresses(addresses: list[FromAddress] | None) -> tuple[Address, ...] | None:
-    return None if addresses is None else tuple(_address(one) for one in addresses)
+def addresses_asked(addresses: list[FromAddress] | None) -> tuple[Address, ...] | None:
+    """The addresses of a body; None where it says nothing of them."""
+    return None if addresses is None else tuple(address_asked(one) for one in addresses)
 
 
-def _attachment(attachment: UploadAttachment) -> SubmitAttachment:
+def attachment_asked(attachment: UploadAttachment) -> SubmitAttachment:
+    """An attachment of a body."""
     return SubmitAttachment(
         filename=attachment.filename,
         content=attachment.content,

@@ -14,7 +14,7 @@ from mailquay.api.validation import Model
 
 TextType = Annotated[Literal["html", "plain", "*"], Lower]
 MessageSpecialUse = Literal["\\Drafts", "\\Junk", "\\Sent", "\\Trash", "\\Inbox"]
-_FlagName = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f\x7f]+$")]
+FlagName = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f\x7f]+$")]
 _MaxBytes = Annotated[
     Annotated[int, Field(ge=0, le=1_073_741_824)] | None,
     Absent,
@@ -56,7 +56,7 @@ class DeleteMessageQuery(Model):
     force: Annotated[Flag, Field(description="Delete for good instead of moving to the trash.")] = False
 
 
-_FlagNames = Annotated[Annotated[list[_FlagName], Field(max_length=1000)] | None, Single, Given]
+_FlagNames = Annotated[Annotated[list[FlagName], Field(max_length=1000)] | None, Single, Given]
 
 
 class FlagChanges(Model):

@@ -32,7 +32,7 @@ from mailquay.api.schemas.fields import (
 )
 from mailquay.api.validation import Model
 
-_MAX_RECIPIENTS, _MAX_ATTACHMENTS, _MAX_HEADERS, _MAX_HEADER_CHARACTERS = 10_000, 1000, 1000, 100 * 1024
+_MAX_RECIPIENTS, MAX_ATTACHMENTS, _MAX_HEADERS, _MAX_HEADER_CHARACTERS = 10_000, 1000, 1000, 100 * 1024
 _HEADER_NAME = re.compile(r"[!-9;-~]{1,256}")
 _LINE_END = re.compile(r"[\r\n]+\s*")
 
@@ -75,7 +75,7 @@ class FromAddress(Model):
     address: Email
 
 
-_Addresses = Annotated[Annotated[list[FromAddress], Field(max_length=_MAX_RECIPIENTS)] | None, Single, Given]
+Addresses = Annotated[Annotated[list[FromAddress], Field(max_length=_MAX_RECIPIENTS)] | None, Single, Given]
 
 
 class MessageReference(Model):
@@ -166,7 +166,7 @@ class SubmitMessage(Model):
 
     reference: Annotated[MessageReference | None, Given] = None
     from_: Annotated[FromAddress | None, Given, Field(alias="from")] = None
-    reply_to: Annotated[_Addresses, Field(alias="replyTo")] = None
+    reply_to: Annotated[Addresses, Field(alias="replyTo")] = None
     subject: Annotated[Subject | None, Given] = None
     text: Annotated[Content | None, Given] = None
     html: Annotated[Content | None, Given] = None
@@ -177,11 +177,11 @@ class SubmitMessage(Model):
     mail_merge: Annotated[list[Any] | None, Later("mail merge"), Field(alias="mailMerge")] = None
     envelope: Annotated[Envelope | None, Given] = None
     raw: Annotated[Base64 | None, Given] = None
-    to: _Addresses = None
-    cc: _Addresses = None
-    bcc: _Addresses = None
+    to: Addresses = None
+    cc: Addresses = None
+    bcc: Addresses = None
     render: Annotated[dict[str, Any] | None, Later("templates")] = None
-    attachments: Annotated[Annotated[list[UploadAttachment], Field(max_length=_MAX_ATTACHMENTS)] | None, Given] = None
+    attachments: Annotated[Annotated[list[UploadAttachment], Field(max_length=MAX_ATTACHMENTS)] | None, Given] = None
     message_id: Annotated[MessageIdText | None, Absent, Field(alias="messageId")] = None
     headers: Annotated[HeaderMap | None, Given] = None
     track_opens: Annotated[bool | None, Later("tracking"), Field(alias="trackOpens")] = None
