@@ -15,7 +15,7 @@ from mailquay.model.account import Account, AccountProfile, ImapSettings
 from mailquay.model.event import EventName, LoggedEvent
 from mailquay.runtime import filling
 from mailquay.sandbox.world import SandboxWorld
-from mailquay.services import late_messages, set_aside
+from mailquay.services import arrivals, late_messages, set_aside
 from tests.runtime.harness import SystemClock, TestNode, running_node
 
 _QUICK = Config(imap_sweep_interval_seconds=0.2, reconnect_backoff_seconds=0.05)
@@ -111,6 +111,23 @@ async def test_a_message_that_stays_away_is_missing_and_new_when_it_is_there(
             ("messageMissing", 2),
             ("messageNew", 4),
             ("messageNew", 2),
+        ]
+
+
+async def test_one_window_alone_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The other mailboxes of the account wait as long, however many windows lack a message."""
+    monkeypatch.setattr(late_messages, "_PAUSES_SECONDS", (0.01, 0.02))
+    monkeypatch.setattr(arrivals, "_UID_WINDOW", 2)
+    quiet = dataclasses.replace(_QUICK, imap_sweep_interval_seconds=3600)
+    async with _following(tmp_path, config=quiet) as (world, node, account):
+        world.imap_faults.late_uids |= {2, 4, 6, 8}
+        _arrive(world, *"abcdefgh")
+        missing = await node.wait_for(EventName.MESSAGE_MISSING, account=account, count=4)
+        assert [(event.facts["uid"], event.facts["missingRetries"]) for event in missing] == [
+            (2, 2),
+            (4, 0),
+            (6, 0),
+            (8, 0),
         ]
 
 

@@ -70,7 +70,7 @@ class Arrivals:
             if last is not None:
                 until = min(last, first + window - 1)
                 late = await wait_for_late(session, collected, first, until, patient=patient)
-                patient = not late.retries
+                patient = patient and not late.retries
             collected = sorted([*collected, *late.entries], key=lambda entry: entry.uid)
             for start in range(0, len(collected), _NEW_BATCH):
                 mailbox = await self.store_new(session, context, mailbox, collected[start : start + _NEW_BATCH])
