@@ -57,18 +57,22 @@ class Arrivals:
             return await self.announce(session, context, mailbox, beyond)
         # One window may wait for messages that are late, the others not: no news of the account come meanwhile.
         patient = True
-        window = _UID_WINDOW
         while last is None or first <= last:
-            end = "*" if last is None or last - first < window else str(first + window - 1)
-            collected = await _collected(session, first, end, heavy=window == 1)
+            end = "*" if last is None or last - first < _UID_WINDOW else str(first + _UID_WINDOW - 1)
+            collected = await _collected(session, f"{first}:{end}", first)
             if collected is None:
-                # What is announced together has to fit into memory together.
-                window = 1 if last is None else max(1, window // 10)
-                last = max(await session.uids(), default=0) if last is None else last
+                # What is announced together has to fit into memory together. A range is too long to go through it
+                # singly: it may have holes of any size.
+                following = 2**32 if end == "*" else first + _UID_WINDOW
+                there = [uid for uid in await session.uids() if first <= uid < following]
+                mailbox = await self.announce(session, context, mailbox, there)
+                if end == "*":
+                    break
+                first = following
                 continue
             late = Late()
             if last is not None:
-                until = min(last, first + window - 1)
+                until = min(last, first + _UID_WINDOW - 1)
                 late = await wait_for_late(session, collected, first, until, patient=patient)
                 patient = patient and not late.retries
             collected = sorted([*collected, *late.entries], key=lambda entry: entry.uid)
@@ -78,7 +82,7 @@ class Arrivals:
                 mailbox = await self._set_aside_missing(context, mailbox, late)
             if end == "*":
                 break
-            first += window
+            first += _UID_WINDOW
         return mailbox
 
     async def _set_aside_missing(self, context: SyncContext, mailbox: Mailbox, late: Late) -> Mailbox:
@@ -109,14 +113,19 @@ class Arrivals:
         self, session: MailSession, context: SyncContext, mailbox: Mailbox, uids: Sequence[int]
     ) -> Mailbox:
         """Fetch these messages and commit them as new; the cursor, where there is one, moves past them."""
-        for start in range(0, len(uids), _NEW_BATCH):
+        start, count = 0, _NEW_BATCH
+        while start < len(uids):
+            chunk = uids[start : start + count]
             # As a whole: the cursor must not move past those that come last since the server had trouble with them.
-            batches = session.fetch_envelopes(sequence_set(uids[start : start + _NEW_BATCH]))
-            collected = [entry async for batch in batches for entry in batch]
+            collected = await _collected(session, sequence_set(chunk), chunk[0], heavy=len(chunk) == 1)
+            if collected is None:
+                count = len(chunk) // 2
+                continue
             collected.sort(key=lambda entry: entry.uid)
             mailbox = await self.store_new(session, context, mailbox, collected)
-            if missing := await still_missing(session, uids[start : start + _NEW_BATCH], collected):
+            if missing := await still_missing(session, chunk, collected):
                 mailbox = await self._set_aside_missing(context, mailbox, Late(missing=missing))
+            start, count = start + len(chunk), min(2 * count, _NEW_BATCH)
         return mailbox
 
     async def store_new(
@@ -190,11 +199,11 @@ class Arrivals:
                 yield unprocessable_event(account, mailbox, entry.uid, reason, now_ms)
 
 
-async def _collected(session: MailSession, first: int, end: str, *, heavy: bool) -> list[IndexEntry] | None:
-    """The messages from one UID to another, or None when they are too much to be held together unless `heavy`."""
+async def _collected(session: MailSession, uids: str, first: int, *, heavy: bool = False) -> list[IndexEntry] | None:
+    """Messages with a UID from `first` on, or None when they are too much to be held together unless `heavy`."""
     collected: list[IndexEntry] = []
     batches = 0
-    async with aclosing(session.fetch_envelopes(f"{first}:{end}")) as envelopes:
+    async with aclosing(session.fetch_envelopes(uids)) as envelopes:
         async for batch in envelopes:
             # A range that ends in "*" names the last message even when its UID lies below the start.
             collected += [entry for entry in batch if entry.uid >= first]
