@@ -174,6 +174,29 @@ async def test_a_round_is_bounded_and_all_have_their_turn(
         assert len(await ann.events(_BROKEN)) == count
 
 
+@pytest.mark.parametrize("verify", [False, True])
+async def test_when_the_server_has_recovered_all_are_completed_at_once(
+    world: SandboxWorld, tmp_path: Path, verify: bool
+) -> None:
+    """Also those whose turn never comes by itself: a round of them a day would be no end."""
+    count = 5 * ROUND + 3
+    _fill(world, count)
+    world.imap_faults.unavailable_uids |= {*range(2, count + 1)}
+    async with reading(world, tmp_path) as ann:
+        await ann.until(digested=1, envelopes=1)
+        world.imap_faults.unavailable_uids.intersection_update({7})
+        await _their_turn(ann)
+        number = (await ann.mailbox()).number
+        if verify:
+            waiting = await ann.node.store.quarantine.all(number, count)
+            turns = [(one.uid, 9, None) for one in waiting]
+            await ann.node.store.commit(ann.node.store.quarantine.tried(number, turns))
+            ann.node.supervisor.runner(ann.account.number).catch_up.nudge(["INBOX"], verify=True)
+        await ann.catch_up()
+        assert [one.uid for one in await ann.node.store.quarantine.all(number, count)] == [7]
+        assert await ann.events(_NEW) == []
+
+
 async def test_one_that_ends_the_connection_is_not_tried_after_every_reconnect(
     world: SandboxWorld, tmp_path: Path
 ) -> None:

@@ -30,7 +30,7 @@ ROUND = 10
 
 
 class Retries:
-    """One round for a mailbox that is open."""
+    """The rounds for a mailbox that is open."""
 
     def __init__(self, store: Store, arrivals: Arrivals, clock: Clock) -> None:
         self._store = store
@@ -40,16 +40,26 @@ class Retries:
     async def run(self, session: MailSession, context: SyncContext, mailbox: Mailbox, *, verify: bool) -> None:
         """Try those again whose turn it is, with `verify` also those whose turn never comes.
 
-        What can be read by now is completed, and announced where that was still to be done. Raises what the session
-        raises; the turn is over all the same.
+        What can be read by now is completed, and announced where that was still to be done. As long as there is such,
+        round follows round: a server that was in trouble may have left thousands. Raises what the session raises; the
+        turn is over all the same.
         """
-        now_ms = self._clock.now_ms()
-        if verify:
-            chosen = await self._store.quarantine.all(mailbox.number, ROUND)
-        else:
-            chosen = await self._store.quarantine.due(mailbox.number, now_ms, ROUND)
-        if not chosen:
-            return
+        tried: set[int] = set()
+        while True:
+            now_ms = self._clock.now_ms()
+            if verify:
+                chosen = await self._store.quarantine.all(mailbox.number, ROUND)
+            else:
+                chosen = await self._store.quarantine.due(mailbox.number, now_ms, ROUND)
+            chosen = [one for one in chosen if one.uid not in tried]
+            if not chosen or not await self._round(session, context, mailbox, chosen, now_ms):
+                return
+            tried.update(one.uid for one in chosen)
+
+    async def _round(
+        self, session: MailSession, context: SyncContext, mailbox: Mailbox, chosen: Sequence[SetAside], now_ms: int
+    ) -> bool:
+        """Try these again; returns whether some of them can be read."""
         # First: what ends the connection would be tried again after every reconnect, and nothing else be done.
         turns = [
             (one.uid, one.tries + 1, next_try_ms(one.tries + 1, now_ms, identified=one.identified)) for one in chosen
@@ -67,6 +77,7 @@ class Retries:
         # Its place in the index is counted: the cursor stays where it is.
         await self._arrivals.store_new(session, context, dataclasses.replace(mailbox, cursor=None), owed)
         await self._complete(context, mailbox, [entry for entry in healed if not states[entry.uid].owed], states)
+        return bool(healed)
 
     async def _complete(
         self, context: SyncContext, mailbox: Mailbox, entries: Sequence[IndexEntry], states: dict[int, SetAside]
