@@ -12,6 +12,7 @@ import pytest
 from mailquay.backends.imap import session_opening
 from mailquay.backends.imap.account_watch import ImapAccountWatch
 from mailquay.backends.imap.backend import ImapBackend, ImapOptions
+from mailquay.backends.imap.driver import ImapConnection
 from mailquay.backends.imap.session import ImapSession
 from mailquay.backends.interface import FlagChange, FlagState, MailboxNews, MailboxNewsKind, OpenedMailbox
 from mailquay.errors import MessageTooLarge, Unsupported
@@ -21,6 +22,7 @@ from mailquay.sandbox.faults import ImapAction
 from mailquay.sandbox.imap_capabilities import EVERYTHING, GMAIL, PLAIN, USUAL
 from mailquay.sandbox.imap_notify import MAX_PENDING
 from mailquay.sandbox.world import SandboxWorld
+from tests.backends.imap.scripted_server import Expect, Hang, ScriptedServer, Send, Step
 from tests.servers.availability import require_server
 from tests.servers.certificates import Authority
 from tests.servers.cyrus import MAX_MESSAGE_BYTES, Cyrus
@@ -329,6 +331,33 @@ async def test_where_no_list_brings_ids_there_are_none() -> None:
         assert {box.mailbox_id for box in await session.list_mailboxes()} == {None}
     async with sandbox(PLAIN) as (_, there), there.session() as session:
         assert {box.mailbox_id for box in await session.list_mailboxes()} == {None}
+
+
+_COUNTERS = r"\(MESSAGES UIDNEXT UIDVALIDITY UNSEEN\)"
+
+
+@pytest.mark.parametrize("refused", [False, True])
+async def test_counters_that_no_list_brings_are_asked_for_one_by_one_from_then_on(refused: bool) -> None:
+    listed = b'* LIST () "/" INBOX\r\n* LIST () "/" Work\r\n'
+    script: list[Step] = [
+        Send(b"* PREAUTH [CAPABILITY IMAP4rev1 LIST-EXTENDED LIST-STATUS] ready\r\n"),
+        Expect(rf'A1 LIST "" \* RETURN \(STATUS {_COUNTERS}\)'),
+        Send(b"A1 BAD what is STATUS?\r\n" if refused else listed + b"A1 OK done\r\n"),
+    ]
+    for number, path in enumerate(["INBOX", "Work", "INBOX", "Work"], start=2):
+        script.append(Expect(f"A{number} STATUS {path} {_COUNTERS}"))
+        answer = f"* STATUS {path} (MESSAGES {number} UIDNEXT 9 UIDVALIDITY 7 UNSEEN 0)\r\nA{number} OK done\r\n"
+        script.append(Send(answer.encode()))
+    script += [Expect(r'A6 LIST "" \* RETURN \(SUBSCRIBED\)'), Send(listed + b"A6 OK done\r\n"), Hang()]
+    async with ScriptedServer(*script) as server:
+        connection = await ImapConnection.open(await server.connect())
+        session = ImapSession(connection)
+        for first in (2, 4):
+            counted = await session.status(["INBOX", "Work"])
+            assert {path: seen.messages for path, seen in counted.items()} == {"INBOX": first, "Work": first + 1}
+        mailboxes, counters = await session.survey()
+        assert ([box.path for box in mailboxes], counters) == (["INBOX", "Work"], None)
+        await connection.aclose()
 
 
 async def test_gmail_labels_are_read_and_changed() -> None:

@@ -47,6 +47,8 @@ class SessionMailboxes(SessionBase):
     def __init__(self, connection: ImapConnection) -> None:
         super().__init__(connection)
         self._uncountable: set[str] = set()
+        self._counts_in_lists = True
+        """Until it turns out that LIST-STATUS is offered and not there."""
 
     async def list_mailboxes(self) -> list[ListedMailbox]:
         """See MailSession.list_mailboxes."""
@@ -54,7 +56,7 @@ class SessionMailboxes(SessionBase):
 
     async def survey(self) -> tuple[list[ListedMailbox], dict[str, MailboxEvidence] | None]:
         """See MailSession.survey."""
-        if not self._has("LIST-STATUS") or not self._has("LIST-EXTENDED"):
+        if not self._has("LIST-STATUS") or not self._has("LIST-EXTENDED") or not self._counts_in_lists:
             return await self._without_absent(await self.list_mailboxes(), {}), None
         if self._selected is not None:
             await self._look_up()
@@ -142,14 +144,10 @@ class SessionMailboxes(SessionBase):
         if self._selected in paths:
             await self._look_up()
         found: dict[str, MailboxEvidence] = {}
-        if self._has("LIST-STATUS") and len(paths) > 1:
-            result = await self._connection.execute(List(options=ListOptions(status=self._status_items())))
-            wanted = set(paths)
-            for status in result.all(StatusResponse):
-                path = _path(status.mailbox)
-                if path in wanted:
-                    found[path] = evidence(status)
-            return found
+        if self._has("LIST-STATUS") and len(paths) > 1 and self._counts_in_lists:
+            told = await self._counted_together()
+            if told:
+                return {path: told[path] for path in paths if path in told}
         trouble: PartUnavailable | None = None
         for path in paths:
             try:
@@ -163,6 +161,20 @@ class SessionMailboxes(SessionBase):
         if trouble is not None and not found and len(paths) > 1:
             raise trouble
         return found
+
+    async def _counted_together(self) -> dict[str, MailboxEvidence]:
+        """The counters of all mailboxes by LIST-STATUS (RFC 5819); none where the server refuses or ignores that."""
+        try:
+            result = await self._connection.execute(List(options=ListOptions(status=self._status_items())))
+        except PartUnavailable:
+            # Perhaps it is one mailbox alone.
+            return {}
+        except CommandRejected:
+            self._counts_in_lists = False
+            return {}
+        told = {_path(status.mailbox): evidence(status) for status in result.all(StatusResponse)}
+        self._counts_in_lists = bool(told) or not result.all(ListResponse)
+        return told
 
     async def _count(self, path: str) -> MailboxEvidence | None:
         """STATUS of one mailbox; None when the server says OK and nothing else."""
