@@ -15,9 +15,11 @@ from mailquay.backends.interface import OpenedMailbox
 from mailquay.config import Config
 from mailquay.model.account import Account, AccountProfile, ImapSettings
 from mailquay.model.event import EventName
+from mailquay.model.message import IndexEntry, Uid
 from mailquay.runtime import catch_up, doubts
 from mailquay.sandbox.imap_capabilities import PLAIN
 from mailquay.sandbox.world import SandboxWorld
+from mailquay.storage.repositories.fencing import fenced
 from tests.runtime.harness import TestNode, running_node
 
 _QUICK = Config(imap_sweep_interval_seconds=0.1, reconnect_backoff_seconds=0.05, imap_flag_scan_interval_seconds=0.1)
@@ -97,3 +99,27 @@ async def test_a_few_deletions_are_told_at_once(tmp_path: Path) -> None:
         inbox = store.mailbox("INBOX")
         store.expunge(inbox, list(inbox)[:15])
         await node.wait_for(EventName.MESSAGE_DELETED, account=account, count=15)
+
+
+@pytest.mark.usefixtures("short_doubt")
+async def test_a_doubt_that_only_a_comparison_raised_is_not_settled_by_counting(tmp_path: Path) -> None:
+    """As many others stand there below the last UID, as after a restore: verification alone finds that, once a day."""
+    async with _synced(tmp_path) as (node, account, world):
+        inbox = await node.store.mailboxes.by_path(account.number, "INBOX")
+        assert inbox is not None
+        present = await node.store.messages.uids(inbox.number)
+        store = world.store_of(world.accounts[0].email)
+        for number in range(_MESSAGES):
+            store.append("INBOX", f"Message-ID: <later{number}@x.test>\r\nSubject: x\r\n\r\nx\r\n".encode())
+        await node.wait_for(EventName.MESSAGE_NEW, account=account, count=_MESSAGES)
+        store.expunge(store.mailbox("INBOX"), list(store.mailbox("INBOX"))[:_MESSAGES])
+        await node.wait_for(EventName.MESSAGE_DELETED, account=account, count=_MESSAGES)
+        standing = [message.uid for message in store.mailbox("INBOX")]
+        drop = node.store.messages.drop(inbox.number, standing)
+        put = node.store.messages.put(inbox.number, [IndexEntry(Uid(uid)) for uid in present])
+        fence = node.supervisor.runner(account.number).fence
+        await node.store.commit(fenced(fence, drop, put))
+        node.supervisor.runner(account.number).catch_up.nudge(["INBOX"], verify=True)
+        await node.wait_for(EventName.MESSAGE_DELETED, account=account, count=2 * _MESSAGES)
+        await node.wait_for(EventName.MESSAGE_NEW, account=account, count=2 * _MESSAGES)
+        assert await node.store.messages.uids(inbox.number) == standing

@@ -395,7 +395,7 @@ class CatchUp:
                 context,
                 mailbox,
                 scan_flags=scan_flags,
-                verify=verify,
+                verify=verify or self._doubts.holds(path),
                 losses_believed=self._doubts.dispelled(path),
             )
         except LossInDoubt as doubt:

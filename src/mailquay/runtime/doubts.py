@@ -21,6 +21,10 @@ class Doubts:
         self._since[path] = asyncio.get_running_loop().time()
         return True
 
+    def holds(self, path: str) -> bool:
+        """Whether the mailbox is in doubt: until it has been compared with the index again, counts say nothing."""
+        return path in self._since
+
     def dispelled(self, path: str) -> bool:
         """Whether the mailbox was seen like this long enough ago: it is as it looks."""
         since = self._since.get(path)
