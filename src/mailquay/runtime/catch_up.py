@@ -427,6 +427,9 @@ class CatchUp:
         self._doubts.settled(path)
         if scan_flags:
             self._last_scan[path] = asyncio.get_running_loop().time()
+        if self._requests.waits(path):
+            # What was heard of it meanwhile is not in the index, which looks like what we found when we opened it.
+            await self._doubt(path)
         return None
 
     def _context(self, *, silent: bool) -> SyncContext:

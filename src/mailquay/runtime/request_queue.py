@@ -66,6 +66,10 @@ class RequestQueue:
         """Whether a mailbox was asked for and is not done."""
         return path in self._requests or path == self._taken
 
+    def waits(self, path: str) -> bool:
+        """Whether a mailbox was asked for and is not even taken: once more, if it is being done."""
+        return path in self._requests
+
     async def take(self) -> tuple[str, Request]:
         """The next one, which counts as not done until the one after it is taken."""
         self._taken = None
