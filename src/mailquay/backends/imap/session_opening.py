@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable
 from contextlib import aclosing
 from typing import Final
@@ -10,7 +11,7 @@ from mailquay.backends.imap.result import CommandResult
 from mailquay.backends.imap.session_base import SessionBase, flag_state, uid_set
 from mailquay.backends.imap.slot import StreamingEvent
 from mailquay.backends.interface import FlagState, MailboxChanges, OpenedMailbox
-from mailquay.errors import CommandRejected, RemoteProtocolError
+from mailquay.errors import CommandRejected, RemoteProtocolError, Unavailable
 from mailquay.model.mailbox_state import KnownState, UidRanges
 from mailquay.wire.imap.command_mailbox import Select, Unselect
 from mailquay.wire.imap.condstore import HighestModSeq, QresyncParameter, Vanished
@@ -108,11 +109,28 @@ class SessionOpening(SessionBase):
         return CommandResult(tagged, told.of_mailbox), told.changes()
 
     async def _read_all(self, command: Select, told: _Told) -> TaggedResponse:
+        """Raises Unavailable, and closes the connection, when no change is told, and no end, in the usual time.
+
+        Whatever else the server says buys it none: some ask for patience again and again while their storage hangs.
+        """
+        seconds = self._connection.command_seconds
+        now = asyncio.get_running_loop().time
         ended: list[TaggedResponse] = []
-        async with aclosing(self._connection.execute_streaming(command, on_end=ended.append)) as runs:
-            async for run in runs:
-                for event in run:
-                    told.take(event)
+        try:
+            async with (
+                asyncio.timeout(seconds) as deadline,
+                aclosing(self._connection.execute_streaming(command, on_end=ended.append)) as runs,
+            ):
+                async for run in runs:
+                    for event in run:
+                        told.take(event)
+                    if any(isinstance(event, FetchResponse | Vanished) for event in run):
+                        deadline.reschedule(now() + seconds)
+        except TimeoutError as error:
+            await self._connection.aclose()
+            raise Unavailable(
+                f"the server did not answer {command.wire_name} in {seconds:g} s", code="ETIMEDOUT"
+            ) from error
         [tagged] = ended
         return tagged
 
