@@ -6,6 +6,8 @@ import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
+import structlog
+
 from mailquay.backends.imap.account_watch import ImapAccountWatch
 from mailquay.backends.imap.driver import ImapConnection, TlsUpgrade
 from mailquay.backends.imap.login_gate import LoginGate
@@ -13,7 +15,7 @@ from mailquay.backends.imap.pump import DriverOptions
 from mailquay.backends.imap.session import ImapSession
 from mailquay.backends.imap.traffic import Traffic
 from mailquay.backends.imap.watch import ImapWatch
-from mailquay.errors import InvalidRequest, Unsupported
+from mailquay.errors import CommandRejected, InvalidRequest, PartUnavailable, Unsupported
 from mailquay.model.account import ImapSettings
 from mailquay.net.connect import connect
 from mailquay.net.local_address import LocalAddresses
@@ -23,6 +25,7 @@ from mailquay.net.tap import Tap, TappedStream
 from mailquay.net.tls import TlsSettings, client_context
 from mailquay.wire.sasl import Credentials
 
+_log = structlog.get_logger(__name__)
 IMAPS_PORT = 993
 IMAP_PORT = 143
 
@@ -124,11 +127,18 @@ class ImapBackend:
             secure = self._settings.secure or connection.info("tls_version") is not None
             await connection.login(credentials, host=self._host, port=self._port, secure=secure)
             if connection.has_capability("ID"):
-                await connection.identify(tuple((name, value) for name, value in self._options.client_id.items()))
+                await self._identify(connection)
         except BaseException:
             await connection.aclose()
             raise
         return connection
+
+    async def _identify(self, connection: ImapConnection) -> None:
+        try:
+            await connection.identify(tuple((name, value) for name, value in self._options.client_id.items()))
+        except (CommandRejected, PartUnavailable) as error:
+            # A courtesy to servers that care; who refuses it can be spoken to all the same.
+            _log.info("identification_refused", host=self._host, error=error.message)
 
     async def _connect(self, settings: ImapSettings, tls: TlsSettings, *, upgrade: bool) -> ImapConnection:
         stream: Stream = await connect(

@@ -39,6 +39,8 @@ _STATUS_ITEMS: Final = (
     StatusItem.UIDVALIDITY,
     StatusItem.UNSEEN,
 )
+_NOT_UNDERSTOOD: Final = frozenset([None, "CANNOT", "CLIENTBUG"])
+"""The codes with which a command is refused for what it asks, and not for the trouble that the server has."""
 
 
 class SessionMailboxes(SessionBase):
@@ -49,6 +51,8 @@ class SessionMailboxes(SessionBase):
         self._uncountable: set[str] = set()
         self._counts_in_lists = True
         """Until it turns out that LIST-STATUS is offered and not there."""
+        self._extended_refused = False
+        """It has turned out that LIST-EXTENDED is offered and not there."""
 
     async def list_mailboxes(self) -> list[ListedMailbox]:
         """See MailSession.list_mailboxes."""
@@ -56,7 +60,7 @@ class SessionMailboxes(SessionBase):
 
     async def survey(self) -> tuple[list[ListedMailbox], dict[str, MailboxEvidence] | None]:
         """See MailSession.survey."""
-        if not self._has("LIST-STATUS") or not self._has("LIST-EXTENDED") or not self._counts_in_lists:
+        if not self._has("LIST-STATUS") or not self._extended or not self._counts_in_lists:
             return await self._without_absent(await self.list_mailboxes(), {}), None
         if self._selected is not None:
             await self._look_up()
@@ -94,10 +98,10 @@ class SessionMailboxes(SessionBase):
     async def _list(self, counters: Sequence[StatusItem]) -> CommandResult:
         """LIST of everything, with counters, and with the ids of mailboxes where one command can bring both.
 
-        A list without the ids (RFC 8474 §4) or without the counters is still a list; if that is refused too, the caller
-        hears of it.
+        A list without the ids (RFC 8474 §4), the counters and whatever is asked for besides is still a list; if that is
+        refused too, the caller hears of it.
         """
-        extended = self._has("LIST-EXTENDED")
+        extended = self._extended
         returns = set()
         if extended:
             returns.add(ListReturn.SUBSCRIBED)
@@ -113,15 +117,36 @@ class SessionMailboxes(SessionBase):
                 if counters:
                     # Perhaps it was the counters, perhaps the ids.
                     return await self._list(())
-        return await self._connection.execute(List(options=ListOptions(returns=frozenset(returns)), kind=kind))
+        try:
+            return await self._connection.execute(List(options=ListOptions(returns=frozenset(returns)), kind=kind))
+        except CommandRejected as error:
+            if not returns or error.response_code not in _NOT_UNDERSTOOD:
+                raise
+        plain = await self._connection.execute(List(kind=kind))
+        self._extended_refused = True
+        return plain
+
+    @property
+    def _extended(self) -> bool:
+        return self._has("LIST-EXTENDED") and not self._extended_refused
+
+    async def _subscribed(self) -> set[str] | None:
+        """What LSUB lists; None where the server refuses it."""
+        try:
+            answer = await self._connection.execute(List(kind=ListKind.LSUB))
+        except (CommandRejected, PartUnavailable):
+            return None
+        return {item.mailbox for item in answer.all(ListResponse)}
 
     async def _read_listing(self, result: CommandResult) -> list[ListedMailbox]:
         ids = {status.mailbox: status.mailboxid for status in result.all(StatusResponse)}
         listed = {item.mailbox: self._listed(item, ids.get(item.mailbox)) for item in result.all(ListResponse)}
-        if not self._has("LIST-EXTENDED"):
-            subscribed = await self._connection.execute(List(kind=ListKind.LSUB))
-            names = {item.mailbox for item in subscribed.all(ListResponse)}
-            listed = {path: dataclasses.replace(box, subscribed=path in names) for path, box in listed.items()}
+        if not self._extended:
+            names = await self._subscribed()
+            listed = {
+                name: dataclasses.replace(box, subscribed=names is None or name in names)
+                for name, box in listed.items()
+            }
         found = with_special_use(list(listed.values()))
         if is_groupware(self._connection.greeting.text, self._connection.identity):
             found = with_groupware(found)
