@@ -44,3 +44,13 @@ async def test_more_than_a_list(tmp_path: Path) -> None:
     world.imap_faults.extra.add("LIST-EXTENDED")
     await _news_arrive(world, tmp_path)
     await world.stop()
+
+
+@pytest.mark.parametrize(
+    ("command", "code"),
+    [("ENABLE", None), ("NOTIFY", "UNAVAILABLE"), ("NOTIFY", "LIMIT"), ("IDLE", "UNAVAILABLE")],
+)
+async def test_telling_of_news(world: SandboxWorld, tmp_path: Path, command: str, code: str | None) -> None:
+    """All mailboxes at once, then one alone, then none: they are looked at."""
+    world.imap_faults.on(command, ImapAction.NO, code=code, times=None)
+    await _news_arrive(world, tmp_path)

@@ -9,7 +9,14 @@ from mailquay.backends.imap.driver import ImapConnection
 from mailquay.backends.imap.idle import MOST_AT_ONCE, IdleSession
 from mailquay.backends.imap.mapping import evidence
 from mailquay.backends.interface import MailboxNews, MailboxNewsKind
-from mailquay.errors import CommandRejected, LocalProtocolError, Unsupported
+from mailquay.errors import (
+    BackendError,
+    CommandRejected,
+    LocalProtocolError,
+    PartUnavailable,
+    RateLimited,
+    Unsupported,
+)
 from mailquay.model.mailbox import MailboxEvidence
 from mailquay.wire.imap.listing import ListResponse
 from mailquay.wire.imap.notify import MESSAGE_EVENTS, EventGroup, MailboxFilter, Notify, NotifyEvent
@@ -52,18 +59,21 @@ class ImapAccountWatch:
         """See MailWatch.start."""
         if self._connection.has_capability("CONDSTORE"):
             # Without it, changed flags are told without saying what state they lead to.
-            await self._connection.enable("CONDSTORE")
+            try:
+                await self._connection.enable("CONDSTORE")
+            except (CommandRejected, PartUnavailable) as error:
+                raise Unsupported(f"the server refuses ENABLE: {error}") from error
         await self._listen()
 
     async def _listen(self) -> None:
         await self._ask()
         try:
             self._idle = await self._connection.idle(restart_seconds=self._restart_seconds)
-        except CommandRejected as error:
+        except (CommandRejected, PartUnavailable) as error:
             raise Unsupported(f"the server refuses IDLE: {error}") from error
 
     async def _ask(self) -> None:
-        refused: CommandRejected | None = None
+        refused: BackendError | None = None
         for events in _WISHES:
             try:
                 await self._connection.execute(Notify((EventGroup(MailboxFilter.PERSONAL, events),)))
@@ -71,6 +81,10 @@ class ImapAccountWatch:
                 refused = error
                 if error.response_code != "BADEVENT":
                     break
+            except RateLimited as error:
+                # It may be NOTIFY alone that is down, or has its limits. Else what is done instead hears the same.
+                refused = error
+                break
             else:
                 return
         raise Unsupported(f"the server refuses NOTIFY: {refused}") from refused

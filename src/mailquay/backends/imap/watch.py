@@ -11,7 +11,7 @@ import structlog
 from mailquay.backends.imap.driver import ImapConnection
 from mailquay.backends.imap.idle import MOST_AT_ONCE, IdleSession
 from mailquay.backends.interface import MailboxNews, MailboxNewsKind
-from mailquay.errors import BackendError, CommandRejected, Unsupported
+from mailquay.errors import BackendError, CommandRejected, PartUnavailable, Unsupported
 from mailquay.wire.imap.command_mailbox import Select
 from mailquay.wire.imap.condstore import HighestModSeq, Vanished
 from mailquay.wire.imap.fetch import FetchResponse
@@ -53,7 +53,7 @@ class ImapWatch:
             return
         try:
             self._idle = await self._connection.idle(restart_seconds=self._restart_seconds)
-        except CommandRejected as error:
+        except (CommandRejected, PartUnavailable) as error:
             _log.warning("idle_refused", path=self._path, error=error.message)
 
     async def _look(self) -> bool:
