@@ -21,6 +21,7 @@ from mailquay.model.account import Account, AccountProfile, ImapSettings
 from mailquay.model.event import EventName, LoggedEvent
 from mailquay.model.mailbox import Mailbox
 from mailquay.model.message import IndexEntry
+from mailquay.runtime import catch_up, doubts
 from mailquay.sandbox.world import SandboxWorld
 from mailquay.services.first_sync import FirstSync
 from mailquay.services.replacement import MailboxReplacement
@@ -209,3 +210,36 @@ async def test_a_mailbox_that_refuses_to_show_envelopes_does_not_keep_the_accoun
                 while "envelopes_refused" not in [entry["event"] for entry in logs]:
                     await asyncio.sleep(0.01)  # nothing tells of a line in the log
     assert [entry for entry in logs if entry["event"] == "account_failed"] == []
+
+
+async def test_messages_that_are_not_given_yet_are_not_told_as_gone(
+    world: SandboxWorld, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a restore one half of a server may know a mailbox before the other has its messages."""
+    for module in (doubts, catch_up):
+        monkeypatch.setattr(module, "DOUBT_SECONDS", 1.0)
+    doubted = asyncio.Event()
+    raised = doubts.Doubts.raised
+
+    def noted(self: doubts.Doubts, path: str) -> bool:
+        doubted.set()
+        return raised(self, path)
+
+    monkeypatch.setattr(doubts.Doubts, "raised", noted)
+    work = world.store_of(world.accounts[0].email).create("Work")
+    _fill(world, "Work", *(f"m{number}" for number in range(30)))
+    async with _node(tmp_path) as node:
+        account = await _register(node, world)
+        before = await _until(node, account, "Work", lambda box: box.cursor is not None)
+        await node.wait_for(EventName.ACCOUNT_INITIALIZED, account=account)
+        await node.envelopes_read(account)
+        work.uidvalidity += 70
+        world.imap_faults.late_uids |= {*range(1, 29)}
+        node.supervisor.reconnect(account.number)
+        async with asyncio.timeout(10):
+            await doubted.wait()
+        world.imap_faults.late_uids.clear()
+        await node.wait_for(EventName.MAILBOX_RESET, account=account, path="Work", reason="uidValidityChange")
+        after = await _until(node, account, "Work", lambda box: box.number != before.number)
+        assert await node.store.messages.count(after.number) == 30
+        assert await _told(node, account) == []

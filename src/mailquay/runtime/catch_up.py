@@ -32,8 +32,8 @@ from mailquay.runtime.second_look import SecondLook
 from mailquay.runtime.session_pool import SessionPool
 from mailquay.services.mailbox_listing import MailboxListing, is_mere_label
 from mailquay.services.ports import Clock
-from mailquay.services.sync import LossInDoubt, MailboxSync
-from mailquay.services.sync_context import SyncContext
+from mailquay.services.sync import MailboxSync
+from mailquay.services.sync_context import LossInDoubt, SyncContext
 from mailquay.storage.repositories.fencing import fenced
 from mailquay.storage.store import Store
 

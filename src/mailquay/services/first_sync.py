@@ -181,12 +181,16 @@ class FirstSync:
         mailbox: Mailbox,
         opened: OpenedMailbox,
         predecessors: Sequence[Predecessor],
+        *,
+        losses_believed: bool,
     ) -> Mailbox:
         """Index a mailbox that replaces a former one: its messages are the former ones, except where they are not."""
         await self._store.commit(
             fenced(context.fence, self._store.mailboxes.begin(mailbox.number, opened.uidvalidity or 0))
         )
-        news = await self._replacement.carry_over(session, context, mailbox, opened, predecessors)
+        news = await self._replacement.carry_over(
+            session, context, mailbox, opened, predecessors, losses_believed=losses_believed
+        )
         await self._arrivals.announce(session, context, dataclasses.replace(mailbox, cursor=None), news)
         last = await self._store.messages.page(mailbox.number, limit=1, offset=0)
         uidnext = max(opened.uidnext or 1, last[0].uid + 1 if last else 1)

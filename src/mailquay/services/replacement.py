@@ -15,7 +15,7 @@ from mailquay.services.index_changes import flags_seen, messages_gone
 from mailquay.services.ports import Clock
 from mailquay.services.sequences import sequence_set
 from mailquay.services.set_aside import listed
-from mailquay.services.sync_context import SyncContext
+from mailquay.services.sync_context import MANY_GONE, LossInDoubt, SyncContext
 from mailquay.services.sync_events import updated_event
 from mailquay.services.threads import placed
 from mailquay.storage.interface import Pending, Script, Unit
@@ -57,10 +57,13 @@ class MailboxReplacement:
         mailbox: Mailbox,
         opened: OpenedMailbox,
         predecessors: Sequence[Predecessor],
+        *,
+        losses_believed: bool,
     ) -> list[int]:
         """Find the former messages among those of the open mailbox, and index them; returns the UIDs of new ones.
 
-        Flags that differ become messageUpdated, what is gone messageDeleted, under its former id.
+        Flags that differ become messageUpdated, what is gone messageDeleted, under its former id. Raises LossInDoubt,
+        unless `losses_believed`, when the server lists messages and does not give most of them: none is gone then.
         """
         formers = FormerMessages(context.account.number)
         for predecessor in predecessors:
@@ -72,11 +75,16 @@ class MailboxReplacement:
         uids = [uid for uid in await session.uids() if uid not in indexed and uid < (opened.uidnext or 2**32)]
         synced_at_ms = max((one.synced_at_ms or 0 for one in predecessors), default=0)
         unknown: list[IndexEntry] = []
+        given = 0
         for start in range(0, len(uids), _BATCH):
             async for batch in session.fetch_envelopes(sequence_set(uids[start : start + _BATCH])):
+                given += len(batch)
                 others = await self._store_found(context, mailbox, batch, formers)
                 # Before the first sync was over, what we had not seen may have been there all the time.
                 unknown += others if synced_at_ms else await self._store_old(context, mailbox, others)
+        late = len(uids) - given
+        if late >= MANY_GONE and late > given and not losses_believed:
+            raise LossInDoubt(mailbox.listing.path, late, len(uids))
         await self._tell_gone(context, mailbox, formers)
         kept = len(indexed) + len(uids) - len(unknown)
         if len(unknown) <= kept and all(formers.recognisable(former) for former in formers.left()):

@@ -6,7 +6,6 @@ import dataclasses
 from collections.abc import Iterable, Sequence
 
 from mailquay.backends.interface import FlagState, MailSession, OpenedMailbox
-from mailquay.errors import MailquayError
 from mailquay.model.mailbox import Mailbox, MailboxCursor, MailboxEvidence, Verification
 from mailquay.model.mailbox_state import KnownState, UidRanges
 from mailquay.services.arrivals import Arrivals
@@ -18,7 +17,7 @@ from mailquay.services.replacement import MailboxReplacement
 from mailquay.services.retries import Retries
 from mailquay.services.sequences import sequence_set
 from mailquay.services.set_aside import completed
-from mailquay.services.sync_context import SyncContext
+from mailquay.services.sync_context import MANY_GONE, LossInDoubt, SyncContext
 from mailquay.services.sync_plan import FlagSource, difference, plan_sync, windows, without
 from mailquay.storage.repositories.fencing import fenced
 from mailquay.storage.store import Store
@@ -26,14 +25,6 @@ from mailquay.storage.store import Store
 _CHANGES_PER_COMMIT = 1000
 _SCAN_WINDOW = 5000
 _RANGES_LOOKED_UP = 50
-_MANY_GONE = 20
-
-
-class LossInDoubt(MailquayError):
-    """Most of a mailbox is gone, and the server has not said so: it shows less than before, perhaps by mistake."""
-
-    def __init__(self, path: str, gone: int, known: int) -> None:
-        super().__init__(f"{gone} of {known} messages of {path} are not shown any more", code="LossInDoubt")
 
 
 class MailboxSync:
@@ -71,7 +62,9 @@ class MailboxSync:
             if context.unindexed:
                 return await self._first.seed_unindexed(session, context, mailbox, opened, predecessors)
             if predecessors:
-                return await self._first.take_over(session, context, mailbox, opened, predecessors)
+                return await self._first.take_over(
+                    session, context, mailbox, opened, predecessors, losses_believed=losses_believed
+                )
             return await self._first.seed(session, context, mailbox, opened)
         if context.unindexed:
             return await self._follow_unindexed(session, context, mailbox, opened)
@@ -221,7 +214,7 @@ class MailboxSync:
         known = await self._store.messages.uids(mailbox.number)
         present = await session.uids()
         gone, missed = difference(known, present)
-        if len(gone) >= _MANY_GONE and 2 * len(gone) > len(known) and not losses_believed:
+        if len(gone) >= MANY_GONE and 2 * len(gone) > len(known) and not losses_believed:
             raise LossInDoubt(mailbox.listing.path, len(gone), len(known))
         mailbox = await self._store_gone(context, mailbox, gone)
         counted = dataclasses.replace(cursor, messages=len(known) - len(gone))

@@ -1,12 +1,22 @@
-"""For whom a mailbox is synced."""
+"""For whom a mailbox is synced, and when that is put off because the server seems to be in trouble."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from mailquay.errors import MailquayError
 from mailquay.model.account import Account
 from mailquay.model.message import IndexEntry
 from mailquay.model.node import Fence
+
+MANY_GONE = 20
+
+
+class LossInDoubt(MailquayError):
+    """Most of a mailbox is gone, and the server has not said so: it shows less than before, perhaps by mistake."""
+
+    def __init__(self, path: str, gone: int, known: int) -> None:
+        super().__init__(f"{gone} of {known} messages of {path} are not shown any more", code="LossInDoubt")
 
 
 @dataclass(frozen=True, slots=True)
