@@ -15,18 +15,26 @@ class SecondLook:
     """
 
     def __init__(self) -> None:
-        self._paths: set[str] = set()
+        self._told_at: dict[str, float] = {}
         self._told = asyncio.Event()
 
     def told(self, path: str) -> None:
         """The server has told of a mailbox."""
-        self._paths.add(path)
+        self._told_at[path] = asyncio.get_running_loop().time()
         self._told.set()
 
     async def due(self) -> list[str]:
-        """The mailboxes that were told of some seconds ago, and since."""
-        await self._told.wait()
-        await asyncio.sleep(_SECONDS)
-        self._told.clear()
-        paths, self._paths = sorted(self._paths), set()
-        return paths
+        """The mailboxes that were told of some seconds ago, and not since: those are followed once more anyway."""
+        loop = asyncio.get_running_loop()
+        while True:
+            await self._told.wait()
+            now = loop.time()
+            paths = sorted(path for path, at in self._told_at.items() if at + _SECONDS <= now)
+            if not paths:
+                await asyncio.sleep(min(self._told_at.values()) + _SECONDS - now)
+                continue
+            for path in paths:
+                del self._told_at[path]
+            if not self._told_at:
+                self._told.clear()
+            return paths
