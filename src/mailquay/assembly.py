@@ -23,6 +23,7 @@ from mailquay.net.http import HttpClient
 from mailquay.runtime.account_runner import RunnerParts
 from mailquay.runtime.account_workers import AccountWorkers
 from mailquay.runtime.clock import SystemClock
+from mailquay.runtime.heap import keep_heap_trim
 from mailquay.runtime.http_server import HttpServer, private_socket, public_socket
 from mailquay.runtime.keyed_worker import KeyedWorker
 from mailquay.runtime.local_addresses import LocalAddressBook
@@ -276,12 +277,12 @@ class Node:
             world = await self._start_sandbox(core, stack) if config.sandbox else None
             stack.push_async_callback(core.stop)
             await core.start()
-            tidy = asyncio.create_task(keep_tidy(store, core.settings, config, core.clock), name="retention")
-            stack.callback(tidy.cancel)
-            purge = asyncio.create_task(
-                keep_purged(store, interval_seconds=config.retention_interval_seconds), name="purge"
-            )
-            stack.callback(purge.cancel)
+            for name, background in (
+                ("retention", keep_tidy(store, core.settings, config, core.clock)),
+                ("purge", keep_purged(store, interval_seconds=config.retention_interval_seconds)),
+                ("heap", keep_heap_trim()),
+            ):
+                stack.callback(asyncio.create_task(background, name=name).cancel)
             server = HttpServer(app, [*public, private], drain_seconds=config.drain_timeout_seconds)
             await server.start()
             stack.push_async_callback(server.stop)

@@ -235,8 +235,9 @@ class CatchUp:
 
     async def sweep(self) -> None:
         """Look at the mailboxes at intervals."""
-        # The first sweep comes at a random time, so that accounts that connected together do not sweep together.
-        spread = random.uniform(0.2, 1.0)  # noqa: S311
+        # The first sweep comes at a random time, so that accounts that connected together do not sweep together. Where
+        # we are told of news it is there to prove that, and thousands of accounts have just connected.
+        spread = random.uniform(0.2, 1.0) if self._hearing is None else random.uniform(0.5, 1.5)  # noqa: S311
         while True:
             asked = await self._pause_before_sweep(self._sweep_seconds() * spread)
             spread = 1.0
