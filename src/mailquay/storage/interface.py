@@ -52,6 +52,7 @@ class Signal:
 ACCOUNT_CHANGED = "account"
 OUTBOX_CHANGED = "outbox"
 FILING_DUE = "filing"
+EXPORTS_CHANGED = "exports"
 PURGE_DUE = "purge"
 EVENTS_APPENDED = "events"
 LEASES_CHANGED = "leases"

@@ -13,6 +13,7 @@ from mailquay.storage.interface import Database, Finish, Unit
 from mailquay.storage.postgres.database import PostgresDatabase
 from mailquay.storage.repositories.accounts import AccountRepository
 from mailquay.storage.repositories.events import EventLog, event_writer
+from mailquay.storage.repositories.exports import ExportRepository
 from mailquay.storage.repositories.keys import KeyRepository, reseal_everything
 from mailquay.storage.repositories.mailboxes import MailboxRepository
 from mailquay.storage.repositories.messages import MessageIndex
@@ -55,6 +56,7 @@ class Store:
         self.replacements = ReplacementRepository(database)
         self.events = EventLog(database, vault)
         self.outbox = OutboxRepository(database, vault)
+        self.exports = ExportRepository(database, vault)
         self.settings = SettingRepository(database, vault)
         self.tokens = TokenRepository(database)
         self.nodes = NodeRepository(database)

@@ -317,4 +317,55 @@ CREATE TABLE stats (
     PRIMARY KEY (minute, key)
 );
 
-INSERT INTO positions (name, value) VALUES ('events', 0), ('known_sets', 0);
+CREATE TABLE exports (
+    number BIGINT PRIMARY KEY,
+    id TEXT NOT NULL UNIQUE,
+    account_number BIGINT NOT NULL,
+    request TEXT NOT NULL,
+    secret BYTEA NOT NULL,
+    status TEXT NOT NULL,
+    phase TEXT NOT NULL,
+    progress TEXT NOT NULL,
+    place TEXT,
+    node_id TEXT,
+    error TEXT,
+    error_code TEXT,
+    created_ms BIGINT NOT NULL,
+    away_since_ms BIGINT,
+    ended_ms BIGINT,
+    expires_ms BIGINT
+);
+CREATE INDEX exports_by_account ON exports (account_number, number);
+CREATE INDEX exports_active ON exports (account_number, number) WHERE ended_ms IS NULL;
+CREATE INDEX exports_by_expiry ON exports (expires_ms) WHERE expires_ms IS NOT NULL;
+
+CREATE TABLE export_folders (
+    export_number BIGINT NOT NULL,
+    n BIGINT NOT NULL,
+    path TEXT NOT NULL,
+    mailbox_number BIGINT NOT NULL,
+    uidvalidity BIGINT,
+    scanned BIGINT NOT NULL,
+    PRIMARY KEY (export_number, n)
+);
+
+CREATE TABLE export_messages (
+    export_number BIGINT NOT NULL,
+    date_ms BIGINT NOT NULL,
+    mailbox_number BIGINT NOT NULL,
+    uid BIGINT NOT NULL,
+    size_bytes BIGINT NOT NULL,
+    PRIMARY KEY (export_number, date_ms, mailbox_number, uid)
+);
+
+CREATE TABLE export_segments (
+    export_number BIGINT NOT NULL,
+    n BIGINT NOT NULL,
+    name TEXT NOT NULL,
+    messages BIGINT NOT NULL,
+    content_bytes BIGINT NOT NULL,
+    directory_bytes BIGINT NOT NULL,
+    PRIMARY KEY (export_number, n)
+);
+
+INSERT INTO positions (name, value) VALUES ('events', 0), ('known_sets', 0), ('exports', 0);

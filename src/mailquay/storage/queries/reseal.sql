@@ -49,3 +49,9 @@ WHERE account_number > $1 OR (account_number = $1 AND digest > $2) ORDER BY acco
 
 -- name: reseal_response
 UPDATE idempotency SET response = $3 WHERE account_number = $1 AND digest = $2 AND response = $4;
+
+-- name: reseal_exports
+SELECT id, secret FROM exports WHERE id > $1 ORDER BY id LIMIT $2;
+
+-- name: reseal_export
+UPDATE exports SET secret = $2 WHERE id = $1 AND secret = $3;

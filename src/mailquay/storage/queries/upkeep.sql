@@ -75,3 +75,21 @@ SELECT DISTINCT token_id FROM token_log WHERE NOT EXISTS (SELECT 1 FROM tokens W
 
 -- name: token_log_purge
 DELETE FROM token_log WHERE n IN (SELECT n FROM token_log WHERE token_id = $1 ORDER BY n LIMIT $2) RETURNING 1;
+
+-- name: purge_export_messages
+DELETE FROM export_messages WHERE export_number = $1 AND (date_ms, mailbox_number, uid) IN (
+    SELECT date_ms, mailbox_number, uid FROM export_messages WHERE export_number = $1 LIMIT $2
+) RETURNING 1;
+
+-- name: purge_export_folders
+DELETE FROM export_folders WHERE export_number = $1 AND n IN (
+    SELECT n FROM export_folders WHERE export_number = $1 ORDER BY n LIMIT $2
+) RETURNING 1;
+
+-- name: purge_export_segments
+DELETE FROM export_segments WHERE export_number = $1 AND n IN (
+    SELECT n FROM export_segments WHERE export_number = $1 ORDER BY n LIMIT $2
+) RETURNING 1;
+
+-- name: purge_exports_some
+SELECT number FROM exports WHERE account_number = $1 ORDER BY number LIMIT $2;

@@ -15,6 +15,7 @@ from mailquay.storage.interface import PURGE_DUE, Database, Pending, Run, RunMan
 PURGE_ROWS = 2000
 _PURGE_BYTES = 32 * 1024 * 1024
 """How much of large bodies is deleted at a time; at least one is."""
+_PURGE_EXPORTS = 100
 _DAY_MS = 24 * 3600 * 1000
 
 _PURGES = {
@@ -25,10 +26,13 @@ _PURGES = {
     "log": "purge_log",
     "parked": "purge_parked",
     "passing": "purge_passing",
+    "export messages": "purge_export_messages",
+    "export folders": "purge_export_folders",
+    "export segments": "purge_export_segments",
 }
-"""The statements that delete what is kept under a number: of a mailbox, of a set of digests, of an account."""
+"""The statements that delete what is kept under a number: of a mailbox, a set of digests, an account, an export."""
 
-OF_ACCOUNT = ("outbox", "idempotency", "log", "parked", "threads", "passing")
+OF_ACCOUNT = ("outbox", "idempotency", "log", "parked", "threads", "passing", "exports")
 """What an account leaves behind under its own number."""
 
 
@@ -36,6 +40,19 @@ def detach(kind: str, number: int, pending: Pending) -> Script[None]:
     """Note, in the transaction that makes something vanish, that its rows are to be deleted."""
     yield Run("purge_add", (kind, number))
     pending.signal(PURGE_DUE)
+
+
+def forget_export_plan(number: int, pending: Pending) -> Script[None]:
+    """An export is over: which messages it was to hold is of no use any more."""
+    yield from detach("export messages", number, pending)
+    yield from detach("export folders", number, pending)
+
+
+def drop_export(number: int, pending: Pending) -> Script[None]:
+    """Forget an export with all that belongs to it."""
+    yield from forget_export_plan(number, pending)
+    yield from detach("export segments", number, pending)
+    yield Run("export_delete", (number,))
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +75,7 @@ class UpkeepRepository:
     def purge_some(self, rows: int = PURGE_ROWS) -> Unit[bool]:
         """Delete about so many rows of what was removed; False when nothing is left, or others are at what is left."""
 
-        def script(_pending: Pending) -> Script[bool]:
+        def script(pending: Pending) -> Script[bool]:
             found = yield Run("purge_next")
             if not found:
                 return False
@@ -67,6 +84,8 @@ class UpkeepRepository:
                 more = yield from _purge_contents(number, done_below, rows)
             elif kind == "outbox":
                 more = yield from _purge_outbox(number, rows)
+            elif kind == "exports":
+                more = yield from _purge_exports(number, pending)
             else:
                 more = bool((yield Run(_PURGES[kind], (number, rows))))
             if not more:
@@ -128,6 +147,13 @@ def _purge_contents(mailbox: int, first: int, rows: int) -> Script[bool]:
     yield Run("purge_contents", (mailbox, first, end))
     yield Run("purge_done_below", ("contents", mailbox, end))
     return bool(following)
+
+
+def _purge_exports(account: int, pending: Pending) -> Script[bool]:
+    found = yield Run("purge_exports_some", (account, _PURGE_EXPORTS))
+    for (number,) in found:
+        yield from drop_export(number, pending)
+    return bool(found)
 
 
 def _purge_outbox(account: int, rows: int) -> Script[bool]:

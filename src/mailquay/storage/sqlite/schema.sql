@@ -318,4 +318,55 @@ CREATE TABLE stats (
     PRIMARY KEY (minute, key)
 ) STRICT, WITHOUT ROWID;
 
-INSERT INTO positions (name, value) VALUES ('events', 0), ('known_sets', 0);
+CREATE TABLE exports (
+    number INTEGER PRIMARY KEY,
+    id TEXT NOT NULL UNIQUE,
+    account_number INTEGER NOT NULL,
+    request TEXT NOT NULL,
+    secret BLOB NOT NULL,
+    status TEXT NOT NULL,
+    phase TEXT NOT NULL,
+    progress TEXT NOT NULL,
+    place TEXT,
+    node_id TEXT,
+    error TEXT,
+    error_code TEXT,
+    created_ms INTEGER NOT NULL,
+    away_since_ms INTEGER,
+    ended_ms INTEGER,
+    expires_ms INTEGER
+) STRICT;
+CREATE INDEX exports_by_account ON exports (account_number, number);
+CREATE INDEX exports_active ON exports (account_number, number) WHERE ended_ms IS NULL;
+CREATE INDEX exports_by_expiry ON exports (expires_ms) WHERE expires_ms IS NOT NULL;
+
+CREATE TABLE export_folders (
+    export_number INTEGER NOT NULL,
+    n INTEGER NOT NULL,
+    path TEXT NOT NULL,
+    mailbox_number INTEGER NOT NULL,
+    uidvalidity INTEGER,
+    scanned INTEGER NOT NULL,
+    PRIMARY KEY (export_number, n)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE export_messages (
+    export_number INTEGER NOT NULL,
+    date_ms INTEGER NOT NULL,
+    mailbox_number INTEGER NOT NULL,
+    uid INTEGER NOT NULL,
+    size_bytes INTEGER NOT NULL,
+    PRIMARY KEY (export_number, date_ms, mailbox_number, uid)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE export_segments (
+    export_number INTEGER NOT NULL,
+    n INTEGER NOT NULL,
+    name TEXT NOT NULL,
+    messages INTEGER NOT NULL,
+    content_bytes INTEGER NOT NULL,
+    directory_bytes INTEGER NOT NULL,
+    PRIMARY KEY (export_number, n)
+) STRICT, WITHOUT ROWID;
+
+INSERT INTO positions (name, value) VALUES ('events', 0), ('known_sets', 0), ('exports', 0);
