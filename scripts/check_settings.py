@@ -11,7 +11,11 @@ from mailquay.config import Config
 
 ROOT = Path(__file__).resolve().parent.parent
 # Read inside Config itself, by its properties.
-_READ_BY_PROPERTIES = {"database_url": ("uses_postgres", "sqlite_path"), "encryption_key_file": ("key_file",)}
+_READ_BY_PROPERTIES = {
+    "database_url": ("uses_postgres", "sqlite_path"),
+    "encryption_key_file": ("key_file",),
+    "export_dir": ("export_folder",),
+}
 
 
 def unread_fields(root: Path) -> list[str]:

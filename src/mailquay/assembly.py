@@ -23,6 +23,7 @@ from mailquay.net.http import HttpClient
 from mailquay.runtime.account_runner import RunnerParts
 from mailquay.runtime.account_workers import AccountWorkers
 from mailquay.runtime.clock import SystemClock
+from mailquay.runtime.export_sweep import keep_swept
 from mailquay.runtime.heap import keep_heap_trim
 from mailquay.runtime.http_server import HttpServer, private_socket, public_socket
 from mailquay.runtime.keyed_worker import KeyedWorker
@@ -44,6 +45,8 @@ from mailquay.services.auth_server import AuthServer
 from mailquay.services.autoconfig import AutoconfigOptions, AutoconfigService
 from mailquay.services.bulk_editor import MessageService
 from mailquay.services.delivery import DeliveryService
+from mailquay.services.export_run import ExportOptions, ExportRunner
+from mailquay.services.exports import ExportService
 from mailquay.services.filing import FilingService
 from mailquay.services.mailbox_editor import MailboxEditor
 from mailquay.services.mailbox_listing import MailboxListing
@@ -59,6 +62,7 @@ from mailquay.services.tokens import TokenService
 from mailquay.services.upload import UploadService
 from mailquay.services.verify import VerifyService
 from mailquay.services.webhooks import WebhookPolicy, WebhookService
+from mailquay.storage.export_files import ExportFiles
 from mailquay.storage.store import Store, open_store
 from mailquay.version import __version__
 
@@ -69,6 +73,7 @@ T = TypeVar("T")
 _log = structlog.get_logger(__name__)
 _OUTBOX_CONCURRENCY = 50
 _WEBHOOK_CONCURRENCY = 50
+_EXPORT_CONCURRENCY = 4
 _SHARED_POLL_SECONDS = 0.1
 _HEALTH_SECONDS = 5.0
 
@@ -129,6 +134,7 @@ class Core:
             outbox=KeyedWorker("outbox", self._deliver, concurrency=_OUTBOX_CONCURRENCY),
             filing=KeyedWorker("filing", self._file, concurrency=_OUTBOX_CONCURRENCY),
             webhooks=KeyedWorker("webhooks", self._post_webhooks, concurrency=_WEBHOOK_CONCURRENCY),
+            exports=KeyedWorker("exports", self._export, concurrency=_EXPORT_CONCURRENCY),
         )
         parts = RunnerParts(
             store=store,
@@ -190,6 +196,17 @@ class Core:
         self.webhooks = WebhookService(
             self.store, self.settings, self.http, self.supervisor, self.clock, self.metrics, policy
         )
+        self.export_files = ExportFiles(config.export_folder)
+        self.exports = ExportRunner(
+            self.store,
+            self.settings,
+            self.access,
+            self.mailboxes,
+            self.export_files,
+            self.clock,
+            lambda: self.membership.id,
+            ExportOptions(config.export_retention_seconds, config.export_patience_seconds),
+        )
 
     async def _deliver(self, number: int) -> float | None:
         return await self.delivery.deliver(AccountNumber(number))
@@ -199,6 +216,9 @@ class Core:
 
     async def _post_webhooks(self, number: int) -> float | None:
         return await self.webhooks.deliver(AccountNumber(number))
+
+    async def _export(self, number: int) -> float | None:
+        return await self.exports.run(AccountNumber(number))
 
     async def check(self) -> None:
         """See api.ports.Health: the store answers, and this node's leases are its own."""
@@ -274,12 +294,14 @@ class Node:
             for part in (core.metrics, core.account_logs, tokens):
                 part.start()
                 stack.push_async_callback(part.close)
+            await asyncio.to_thread(core.export_files.open)
             world = await self._start_sandbox(core, stack) if config.sandbox else None
             stack.push_async_callback(core.stop)
             await core.start()
             for name, background in (
                 ("retention", keep_tidy(store, core.settings, config, core.clock)),
                 ("purge", keep_purged(store, interval_seconds=config.retention_interval_seconds)),
+                ("sweep", keep_swept(store, core.export_files, interval_seconds=config.retention_interval_seconds)),
                 ("heap", keep_heap_trim()),
             ):
                 stack.callback(asyncio.create_task(background, name=name).cancel)
@@ -321,6 +343,13 @@ class Node:
             submission=SubmissionService(core.store, core.settings, references, core.clock),
             upload=UploadService(core.store, core.access, core.mailboxes, references, core.clock),
             outbox=OutboxService(core.store, core.clock),
+            exports=ExportService(
+                core.store,
+                core.settings,
+                core.export_files,
+                core.clock,
+                retention_seconds=core.config.export_retention_seconds,
+            ),
             owners=LeaseDirectory(core.store, core.supervisor),
             meter=core.metrics,
             health=core,

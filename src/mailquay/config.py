@@ -105,6 +105,10 @@ class Config:
     token_log_age_seconds: float = 7 * 86400.0
     retention_interval_seconds: float = 600.0
 
+    export_dir: Path | None = None
+    export_retention_seconds: float = 86400.0
+    export_patience_seconds: float = 6 * 3600.0
+
     notices: tuple[str, ...] = ()
     """Lines for the log of the start: names that were given and have no effect, and why."""
 
@@ -124,6 +128,11 @@ class Config:
     def key_file(self) -> Path:
         """Where the encryption key lies when there is no passphrase."""
         return self.encryption_key_file or self.data_dir / "encryption.key"
+
+    @property
+    def export_folder(self) -> Path:
+        """Where the files of exports lie."""
+        return self.export_dir or self.data_dir / "exports"
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,7 +41,6 @@ _WORKERS = "accounts run as tasks of one process; more processes come with --pro
 _REDIS = "everything is in the SQL database; no Redis is used"
 _SMTP = "the SMTP submission listener comes later"
 _IMAP_PROXY = "the IMAP proxy comes later"
-_EXPORT = "exports come later"
 _ADMIN = "the admin pages come later"
 _SSO = "single sign-on comes with the admin pages"
 _TLS = "TLS for mail servers verifies certificates and starts at TLS 1.2; accounts loosen it with their `tls` object"
@@ -56,12 +55,12 @@ FOREIGN_NAMES: tuple[ForeignName, ...] = (
     ForeignName("EENGINE_WORKERS_API", _NO, _WORKERS, "workers.api"),
     ForeignName("EENGINE_WORKERS_SUBMIT", _NO, _WORKERS, "workers.submit"),
     ForeignName("EENGINE_WORKERS_WEBHOOKS", _NO, _WORKERS, "workers.webhooks"),
-    ForeignName("EENGINE_WORKERS_EXPORT", _NO, _EXPORT, "workers.export"),
+    ForeignName("EENGINE_WORKERS_EXPORT", _NO, _WORKERS, "workers.export"),
     ForeignName(
         "EENGINE_SUBMIT_QC", _NO, "each account delivers by itself, side by side with the others", "queues.submit"
     ),
     ForeignName("EENGINE_NOTIFY_QC", _NO, "each account's webhooks go by themselves, in order", "queues.notify"),
-    ForeignName("EENGINE_EXPORT_QC", _NO, _EXPORT),
+    ForeignName("EENGINE_EXPORT_QC", _NO, "the exports of an account run one after another, beside those of others"),
     ForeignName("EENGINE_SUBMIT_DELAY", _REFUSED, "sending at a limited rate comes later", "submitDelay"),
     ForeignName("EENGINE_CONNECTION_SETUP_DELAY", _NO, "connect_concurrency spreads logins", "service.setupDelay"),
     ForeignName("EENGINE_LOG_RAW", _LATER, "logging of protocol bytes comes later", "log.raw"),
@@ -69,9 +68,7 @@ FOREIGN_NAMES: tuple[ForeignName, ...] = (
     ForeignName("EENGINE_CHUNK_SIZE", _NO, "downloads are passed on as they come"),
     ForeignName("EENGINE_DISABLE_COMPRESSION", _NO, "IMAP COMPRESS is not used yet"),
     ForeignName("EENGINE_GMAIL_FALLBACK_POLL_INTERVAL", _LATER, "the Gmail API comes later"),
-    ForeignName("EENGINE_EXPORT_PATH", _LATER, _EXPORT),
-    ForeignName("EENGINE_EXPORT_MAX_AGE", _LATER, _EXPORT),
-    ForeignName("EENGINE_EXPORT_TIMEOUT", _LATER, _EXPORT),
+    ForeignName("EENGINE_EXPORT_TIMEOUT", _NO, "every command has its own deadline; export_patience bounds the rest"),
     ForeignName("EENGINE_SMTP_ENABLED", _REFUSED, _SMTP, "smtp.enabled"),
     ForeignName("EENGINE_SMTP_SECRET", _LATER, _SMTP, "smtp.secret"),
     ForeignName("EENGINE_SMTP_HOST", _LATER, _SMTP, "smtp.host"),

@@ -480,6 +480,31 @@ RETENTION = (
     ),
 )
 
+EXPORTS = (
+    Option(
+        "export_dir",
+        "export_dir",
+        Kind.PATH,
+        "Folder for the files of exports, encrypted; unset: `exports` in the data folder.",
+        ("EENGINE_EXPORT_PATH",),
+    ),
+    Option(
+        "export_retention",
+        "export_retention_seconds",
+        _D,
+        "How long the file of an export is kept.",
+        ("EENGINE_EXPORT_MAX_AGE",),
+        minimum=0.001,
+    ),
+    Option(
+        "export_patience",
+        "export_patience_seconds",
+        _D,
+        "How long an export waits for a mail server that is away before it fails.",
+        minimum=0,
+    ),
+)
+
 SECTIONS: tuple[tuple[str, tuple[Option, ...]], ...] = (
     ("Server", SERVER),
     ("Security", SECURITY),
@@ -488,6 +513,7 @@ SECTIONS: tuple[tuple[str, tuple[Option, ...]], ...] = (
     ("Webhooks", WEBHOOKS),
     ("Several nodes", NODES),
     ("Retention", RETENTION),
+    ("Exports", EXPORTS),
 )
 
 OPTIONS: tuple[Option, ...] = tuple(option for _, options in SECTIONS for option in options)

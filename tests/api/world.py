@@ -26,6 +26,7 @@ from mailquay.model.node import Fence
 from mailquay.runtime.logs import AccountLogs
 from mailquay.runtime.metrics import Metrics
 from mailquay.services.accounts import AccountService
+from mailquay.services.exports import ExportService
 from mailquay.services.message_request import Download, MessageChanges, ReadOptions
 from mailquay.services.settings import SettingsService
 from mailquay.services.stats import StatsService
@@ -33,6 +34,7 @@ from mailquay.services.submit_request import SubmitRequest
 from mailquay.services.tokens import TokenService
 from mailquay.services.upload import UploadRequest
 from mailquay.services.verify import Note, VerifyRoute, VerifyService
+from mailquay.storage.export_files import ExportFiles
 from mailquay.storage.store import Store
 
 IMAP = {"host": "imap.example.com", "port": 993, "secure": True, "auth": {"user": "ann", "pass": "imap-secret"}}
@@ -389,6 +391,8 @@ class World:
             flush_pause_seconds=config.flush_pause_seconds,
         )
         self.outbox = Waiting()
+        self.export_files = ExportFiles(config.export_folder)
+        self.exports = ExportService(store, self.settings, self.export_files, self.clock, retention_seconds=3600)
         self.app: Api
         self.url = ""
         self.token = ""
@@ -409,6 +413,7 @@ class World:
             submission=mail,
             upload=mail,
             outbox=self.outbox,
+            exports=self.exports,
             owners=self.recorder,
             meter=self.metrics,
             health=self.recorder,

@@ -113,7 +113,7 @@ async def test_the_plan_is_read_in_the_order_of_dates_from_where_it_stands(store
 async def test_segments_and_progress_are_one_and_given_up_at_another_place(store: Store) -> None:
     account = await _account(store)
     export, fence = await _create(store, account), Fence(account, 0)
-    assert await store.commit(store.exports.settle(export, "here", "node", fence)) == ExportProgress()
+    assert await store.commit(store.exports.settle(export, "here", "node", fence, anew=False)) == ExportProgress()
     segment = Segment(0, "000000-a", 2, 100, 10)
     progress = ExportProgress(1, 1, 3, exported=2, segments=1, content_bytes=100, directory_bytes=10, after_uid=2)
     assert await store.commit(store.exports.advance(export, segment, progress, fence))
@@ -122,10 +122,10 @@ async def test_segments_and_progress_are_one_and_given_up_at_another_place(store
     assert (stored.status, stored.phase, stored.place) == (ExportStatus.PROCESSING, ExportPhase.EXPORTING, "here")
     assert (stored.progress, await store.exports.segments(export.number)) == (progress, [segment])
     assert await store.exports.places() == {export.id: "here"}
-    assert await store.commit(store.exports.settle(stored, "here", "node", fence)) == progress
+    assert await store.commit(store.exports.settle(stored, "here", "node", fence, anew=False)) == progress
     assert await store.exports.segments(export.number) == [segment]
     anew = ExportProgress(1, 1, 3)
-    assert await store.commit(store.exports.settle(stored, "there", "other", fence)) == anew
+    assert await store.commit(store.exports.settle(stored, "there", "other", fence, anew=True)) == anew
     assert await store.exports.segments(export.number) == []
 
 

@@ -183,6 +183,7 @@ async def running_node(
         outbox=KeyedWorker("outbox", _nothing, concurrency=10),
         filing=KeyedWorker("filing", _nothing, concurrency=10),
         webhooks=webhooks(store, service) if webhooks else KeyedWorker("webhooks", _nothing, concurrency=10),
+        exports=KeyedWorker("exports", _nothing, concurrency=10),
     )
     supervisor = Supervisor(store, config, membership, parts, workers)
     try:

@@ -220,7 +220,7 @@ class Api:
 
     async def _carry_out(self, call: Call, exchange: _Exchange, headers: Mapping[str, str], *, forwarded: bool) -> None:
         needs_owner = call.operation.needs_owner is not None and await call.operation.needs_owner(call)
-        node = await self._other_node(call, forwarded=forwarded) if needs_owner else None
+        node = await self._other_node(call, needs_owner=needs_owner, forwarded=forwarded)
         if node is not None:
             exchange.status = await self._forwarder.forward(
                 node,
@@ -246,12 +246,16 @@ class Api:
         else:
             await exchange.answer(Answer(_encode(result)), headers)
 
-    async def _other_node(self, call: Call, *, forwarded: bool) -> str | None:
+    async def _other_node(self, call: Call, *, needs_owner: bool, forwarded: bool) -> str | None:
         """The node that has to answer, None when it is this one.
 
-        Raises NotOperational when nobody owns the account, or when a forwarded request does not find its owner here.
+        Raises NotOperational when nobody owns the account, or when a forwarded request is not at the right node either.
         """
-        node = await self._services.owners.owner((await call.account()).number)
+        node: str | None = None
+        if needs_owner:
+            node = await self._services.owners.owner((await call.account()).number)
+        elif call.operation.other_node is not None:
+            node = await call.operation.other_node(call)
         if node is not None and forwarded:
             raise NotOperational("the account is being handed to another node; try again", code="WorkerNotAvailable")
         return node

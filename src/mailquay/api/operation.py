@@ -92,6 +92,10 @@ OwnerNeed = Callable[[Call], Awaitable[bool]]
 """Whether the owner of the account has to answer a call."""
 
 
+OtherNode = Callable[[Call], Awaitable[str | None]]
+"""The address of another node that has what a call asks for; None when this one can answer."""
+
+
 async def always(_call: Call) -> bool:
     """The operation needs the live session of the account."""
     return True
@@ -102,9 +106,9 @@ class Operation:
     """See the module. `path` has names in braces, as OpenAPI writes it.
 
     `action` and `group` are what a token with permissions needs; None: no such token may call it. `public` ones ask for
-    no token. `needs_owner` decides whether the node that owns the account must answer. `body_bytes` is how long a body
-    may be, None as long as the operator lets submissions be. `account_in_query`: a token bound to an account may call
-    it with ?account=.
+    no token. `needs_owner` decides whether the node that owns the account must answer, `other_node` finds one that must
+    for another reason. `body_bytes` is how long a body may be, None as long as the operator lets submissions be.
+    `account_in_query`: a token bound to an account may call it with ?account=.
     """
 
     id: str
@@ -125,6 +129,7 @@ class Operation:
     headers: tuple[str, ...] = ()
     body_bytes: int | None = SMALL_BODY_BYTES
     needs_owner: OwnerNeed | None = None
+    other_node: OtherNode | None = None
     account_in_query: bool = False
     documented: bool = True
     body_schema: Mapping[str, Any] | None = None

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from mailquay.backends.interface import SearchTerms
 from mailquay.model.account import Account
 from mailquay.services.accounts import AccountService
+from mailquay.services.exports import ExportService
 from mailquay.services.message_request import Download, MessageChanges, ReadOptions
 from mailquay.services.ports import Clock, OwnerDirectory
 from mailquay.services.settings import SettingsService
@@ -220,6 +221,7 @@ class ApiServices:
     submission: Submissions
     upload: Uploads
     outbox: Outbox
+    exports: ExportService
     owners: OwnerDirectory
     meter: Meter
     health: Health

@@ -187,15 +187,54 @@ _PAGES = (
 )
 
 _EXPORTS = (
-    _count("exportMaxConcurrent", "Exports of one account at once.", default=2, minimum=1, maximum=100),
-    _count("exportMaxGlobalConcurrent", "Exports at once.", default=8, minimum=1, maximum=100),
+    _count(
+        "exportMaxConcurrent",
+        "Exports of one account that are not over.",
+        status=_WORKS,
+        default=2,
+        minimum=1,
+        maximum=100,
+    ),
+    _count(
+        "exportMaxGlobalConcurrent",
+        "Exports of all accounts that are not over.",
+        status=_WORKS,
+        default=8,
+        minimum=1,
+        maximum=100,
+    ),
     _count("gmailExportBatchSize", "Messages fetched at once from Gmail.", default=10, minimum=1, maximum=50),
     _count("outlookExportBatchSize", "Messages fetched at once from Graph.", default=20, minimum=1, maximum=20),
-    _count("exportMaxMessages", "Most messages of an export.", default=500_000, minimum=1, maximum=10_000_000),
-    _count("exportMaxSize", "Most bytes of an export.", default=10 * 1024 * _MIB, minimum=1),
-    _text("exportPath", "Folder of exports.", visibility=_INTERNAL),
-    _count("exportMaxAge", "Milliseconds until an export is removed.", default=86_400_000, visibility=_INTERNAL),
-    _count("exportMaxMessageSize", "Largest content in an export.", default=50 * _MIB, visibility=_INTERNAL),
+    _count(
+        "exportMaxMessages",
+        "Most messages of an export; those beyond it make it truncated.",
+        status=_WORKS,
+        default=500_000,
+        minimum=1,
+        maximum=10_000_000,
+    ),
+    _count(
+        "exportMaxSize",
+        "Bytes of a file after which an export takes no further message, and is truncated.",
+        status=_WORKS,
+        default=10 * 1024 * _MIB,
+        minimum=1,
+    ),
+    _text("exportPath", "The option export_dir says it.", status=_NO_EFFECT, visibility=_INTERNAL),
+    _count(
+        "exportMaxAge",
+        "The option export_retention says it.",
+        status=_NO_EFFECT,
+        default=86_400_000,
+        visibility=_INTERNAL,
+    ),
+    _count(
+        "exportMaxMessageSize",
+        "Bytes of a text or an attachment above which an export leaves out its content.",
+        status=_WORKS,
+        default=50 * _MIB,
+        visibility=_INTERNAL,
+    ),
 )
 
 _LANGUAGE_MODEL = (

@@ -1,4 +1,4 @@
-"""What is kept only for a time: settled events and submissions, idempotency keys, expired tokens, old ids, traces."""
+"""What is kept only for a time: settled events and submissions, idempotency keys, exports, expired tokens, traces."""
 
 from __future__ import annotations
 
@@ -47,6 +47,8 @@ async def _tidy(store: Store, settings: SettingsService, config: Config, now_ms:
     while await store.commit(store.replacements.expire(now_ms, _STEP)) == _STEP:
         continue
     while await store.commit(store.moves.expire(now_ms - MOVE_WINDOW_MS, _STEP)) == _STEP:
+        continue
+    while await store.commit(store.exports.expire(now_ms, _STEP)) == _STEP:
         continue
     await store.commit(store.tokens.delete_expired(now_ms))
     if dropped:

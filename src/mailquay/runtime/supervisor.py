@@ -212,6 +212,8 @@ class Supervisor:
             self._workers.filing.nudge(number)
         for number in await self._store.events.webhook_backlog():
             self._workers.webhooks.nudge(number)
+        for number in await self._store.exports.active_accounts():
+            self._workers.exports.nudge(number)
         revisions = await self._store.accounts.revisions()
         for number, owned in self._owned.items():
             if owned.runner is None or revisions.get(number) != owned.runner.account.revision:

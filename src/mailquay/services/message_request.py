@@ -36,8 +36,9 @@ class MessageChanges:
 
 @dataclass(frozen=True, slots=True)
 class Download:
-    """A part of a message, or all of it, as a stream of decoded chunks."""
+    """A part of a message, all of it, or another file, as a stream of decoded chunks; its size where it is known."""
 
     content_type: str
     filename: str | None
     chunks: AsyncIterator[bytes]
+    size_bytes: int | None = None

@@ -17,6 +17,7 @@ PATH_PARAMETERS: dict[str, TypeAdapter[Any]] = {
     "message": TypeAdapter(Annotated[str, StringConstraints(max_length=256)]),
     "text": TypeAdapter(Annotated[str, StringConstraints(max_length=10240)]),
     "attachment": TypeAdapter(Annotated[str, StringConstraints(max_length=2048)]),
+    "exportId": TypeAdapter(Annotated[str, StringConstraints(pattern=r"^exp_[a-f0-9]{24}$")]),
     "queueId": TypeAdapter(Annotated[str, StringConstraints(max_length=100)]),
     "queue": TypeAdapter(QueueName),
     "token": TypeAdapter(_ID64),

@@ -22,7 +22,17 @@ from mailquay.model.export import (
 from mailquay.model.mailbox import MailboxNumber
 from mailquay.model.node import Fence
 from mailquay.storage.codec import from_json, to_json
-from mailquay.storage.interface import EXPORTS_CHANGED, Database, Pending, Row, Run, RunMany, Script, Unit
+from mailquay.storage.interface import (
+    EXPORT_FILES_DUE,
+    EXPORTS_CHANGED,
+    Database,
+    Pending,
+    Row,
+    Run,
+    RunMany,
+    Script,
+    Unit,
+)
 from mailquay.storage.repositories.fencing import check_fence
 from mailquay.storage.repositories.upkeep import drop_export, forget_export_plan
 from mailquay.storage.secrets import KEY_BYTES, Vault
@@ -187,8 +197,8 @@ class ExportRepository:
 
         return script
 
-    def settle(self, export: Export, place: str, node: str, fence: Fence) -> Unit[ExportProgress | None]:
-        """Write the file at this place from now on; what lies at another one is given up, and written anew.
+    def settle(self, export: Export, place: str, node: str, fence: Fence, *, anew: bool) -> Unit[ExportProgress | None]:
+        """Write the file at this place from now on; with `anew` what is written is given up.
 
         Returns the progress to go on from, None when the export is over. Raises Fenced when the caller is not the owner
         any more.
@@ -198,7 +208,7 @@ class ExportRepository:
             if not (yield from _still_active(export, fence)):
                 return None
             progress = export.progress
-            if export.place not in (None, place):
+            if anew:
                 yield Run("export_segments_forget", (export.number,))
                 progress = dataclasses.replace(
                     ExportProgress(),
@@ -280,8 +290,6 @@ class ExportRepository:
             found = yield Run("export_expired", (now_ms, limit))
             for (number,) in found:
                 yield from drop_export(number, pending)
-            if found:
-                pending.signal(EXPORTS_CHANGED)
             return len(found)
 
         return script
@@ -323,4 +331,5 @@ def _end(number: int, end: ExportEnd, pending: Pending) -> Script[None]:
         (number, end.status.value, end.phase.value, end.error, end.error_code, end.now_ms, end.expires_ms),
     )
     yield from forget_export_plan(number, pending)
-    pending.signal(EXPORTS_CHANGED)
+    if end.status is not ExportStatus.COMPLETED:
+        pending.signal(EXPORT_FILES_DUE)

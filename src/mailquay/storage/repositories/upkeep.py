@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mailquay.storage.interface import PURGE_DUE, Database, Pending, Run, RunMany, Script, Unit
+from mailquay.storage.interface import EXPORT_FILES_DUE, PURGE_DUE, Database, Pending, Run, RunMany, Script, Unit
 
 PURGE_ROWS = 2000
 _PURGE_BYTES = 32 * 1024 * 1024
@@ -53,6 +53,7 @@ def drop_export(number: int, pending: Pending) -> Script[None]:
     yield from forget_export_plan(number, pending)
     yield from detach("export segments", number, pending)
     yield Run("export_delete", (number,))
+    pending.signal(EXPORT_FILES_DUE)
 
 
 @dataclass(frozen=True, slots=True)
