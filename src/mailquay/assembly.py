@@ -201,7 +201,6 @@ class Core:
             self.store,
             self.settings,
             self.access,
-            self.mailboxes,
             self.export_files,
             self.clock,
             lambda: self.membership.id,

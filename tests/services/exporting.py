@@ -16,7 +16,6 @@ from mailquay.model.export import Export, ExportFormat, ExportRequest
 from mailquay.sandbox.world import SandboxWorld
 from mailquay.services.export_run import ExportOptions, ExportRunner
 from mailquay.services.exports import ExportService
-from mailquay.services.mailboxes import MailboxService
 from mailquay.storage.export_files import ExportFiles
 from tests.runtime.harness import SystemClock
 from tests.runtime.reading import Reader, reading
@@ -54,12 +53,10 @@ class Exporting:
     def runner(self) -> ExportRunner:
         """What the node of the account has; a new one remembers nothing, like that of a new process."""
         node = self.reader.node
-        mailboxes = MailboxService(node.store, node.access)
         return ExportRunner(
             node.store,
             node.settings,
             node.access,
-            mailboxes,
             self.files,
             self.clock,
             lambda: node.membership.id,

@@ -68,7 +68,13 @@ def _stop_at(ann: Exporting, monkeypatch: pytest.MonkeyPatch, step: str, times: 
 )
 @pytest.mark.parametrize("before", [True, False])
 async def test_after_any_stop_it_goes_on_without_doubles_and_gaps(
-    ann: Exporting, monkeypatch: pytest.MonkeyPatch, kind: ExportFormat, step: str, times: int, before: bool
+    ann: Exporting,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    kind: ExportFormat,
+    step: str,
+    times: int,
+    before: bool,
 ) -> None:
     monkeypatch.setattr(export_batch, "_MOST_MESSAGES", 2)
     for n in range(9):
@@ -82,6 +88,9 @@ async def test_after_any_stop_it_goes_on_without_doubles_and_gaps(
             await ann.run()
     halfway = await ann.stored(export_id)
     assert halfway.status.active is (step != "end" or before)
+    # Another process, or the next owner of the account, that has the same folder.
+    ann.files = ExportFiles(tmp_path / "exports")
+    ann.files.open()
     if step == "advance":
         # The first of them notes that the plan is complete, each following one a segment.
         assert halfway.progress.exported == (2 if before else 4)
@@ -166,8 +175,9 @@ async def test_a_server_that_is_away_is_waited_for(ann: Exporting, world: Sandbo
     world.imap_faults.clear()
     ann.reader.node.supervisor.reconnect(ann.reader.account.number)
     await ann.reader.node.connected(ann.reader.account)
-    while await ann.run():
-        await asyncio.sleep(0.05)  # as long as the connections of the account are being made anew
+    async with asyncio.timeout(30):
+        while await ann.run():
+            await asyncio.sleep(0.05)  # as long as the connections of the account are being made anew
     assert len(await ann.lines(export_id)) == 3
 
 
@@ -177,8 +187,9 @@ async def test_a_server_that_stays_away_fails_it_once_and_with_a_reason(ann: Exp
     ann.options = ExportOptions(retention_seconds=3600, patience_seconds=0.05)
     export_id = await ann.queue()
     world.imap_faults.on("*", ImapAction.DROP, times=None)
-    while (await ann.run()) is not None:
-        await asyncio.sleep(0.06)
+    async with asyncio.timeout(30):
+        while (await ann.run()) is not None:
+            await asyncio.sleep(0.06)  # longer than it is waited for
     failed = await ann.show(export_id)
     assert failed["status"] == "failed" and failed["error"]
     [told] = await ann.events(EventName.EXPORT_FAILED)
@@ -198,11 +209,31 @@ async def test_a_request_to_slow_down_is_obeyed(ann: Exporting, world: SandboxWo
 
 
 @pytest.mark.parametrize("kind", [ExportFormat.NDJSON, ExportFormat.MBOX])
+async def test_a_server_that_gives_no_message_breaks_none(
+    ann: Exporting, world: SandboxWorld, kind: ExportFormat
+) -> None:
+    for n in range(5):
+        ann.deliver(f"m{n}", days=n, body="x" * (300_000 if n == 4 else 10))
+    await ann.synced()
+    export_id = await ann.queue(request(kind))
+    world.imap_faults.unavailable_uids.update(range(1, 6))
+    runner = ann.runner()
+    for _ in range(12):
+        assert (await runner.run(ann.reader.account.number) or 0) >= 2
+    world.imap_faults.clear()
+    assert await runner.run(ann.reader.account.number) == 0.0
+    assert (await ann.show(export_id))["progress"]["messagesExported"] == 5
+    if kind is ExportFormat.NDJSON:
+        assert not [line for line in await ann.lines(export_id) if "error" in line]
+
+
+@pytest.mark.parametrize("kind", [ExportFormat.NDJSON, ExportFormat.MBOX])
 async def test_messages_that_the_server_refuses_do_not_keep_the_others(
     ann: Exporting, world: SandboxWorld, kind: ExportFormat
 ) -> None:
     for n in range(7):
-        ann.deliver(f"m{n}", days=n)
+        # The large ones are not read together with others.
+        ann.deliver(f"m{n}", days=n, body="x" * (300_000 if n in (4, 5) else 10))
     await ann.synced()
     world.imap_faults.unavailable_uids.update({3, 5})
     done = await ann.export(request(kind))
@@ -269,6 +300,31 @@ def _attached(n: int, content: bytes) -> bytes:
     part = "Content-Type: application/pdf\r\nContent-Disposition: attachment; filename=a.pdf\r\n"
     encoding = "Content-Transfer-Encoding: base64\r\n\r\n"
     return f"{head}{text}--x\r\n{part}{encoding}".encode() + content + b"\r\n--x--\r\n"
+
+
+async def test_a_mailbox_that_has_another_number_after_a_flush_is_read_on(
+    ann: Exporting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for n in range(3):
+        ann.deliver(f"m{n}", days=n)
+    await ann.synced()
+    before = (await ann.reader.mailbox()).number
+    export_id = await ann.queue()
+    with monkeypatch.context() as patched:
+        _stop_at(ann, patched, "settle", 1, before=True)
+        with contextlib.suppress(asyncio.CancelledError):
+            await ann.run()
+    node, account = ann.reader.node, ann.reader.account
+    await node.supervisor.pause(account.number)
+    await node.store.commit(node.store.accounts.forget_index(account.number, account.id, lambda profile: profile))
+    node.supervisor.resume(account.number, after_seconds=0)
+    await node.wait_for(EventName.ACCOUNT_INITIALIZED, account=account, count=2)
+    await node.connected(account)
+    assert (await ann.reader.mailbox()).number != before
+    async with asyncio.timeout(30):
+        while (await ann.run()) != 0.0:
+            await asyncio.sleep(0.05)  # as long as the connections of the account are being made anew
+    assert [line["subject"] for line in await ann.lines(export_id)] == ["m0", "m1", "m2"]
 
 
 async def test_a_full_disk_fails_it(ann: Exporting, monkeypatch: pytest.MonkeyPatch) -> None:

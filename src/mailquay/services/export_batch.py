@@ -13,7 +13,6 @@ from mailquay.errors import (
     MailboxNotFound,
     MessageNotFound,
     NotOperational,
-    PartUnavailable,
     RateLimited,
     RemoteProtocolError,
     Unavailable,
@@ -96,12 +95,7 @@ class BatchReader:
             return told
         try:
             read = await self._read(account, export, folders, batch, spool)
-        except MailboxInMotion:
-            raise
-        except PartUnavailable:
-            pace.failed()
-            raise
-        except RateLimited:
+        except (MailboxInMotion, RateLimited):
             raise
         except (Unavailable, RemoteProtocolError) as error:
             pace.failed()
@@ -142,7 +136,7 @@ class BatchReader:
         for number, messages in groups.items():
             mailbox = await self._store.mailboxes.get(number)
             if mailbox is None:
-                read.update(await self._moved(account, export, messages, spool))
+                read.update(await self._moved(account, export, folders[number], messages, spool))
             elif mailbox.missing_since_ms is None:
                 uidvalidity = folders[number].uidvalidity or 0
                 read.update(await self._read_mailbox(account, export, mailbox, uidvalidity, messages, spool))
@@ -173,9 +167,22 @@ class BatchReader:
             raise MailboxInMotion(error.message, code=error.code) from error
 
     async def _moved(
-        self, account: Account, export: Export, messages: Sequence[PlannedMessage], spool: Spool
+        self,
+        account: Account,
+        export: Export,
+        folder: PlannedFolder,
+        messages: Sequence[PlannedMessage],
+        spool: Spool,
     ) -> dict[PlannedMessage, ReadMessage | None]:
-        """Messages of a mailbox whose UIDVALIDITY has changed, where they are now."""
+        """Messages of a mailbox whose number is gone, where they are now.
+
+        The account was flushed, and the same mailbox has another number; or its UIDVALIDITY has changed.
+        """
+        same = await self._store.mailboxes.by_path(account.number, folder.path)
+        if same is not None and same.uidvalidity == folder.uidvalidity:
+            numbered = {dataclasses.replace(one, mailbox=same.number): one for one in messages}
+            found = await self._read_mailbox(account, export, same, folder.uidvalidity or 0, list(numbered), spool)
+            return {numbered[now]: _planned(one, numbered[now]) for now, one in found.items()}
         origins: dict[int, dict[PlannedMessage, PlannedMessage]] = defaultdict(dict)
         mailboxes: dict[int, Mailbox] = {}
         for message in messages:
@@ -195,9 +202,12 @@ class BatchReader:
             mailbox = mailboxes[number]
             found = await self._read_mailbox(account, export, mailbox, mailbox.uidvalidity or 0, list(known), spool)
             for now, one in found.items():
-                origin = known[now]
-                read[origin] = None if one is None else dataclasses.replace(one, planned=origin)
+                read[known[now]] = _planned(one, known[now])
         return read
+
+
+def _planned(message: ReadMessage | None, origin: PlannedMessage) -> ReadMessage | None:
+    return None if message is None else dataclasses.replace(message, planned=origin)
 
 
 def is_away(error: Exception) -> bool:

@@ -11,11 +11,10 @@ from mailquay.backends.interface import SearchTerms
 from mailquay.errors import MailboxNotFound, Unavailable
 from mailquay.model.account import Account
 from mailquay.model.export import Export, ExportRequest, PlannedFolder, PlannedMessage
-from mailquay.model.mailbox import Mailbox
+from mailquay.model.mailbox import SPECIAL_USES, Mailbox
 from mailquay.model.node import Fence
 from mailquay.services.account_status import not_operational
 from mailquay.services.export_reader import ExportReader
-from mailquay.services.mailboxes import MailboxService
 from mailquay.services.ports import MailAccess
 from mailquay.services.sequences import sequence_set
 from mailquay.storage.store import Store
@@ -32,10 +31,9 @@ class ExportOver(Exception):
 class ExportPlanner:
     """Looks through the mailboxes of an export; what it has found stays found when it is stopped."""
 
-    def __init__(self, store: Store, access: MailAccess, mailboxes: MailboxService, reader: ExportReader) -> None:
+    def __init__(self, store: Store, access: MailAccess, reader: ExportReader) -> None:
         self._store = store
         self._access = access
-        self._mailboxes = mailboxes
         self._reader = reader
 
     async def plan(self, account: Account, export: Export, fence: Fence) -> Export:
@@ -69,18 +67,17 @@ class ExportPlanner:
 
     async def _chosen(self, account: Account, request: ExportRequest) -> Sequence[Mailbox]:
         """The mailboxes of a request; without folders the one of all mail, else all but junk and trash."""
-        if request.folders:
-            found = [await self._mailboxes.find(account, path) for path in request.folders]
-            return list({box.number: box for box in found}.values())
-        known = [
-            box
-            for box in await self._store.mailboxes.of_account(account.number)
-            if box.missing_since_ms is None and box.listing.selectable and not box.listing.groupware
-        ]
+        known = present(await self._store.mailboxes.of_account(account.number))
         if not known:
             raise not_operational(account.status.state)
-        everything = [box for box in known if box.listing.special_use == "\\All"]
-        return everything or [box for box in known if box.listing.special_use not in _UNWANTED]
+        if request.folders:
+            found, missing = resolve(known, request.folders)
+            if missing:
+                raise MailboxNotFound(f"the account has no mailbox {', '.join(missing)}")
+            return found
+        mail = [box for box in known if not box.listing.groupware]
+        everything = [box for box in mail if box.listing.special_use == "\\All"]
+        return everything or [box for box in mail if box.listing.special_use not in _UNWANTED]
 
     async def _scan(
         self, account: Account, export: Export, folder: PlannedFolder, fence: Fence
@@ -114,6 +111,29 @@ class ExportPlanner:
                 raise ExportOver
             found += len(planned)
         return found, dataclasses.replace(folder, uidvalidity=uidvalidity)
+
+
+def present(mailboxes: Sequence[Mailbox]) -> list[Mailbox]:
+    """Those that are there and can hold messages."""
+    return [box for box in mailboxes if box.missing_since_ms is None and box.listing.selectable]
+
+
+def resolve(known: Sequence[Mailbox], folders: Sequence[str]) -> tuple[list[Mailbox], list[str]]:
+    """The mailboxes that paths and special-use tags name, each once, and the names of which there is none."""
+    by_path = {box.listing.path: box for box in known}
+    by_use = {box.listing.special_use: box for box in reversed(known)}
+    found: dict[int, Mailbox] = {}
+    missing: list[str] = []
+    for name in folders:
+        if name in SPECIAL_USES:
+            box = by_use.get(name)
+        else:
+            box = by_path.get("INBOX" if name.upper() == "INBOX" else name)
+        if box is None:
+            missing.append(name)
+        else:
+            found[box.number] = box
+    return list(found.values()), missing
 
 
 def _around(request: ExportRequest) -> SearchTerms:

@@ -16,9 +16,9 @@ from mailquay.errors import (
     Fenced,
     MailquayError,
     NotFound,
-    NotOperational,
     RateLimited,
     StorageError,
+    Unsupported,
 )
 from mailquay.model.account import Account, AccountNumber
 from mailquay.model.export import Export, ExportPhase, ExportProgress, ExportStatus, PlannedMessage, Segment
@@ -28,7 +28,6 @@ from mailquay.services.export_events import completed_event, failed_event
 from mailquay.services.export_formats import ReadMessage, write_messages
 from mailquay.services.export_plan import ExportOver, ExportPlanner
 from mailquay.services.export_reader import ExportReader
-from mailquay.services.mailboxes import MailboxService
 from mailquay.services.ports import Clock, MailAccess
 from mailquay.services.settings import SettingsService
 from mailquay.storage.export_files import ExportFiles, Spool
@@ -63,7 +62,6 @@ class ExportRunner:
         store: Store,
         settings: SettingsService,
         access: MailAccess,
-        mailboxes: MailboxService,
         files: ExportFiles,
         clock: Clock,
         node_id: Callable[[], str],
@@ -78,7 +76,7 @@ class ExportRunner:
         self._options = options
         content_bytes = int(settings.current("exportMaxMessageSize"))
         reader = ExportReader(store, access, max_content_bytes=content_bytes)
-        self._planner = ExportPlanner(store, access, mailboxes, reader)
+        self._planner = ExportPlanner(store, access, reader)
         self._batches = BatchReader(store, access, reader)
         self._paces: dict[int, Pace] = {}
 
@@ -98,6 +96,7 @@ class ExportRunner:
                     changed.clear()
                     now = await self._store.exports.get(number, export.id)
                     if now is None or not now.status.active:
+                        self._paces.pop(export.number, None)
                         return 0.0
                 return work.result()
             finally:
@@ -130,6 +129,7 @@ class ExportRunner:
         try:
             await self._carry_out(account, export, fence)
         except ExportOver:
+            self._paces.pop(export.number, None)
             return 0.0
         except (Fenced, StorageError):
             raise
@@ -141,7 +141,7 @@ class ExportRunner:
 
     async def _carry_out(self, account: Account, export: Export, fence: Fence) -> None:
         if not account.profile.has_imap:
-            raise NotOperational("the account has no mailbox", code="NotSyncing")
+            raise Unsupported("the account has no mailbox any more", code="NotSyncing")
         await self._settings.refresh()
         if export.phase is ExportPhase.INDEXING:
             _log.info("export_begun", account=account.id, export=export.id)

@@ -11,9 +11,9 @@ from typing import Any, Final
 from mailquay.errors import InvalidRequest, MailboxNotFound, NotFound, NotOperational
 from mailquay.model.account import Account
 from mailquay.model.export import Export, ExportPhase, ExportRequest, ExportStatus, Segment
-from mailquay.model.mailbox import SPECIAL_USES
 from mailquay.services.export_events import bytes_written
 from mailquay.services.export_formats import CONTENT_TYPES, EXTENSIONS, file_end
+from mailquay.services.export_plan import present, resolve
 from mailquay.services.message_request import Download
 from mailquay.services.ports import Clock
 from mailquay.services.presentation import iso
@@ -60,21 +60,9 @@ class ExportService:
         return {"exportId": export_id, "status": ExportStatus.QUEUED.value, "created": iso(now_ms)}
 
     async def _check_folders(self, account: Account, request: ExportRequest) -> None:
-        known = [
-            box
-            for box in await self._store.mailboxes.of_account(account.number)
-            if box.missing_since_ms is None and box.listing.selectable
-        ]
-        if not known or not request.folders:
-            # Nothing is known before the first connection; then it is found out when the work begins.
-            return
-        paths = {box.listing.path for box in known}
-        uses = {box.listing.special_use for box in known}
-        missing = [
-            path
-            for path in request.folders
-            if not (path in uses if path in SPECIAL_USES else path in paths or path.upper() == "INBOX")
-        ]
+        known = present(await self._store.mailboxes.of_account(account.number))
+        # Nothing is known before the first connection; then it is found out when the work begins.
+        missing = resolve(known, request.folders)[1] if known else []
         if missing:
             raise MailboxNotFound(f"the account has no mailbox {', '.join(missing)}")
 

@@ -46,8 +46,14 @@ class ExportFiles:
     def open(self) -> None:
         """Make the folder, readable for nobody else, and learn its id.
 
-        Raises OSError.
+        Raises StorageError when that cannot be done.
         """
+        try:
+            self._place = self._known_place()
+        except OSError as error:
+            raise StorageError(f"cannot keep exports in {self._folder}: {error.strerror or error}") from error
+
+    def _known_place(self) -> str:
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         known = self._folder / _PLACE
         if not known.exists():
@@ -59,7 +65,7 @@ class ExportFiles:
                 with contextlib.suppress(FileExistsError):
                     os.link(fresh.name, known)
             _sync_folder(self._folder)
-        self._place = known.read_text(encoding="ascii").strip()
+        return known.read_text(encoding="ascii").strip()
 
     def write(self, export: Export, n: int, fill: Callable[[Write, Write], int]) -> Segment | None:
         """Write a segment: `fill` is given what writes its content and its part of the directory.
