@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+from pathlib import Path
 
 import pytest
 
@@ -24,7 +25,7 @@ from mailquay.model.export import (
 from mailquay.model.mailbox import MailboxNumber
 from mailquay.model.node import Fence
 from mailquay.storage.repositories.exports import ExportEnd
-from mailquay.storage.store import Store
+from mailquay.storage.store import Store, drop_old_keys, open_store, rotate_key
 
 NOW = 1_800_000_000_000
 _REQUEST = ExportRequest(("INBOX",), NOW - 1000, NOW, "*", 5000, True, ExportFormat.NDJSON)
@@ -70,6 +71,18 @@ async def test_an_export_is_kept_as_it_was_asked_for_with_a_key_of_its_own(store
     total, page = await store.exports.page(account, limit=1, offset=0)
     assert (total, [one.id for one in page]) == (2, [second.id])
     assert await store.exports.active_accounts() == [account]
+
+
+async def test_a_new_key_opens_the_files_of_before(store: Store, database_url: str, tmp_path: Path) -> None:
+    account = await _account(store)
+    export = await _create(store, account)
+    assert await rotate_key(store, tmp_path / "key") > 0
+    await drop_old_keys(store, tmp_path / "key")
+    reopened = await open_store(database_url, key_file=tmp_path / "key")
+    try:
+        assert await reopened.exports.get(account, export.id) == export
+    finally:
+        await reopened.close()
 
 
 async def test_many_at_once_never_exceed_the_limits(store: Store) -> None:

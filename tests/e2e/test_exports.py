@@ -134,3 +134,22 @@ async def test_a_file_is_downloaded_at_any_node(
                     break
                 await asyncio.sleep(0.2)  # until the other node is known again
         assert raw == files[0]
+
+
+async def test_processes_that_share_a_folder_share_its_files(
+    dovecot: Dovecot, postfix: Postfix, mail_user: MailUser, tmp_path: Path
+) -> None:
+    dovecot.fill(mail_user.login, [_mail(n, 1000) for n in range(30)])
+    async with Server(tmp_path, processes=2) as server:
+        await server.ok("POST", "/v1/account", account_body(dovecot, postfix, mail_user, "ann"))
+        await server.wait_connected("ann")
+        # Whichever process takes a request: one of them owns the account.
+        for _ in range(6):
+            export = (await server.ok("POST", "/v1/account/ann/export", _BODY, headers={"Connection": "close"}))[
+                "exportId"
+            ]
+            await _until(server, export, lambda shown: shown["status"] == "completed")
+            for _ in range(4):
+                path = f"/v1/account/ann/export/{export}/download"
+                status, raw = await server.request("GET", path, headers={"Connection": "close"})
+                assert status == 200 and len(_lines(raw)) == 30

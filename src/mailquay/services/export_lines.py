@@ -38,6 +38,7 @@ from mailquay.storage.export_files import Spooled
 from mailquay.storage.store import Store
 
 _log = structlog.get_logger(__name__)
+_LEAST_BYTES = 64 * 1024
 _encode = msgspec.json.Encoder().encode
 
 
@@ -94,10 +95,17 @@ class LineReading(Reading):
         most = self.max_content_bytes
         return most if wanted is None else min(wanted, most)
 
+    def _limit_for(self, entries: Sequence[IndexEntry]) -> int:
+        """No part brings much more than the largest is said to have: servers have been wrong about sizes."""
+        structures = [entry.structure or Structure() for entry in entries]
+        parts = [part for structure in structures for part in wanted_parts(structure, self.request.text_type)]
+        largest = max((part.encoded_size_bytes for part in parts), default=0)
+        return min(self._limit_bytes, max(_LEAST_BYTES, 2 * largest))
+
     async def _group(self, sections: Sequence[str], entries: Sequence[IndexEntry]) -> dict[int, Pieces | None]:
         async with self.opened() as session:
             apart = await fetch_apart(
-                session, [entry.uid for entry in entries], ["HEADER", *sections], limit_bytes=self._limit_bytes
+                session, [entry.uid for entry in entries], ["HEADER", *sections], limit_bytes=self._limit_for(entries)
             )
             parsed = await self._parsed(session, [entry for entry in entries if entry.uid in apart.found])
         entries = await looked_up(self.store, self.account, self.mailbox.number, entries)
