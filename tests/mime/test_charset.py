@@ -65,3 +65,37 @@ def test_linear_time_on_garbage(label: str | None) -> None:
     started = time.process_time()
     decode(bytes(range(256)) * 8000, label)
     assert time.process_time() - started < 3
+
+
+@pytest.mark.parametrize(
+    ("charset", "declared"),
+    [
+        *(("utf-8", True), ("gb2312", True), ("shift_jis", True), ("euc-kr", True), ("big5", True)),
+        *(("utf-8", False), ("shift_jis", False), ("euc-kr", False)),
+    ],
+)
+def test_a_text_that_ends_within_a_character_keeps_its_charset(charset: str, declared: bool) -> None:
+    words = {
+        "utf-8": "Grüße ",
+        "gb2312": "你好吗朋友",
+        "shift_jis": "こんにちは皆さん",
+        "euc-kr": "안녕하세요",
+        "big5": "你好嗎",
+    }
+    text = words[charset] * 120
+    data = text.encode(charset)
+    cut = next(size for size in range(len(data) - 1, 0, -1) if not _readable(data[:size], charset))
+    assert decode(data[:cut], charset if declared else None)[:300] == text[:300]
+
+
+def _readable(data: bytes, charset: str) -> bool:
+    try:
+        data.decode(charset)
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize(("page", "codec"), [("cp28592", "iso8859-2"), ("cp65001", "utf-8"), ("cp20866", "koi8-r")])
+def test_code_pages_by_number(page: str, codec: str) -> None:
+    assert codec_name(page) == codec

@@ -12,6 +12,9 @@ import cchardet
 
 _DETECT_BYTES = 64 * 1024
 _MIN_CONFIDENCE = 0.5
+_LONGEST_CHARACTER_BYTES = 4
+_MIN_WHOLE_BYTES = 256
+"""A shorter text is seldom cut, and its end more often tells another charset."""
 _FALLBACK = "windows-1252"
 
 # Labels seen in mail that Python does not know, or knows as something narrower than what senders mean by them.
@@ -99,6 +102,25 @@ _ALIASES: Mapping[str, str] = MappingProxyType(
         "x-mac-ce": "mac-latin2",
         "x-mac-greek": "mac-greek",
         "x-mac-turkish": "mac-turkish",
+        # Code pages of Windows by number, where Python has another name for them.
+        **{f"cp{28590 + part}": f"iso-8859-{part}" for part in (2, 3, 4, 5, 6, 7, 8, 13, 15)},
+        "cp28591": _FALLBACK,
+        "cp28599": "windows-1254",
+        "cp38598": "iso-8859-8",
+        "cp20127": "us-ascii",
+        "cp20866": "koi8-r",
+        "cp21866": "koi8-u",
+        "cp20932": "euc_jp",
+        "cp51932": "euc_jp",
+        "cp50222": "iso2022_jp_ext",
+        "cp50225": "iso2022_kr",
+        "cp51949": "cp949",
+        "cp20936": "gb18030",
+        "cp51936": "gb18030",
+        "cp54936": "gb18030",
+        "cp52936": "hz",
+        "cp65000": "utf-7",
+        "cp65001": "utf-8",
     }
 )
 # Codecs of Python that turn text into text, or whose time grows with the square of the input.
@@ -167,6 +189,15 @@ def decode(data: bytes, label: str | None) -> str:
 def _try(data: bytes, codec: str) -> str | None:
     try:
         return _clean(data.decode(codec))
+    except UnicodeDecodeError as error:
+        whole = error.start
+    except (UnicodeError, ValueError):
+        return None
+    if not len(data) - _LONGEST_CHARACTER_BYTES < whole or whole < _MIN_WHOLE_BYTES:
+        return None
+    # All is well but the end: what was cut in the middle of a character says nothing against the charset.
+    try:
+        return _clean(data[:whole].decode(codec)) + "\ufffd"
     except (UnicodeError, ValueError):
         return None
 

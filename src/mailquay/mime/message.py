@@ -21,9 +21,9 @@ MAX_DEPTH = 50
 MAX_PARTS = 2000
 """What follows the header of this many parts is the body of the last one."""
 
-_FIELD_START = re.compile(rb"[\x21-\x39\x3b-\x7e]+[ \t]*:")
-_MAX_DELIMITER_OCTETS = 1000
-_BLANK_BEFORE_FIELD = re.compile(rb"[ \t\r\n]{1,4096}+(?=[\x21-\x39\x3b-\x7e]{1,76}:)")
+FIELD_START = re.compile(rb"[\x21-\x39\x3b-\x7e]+[ \t]*:")
+MAX_DELIMITER_OCTETS = 1000
+BLANK_BEFORE_FIELD = re.compile(rb"[ \t\r\n]{1,4096}+(?=[\x21-\x39\x3b-\x7e]{1,76}:)")
 _CONTENT_TYPE = re.compile(r"[a-z0-9!#$&^_.+-]{1,100}/[a-z0-9!#$&^_.+-]{1,100}")
 _EMBEDDED = frozenset({"message/rfc822", "message/global", "message/news"})
 _TRANSPARENT = frozenset({"", "7bit", "8bit", "binary"})
@@ -51,6 +51,11 @@ class Part:
     def is_multipart(self) -> bool:
         """Whether the part is a container; one without any boundary line has no children."""
         return self.content_type.startswith("multipart/")
+
+    @property
+    def is_open_message(self) -> bool:
+        """Whether the part is an embedded message that no transfer encoding hides."""
+        return self.is_message and self.encoding in _TRANSPARENT
 
     @property
     def is_message(self) -> bool:
@@ -134,7 +139,7 @@ def parse_message(source: bytes) -> Part:
     """
     if b"\n" not in source and b"\r" in source:
         source = source.replace(b"\r", b"\n")
-    if source[:1].isspace() and (blank := _BLANK_BEFORE_FIELD.match(source)) is not None:
+    if source[:1].isspace() and (blank := BLANK_BEFORE_FIELD.match(source)) is not None:
         source = source[blank.end() :]
     return _Parser(source).run()
 
@@ -146,10 +151,10 @@ def split_header(source: bytes, start: int, stop: int) -> tuple[int, int]:
         position = source.find(b"\n", start, stop) + 1 or stop
     if source.startswith((b"\r\n", b"\n"), position):
         return position, position + (2 if source[position : position + 1] == b"\r" else 1)
-    if position == start and not _FIELD_START.match(source, position, min(stop, position + 1000)):
+    if position == start and not FIELD_START.match(source, position, min(stop, position + 1000)):
         return start, start
     blank_crlf = source.find(b"\n\r\n", position, stop)
-    blank_lf = source.find(b"\n\n", position, stop if blank_crlf < 0 else blank_crlf)
+    blank_lf = source.find(b"\n\n", position, stop if blank_crlf < 0 else blank_crlf + 1)
     if blank_lf >= 0:
         return blank_lf + 1, blank_lf + 2
     return (blank_crlf + 1, blank_crlf + 3) if blank_crlf >= 0 else (stop, stop)
@@ -187,8 +192,7 @@ class _Parser:
             if line.closing:
                 self._sealed.add(id(container))
                 continue
-            default = "message/rfc822" if container.content_type == "multipart/digest" else "text/plain"
-            part = self._entity(position, container, default)
+            part = self._entity(position, container, default_type(container))
             if self._parts >= MAX_PARTS:
                 break
             position = self._descend(part)
@@ -215,7 +219,7 @@ class _Parser:
             start = dashes + 1
             stop = source.find(b"\n", start)
             after = len(source) if stop < 0 else stop + 1
-            if after - start <= _MAX_DELIMITER_OCTETS:
+            if after - start <= MAX_DELIMITER_OCTETS:
                 known = self._delimiters.get(source[start + 2 : after].rstrip())
                 if known:
                     level, closing = known[-1]
@@ -246,7 +250,7 @@ class _Parser:
         self._ahead_from = -1
 
     def _pop(self) -> None:
-        boundary = _boundary(self._open.pop())
+        boundary = boundary_of(self._open.pop())
         self._delimiters[boundary].pop()
         self._delimiters[boundary + b"--"].pop()
         self._ahead_from = -1
@@ -257,23 +261,7 @@ class _Parser:
         limit = ahead.start if ahead is not None else len(self._source)
         header_end, body_start = split_header(self._source, start, limit)
         headers = parse_header(self._source[start : min(header_end, start + MAX_HEADER_BYTES)])
-        header = headers.first("Content-Type")
-        value, parameters = parse_parameterized(_latin(header.unfolded)) if header is not None else ("", {})
-        if not _CONTENT_TYPE.fullmatch(value):
-            value = default if header is None else "text/plain"
-        part = Part(
-            source=self._source,
-            headers=headers,
-            content_type=value,
-            parameters=parameters,
-            number=_number(parent, value),
-            depth=0 if parent is None else parent.depth + 1,
-            start=body_start,
-            stop=len(self._source),
-            parent=parent,
-        )
-        if parent is not None:
-            parent.children.append(part)
+        part = make_part(headers, parent, default, start=body_start, stop=len(self._source), source=self._source)
         self._parts += 1
         return part
 
@@ -284,17 +272,45 @@ class _Parser:
         """
         while part.depth < MAX_DEPTH and self._parts < MAX_PARTS:
             if part.is_multipart:
-                boundary = _boundary(part)
+                boundary = boundary_of(part)
                 if boundary:
                     self._push(boundary, part)
                 break
-            if not part.is_message or part.encoding not in _TRANSPARENT:
+            if not part.is_open_message:
                 break
             part = self._entity(part.start, part, "text/plain")
         return part.start
 
 
-def _boundary(part: Part) -> bytes:
+def make_part(headers: Headers, parent: Part | None, default: str, *, start: int, stop: int, source: bytes) -> Part:
+    """The part with this header, as the last child of `parent`; `default` is its type where it tells none."""
+    header = headers.first("Content-Type")
+    value, parameters = parse_parameterized(_latin(header.unfolded)) if header is not None else ("", {})
+    if not _CONTENT_TYPE.fullmatch(value):
+        value = default if header is None else "text/plain"
+    part = Part(
+        source=source,
+        headers=headers,
+        content_type=value,
+        parameters=parameters,
+        number=_number(parent, value),
+        depth=0 if parent is None else parent.depth + 1,
+        start=start,
+        stop=stop,
+        parent=parent,
+    )
+    if parent is not None:
+        parent.children.append(part)
+    return part
+
+
+def default_type(container: Part) -> str:
+    """What a part without Content-Type is (RFC 2046 §5.1.5)."""
+    return "message/rfc822" if container.content_type == "multipart/digest" else "text/plain"
+
+
+def boundary_of(part: Part) -> bytes:
+    """The boundary of a multipart, without the dashes in front; empty when it names none."""
     return part.parameters.get("boundary", "").rstrip().encode("utf-8", "surrogateescape")
 
 
