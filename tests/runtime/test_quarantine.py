@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -242,10 +241,10 @@ async def test_a_message_that_we_cannot_turn_into_a_payload_is_announced_and_tol
 ) -> None:
     content = NewMail._content
 
-    def breaking(self: NewMail, mailbox: Any, entry: Any, bodies: Mapping[str, bytes]) -> dict[str, Any]:
+    def breaking(self: NewMail, mailbox: Any, entry: Any, read: Any) -> dict[str, Any]:
         if entry.envelope.subject == "odd":
             raise ValueError("a secret of the message")
-        return content(self, mailbox, entry, bodies)
+        return content(self, mailbox, entry, read)
 
     monkeypatch.setattr(NewMail, "_content", breaking)
     async with reading(world, tmp_path) as ann:

@@ -32,11 +32,12 @@ class Attachment:
 
 @dataclass(frozen=True, slots=True)
 class Texts:
-    """The parts that make up the text of a message, by kind and in order."""
+    """The parts that make up the text of a message, by kind and in order; `enclosed` are those of embedded messages."""
 
     plain: tuple[Part, ...]
     html: tuple[Part, ...]
     other: tuple[Part, ...]
+    enclosed: tuple[Part, ...]
 
     def plain_text(self) -> str:
         """All plain parts, joined by LF."""
@@ -52,15 +53,26 @@ def find_texts(root: Part) -> Texts:
 
     A multipart in which no boundary was found is read as plain text: its words are there, only its structure is not.
     """
-    kinds: dict[str, list[Part]] = {"plain": [], "html": [], "other": []}
-    for part in _own_leaves(root):
-        if part.is_multipart:
-            if part.encoded.strip():
-                kinds["plain"].append(part)
-        elif _is_text(part):
-            subtype = part.content_type.removeprefix("text/")
-            kinds[subtype if subtype in ("plain", "html") else "other"].append(part)
-    return Texts(plain=tuple(kinds["plain"]), html=tuple(kinds["html"]), other=tuple(kinds["other"]))
+    kinds: dict[str, list[Part]] = {"plain": [], "html": [], "other": [], "enclosed": []}
+    for part in root.walk():
+        if (kind := text_kind(part)) is not None and not part.children:
+            kinds[kind].append(part)
+    return Texts(**{kind: tuple(parts) for kind, parts in kinds.items()})
+
+
+def text_kind(part: Part) -> str | None:
+    """Which of the fields of Texts a part belongs to; None when it is no text.
+
+    A multipart counts as text, as long as no part of it is known.
+    """
+    if any(ancestor.is_message for ancestor in part.ancestors()):
+        return "enclosed" if _is_text(part) else None
+    if part.is_multipart:
+        return "plain" if not part.children and part.encoded_size else None
+    if not _is_text(part):
+        return None
+    subtype = part.content_type.removeprefix("text/")
+    return subtype if subtype in ("plain", "html") else "other"
 
 
 def read_text(part: Part) -> str:
@@ -108,16 +120,3 @@ def _until_message(parts: Iterable[Part]) -> Iterator[Part]:
         if part.is_message:
             return
         yield part
-
-
-def _own_leaves(root: Part) -> Iterator[Part]:
-    """The leaves of the message itself, embedded messages left out."""
-    stack = [root]
-    while stack:
-        part = stack.pop()
-        if part.is_message:
-            continue
-        if part.children:
-            stack.extend(reversed(part.children))
-        else:
-            yield part

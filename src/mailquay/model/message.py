@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NewType
 
@@ -53,7 +54,10 @@ class Attachment:
 
 @dataclass(frozen=True, slots=True)
 class TextPart:
-    """A part that makes up the text of a message. Charset, encoding and flowed format tell how to read its bytes."""
+    """A part that holds text. Charset, encoding and flowed format tell how to read its bytes.
+
+    `content_type` is given where it is neither text/plain nor text/html, or where nothing else tells it.
+    """
 
     part: str
     encoded_size_bytes: int
@@ -61,17 +65,29 @@ class TextPart:
     encoding: str | None = None
     flowed: bool = False
     delsp: bool = False
+    content_type: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Structure:
-    """What BODYSTRUCTURE tells: the text parts by kind, and the attachments. `reliable` False: parse the source."""
+    """What BODYSTRUCTURE tells: the text parts by kind, and the attachments. `reliable` False: parse the source.
+
+    `enclosed` are the texts of embedded messages, which are no text of the message itself.
+    """
 
     plain: tuple[TextPart, ...] = ()
     html: tuple[TextPart, ...] = ()
     other: tuple[TextPart, ...] = ()
     attachments: tuple[Attachment, ...] = ()
     reliable: bool = True
+    enclosed: tuple[TextPart, ...] = ()
+
+    def texts(self) -> Iterator[TextPart]:
+        """Every part that is told apart from the attachments, embedded messages included."""
+        yield from self.plain
+        yield from self.html
+        yield from self.other
+        yield from self.enclosed
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,18 +1,21 @@
-"""The texts and attachments of a message whose BODYSTRUCTURE cannot be relied on: read from its source instead."""
+"""Messages whose BODYSTRUCTURE cannot be relied on: read from their source, part by part as it streams in."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Callable, Collection
 from dataclasses import dataclass
 
-from mailquay.backends.interface import MailSession
 from mailquay.errors import MessageNotFound
-from mailquay.mime.content import find_attachments, find_texts
-from mailquay.mime.message import Part, parse_message
+from mailquay.mime.content import find_attachments, find_texts, text_kind
+from mailquay.mime.message import Part
+from mailquay.mime.splitter import Body, BodyReader, Ended, Started
 from mailquay.model.message import Attachment, Structure, TextPart
+from mailquay.services.download_stream import decoded, once
 from mailquay.services.message_request import Download
+from mailquay.services.unwrapping import MAX_WRAPPED_BYTES, is_wrapped, unwrap
 
-_MAX_SOURCE_BYTES = 50 * 1024 * 1024
+_PIECE_BYTES = 64 * 1024
 
 
 def needs_source(structure: Structure) -> bool:
@@ -22,47 +25,153 @@ def needs_source(structure: Structure) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class SourceBodies:
-    """A parsed message: its structure as we see it, and the raw bodies of its parts."""
+    """A message's structure as we see it, and the raw bodies of the parts that were asked for, by number.
+
+    `cut`: the numbers of those that are longer than was wanted.
+    """
 
     structure: Structure
-    parts: dict[str, Part]
-
-    def bodies(self, text_type: str) -> dict[str, bytes]:
-        """The raw bodies of the text parts of a type, by part number."""
-        chosen = [
-            *(self.structure.plain if text_type in ("plain", "*") else ()),
-            *(self.structure.html if text_type in ("html", "*") else ()),
-        ]
-        return {part.part: self.parts[part.part].encoded for part in chosen}
-
-    def download(self, number: str) -> Download:
-        """One attachment, decoded.
-
-        Raises MessageNotFound when the message has no such attachment.
-        """
-        found = next((item for item in self.structure.attachments if item.part == number), None)
-        if found is None:
-            raise MessageNotFound("the message has no such attachment")
-        return Download(found.content_type, found.filename, _once(self.parts[number].content))
+    bodies: dict[str, bytes]
+    cut: frozenset[str]
 
 
-async def read_source(session: MailSession, uid: int) -> SourceBodies:
-    """Fetch and parse a message of the open mailbox; one above 50 MB is read up to there."""
+async def read_texts(chunks: AsyncIterator[bytes], kinds: Collection[str], *, limit_bytes: int) -> SourceBodies:
+    """The structure, and the texts of some kinds (fields of Structure), each up to the limit, all up to four of it."""
+
+    def wants(part: Part) -> bool:
+        # Of a multipart nobody knows yet whether anything will be found in it.
+        own = not any(outer.is_message for outer in part.ancestors())
+        return ("plain" in kinds and part.is_multipart and own) or text_kind(part) in kinds
+
+    return await _collect(chunks, wants, limit_bytes=limit_bytes, total_bytes=4 * limit_bytes)
+
+
+async def read_parts(chunks: AsyncIterator[bytes], numbers: Collection[str], *, limit_bytes: int) -> dict[str, bytes]:
+    """Parts by their numbers, raw; those that do not fit into the limit together are missing."""
+    source = await _collect(
+        chunks, lambda part: number_of(part) in numbers, limit_bytes=limit_bytes, total_bytes=limit_bytes
+    )
+    return {number: body for number, body in source.bodies.items() if number in numbers and number not in source.cut}
+
+
+async def _collect(
+    chunks: AsyncIterator[bytes], wants: Callable[[Part], bool], *, limit_bytes: int, total_bytes: int
+) -> SourceBodies:
+    reader = BodyReader(wants)
+    found: dict[int, bytearray] = {}
+    cut: set[int] = set()
+    held = 0
+
+    def take(events: list[Started | Body | Ended]) -> None:
+        nonlocal held
+        for event in events:
+            if isinstance(event, Started):
+                outer = event.part.parent
+                if outer is not None and outer.is_multipart:
+                    # It has parts, and so it is no text.
+                    reader.drop(outer)
+                    held -= len(found.pop(id(outer), b""))
+            elif isinstance(event, Body) and not (event.part.is_multipart and event.part.children):
+                body = found.setdefault(id(event.part), bytearray())
+                kept = event.data[: max(0, min(limit_bytes - len(body), total_bytes - held))]
+                if len(kept) < len(event.data):
+                    cut.add(id(event.part))
+                body += kept
+                held += len(kept)
+
+    async for chunk in chunks:
+        for piece in _pieces(chunk):
+            take(reader.feed(piece))
+        await asyncio.sleep(0)
+    take(reader.finish())
+    root = reader.root
+    assert root is not None
+    parts = [part for part in root.walk() if id(part) in found]
+    return SourceBodies(
+        structure_of(root),
+        {number_of(part): bytes(found[id(part)]) for part in parts},
+        frozenset(number_of(part) for part in parts if id(part) in cut),
+    )
+
+
+def _pieces(chunk: bytes) -> list[bytes]:
+    return [chunk[start : start + _PIECE_BYTES] for start in range(0, len(chunk), _PIECE_BYTES)]
+
+
+def number_of(part: Part) -> str:
+    """The part's number; 1 for a message that is a multipart in name alone."""
+    return part.number or "1"
+
+
+async def download_part(chunks: AsyncIterator[bytes], number: str) -> Download:
+    """One part of a message, decoded while its source streams in; also one that is wrapped in another.
+
+    Raises MessageNotFound when the message has no such part.
+    """
+    outer, _, place = number.rpartition(".")
+
+    def wants(part: Part) -> bool:
+        return not part.is_multipart and (part.number == number or (part.number == outer and _wraps(part)))
+
+    reader = BodyReader(wants)
+    async for chunk in chunks:
+        events = [event for piece in _pieces(chunk) for event in reader.feed(piece)]
+        for position, event in enumerate(events):
+            if isinstance(event, Started) and wants(event.part):
+                rest = _bodies(event.part, events[position + 1 :], reader, chunks)
+                return await _download(event.part, rest, number, place)
+        await asyncio.sleep(0)
+    events = reader.finish()
+    for position, event in enumerate(events):
+        if isinstance(event, Started) and wants(event.part):
+            rest = _bodies(event.part, events[position + 1 :], reader, chunks)
+            return await _download(event.part, rest, number, place)
+    raise MessageNotFound("the message has no such attachment")
+
+
+def _wraps(part: Part) -> bool:
+    return is_wrapped(part.content_type, part.filename)
+
+
+async def _download(part: Part, raw: AsyncIterator[bytes], number: str, place: str) -> Download:
+    if part.number == number:
+        return Download(part.content_type, part.filename, decoded(raw, part.encoding))
     collected = bytearray()
-    async for chunk in session.stream_section(uid, ""):
-        collected += chunk
-        if len(collected) > _MAX_SOURCE_BYTES:
-            break
-    root = parse_message(bytes(collected[:_MAX_SOURCE_BYTES]))
-    parts = {part.number or "1": part for part in root.walk()}
+    async for data in raw:
+        collected += data
+        if len(collected) > MAX_WRAPPED_BYTES:
+            raise MessageNotFound("the attachment is too large to be unpacked")
+    files = await unwrap(bytes(collected), part.encoding)
+    if not 1 <= int(place) <= len(files):
+        raise MessageNotFound("the message has no such attachment")
+    file = files[int(place) - 1]
+    return Download(file.content_type, file.filename, once(file.content))
+
+
+async def _bodies(
+    part: Part, events: list[Started | Body | Ended], reader: BodyReader, chunks: AsyncIterator[bytes]
+) -> AsyncIterator[bytes]:
+    """The rest of the body of a part, up to its end."""
+    while True:
+        for event in events:
+            if isinstance(event, Body) and event.part is part:
+                yield event.data
+            elif isinstance(event, Ended) and event.part is part:
+                return
+        chunk = await anext(chunks, None)
+        events = reader.finish() if chunk is None else [one for piece in _pieces(chunk) for one in reader.feed(piece)]
+
+
+def structure_of(root: Part) -> Structure:
+    """What BODYSTRUCTURE would have told."""
     texts = find_texts(root)
-    structure = Structure(
-        plain=tuple(_text(part) for part in texts.plain),
-        html=tuple(_text(part) for part in texts.html),
-        other=tuple(_text(part) for part in texts.other),
+    return Structure(
+        plain=tuple(map(_text, texts.plain)),
+        html=tuple(map(_text, texts.html)),
+        other=tuple(map(_text, texts.other)),
         attachments=tuple(
             Attachment(
-                part=item.part.number or "1",
+                part=number_of(item.part),
                 content_type=item.content_type,
                 encoded_size_bytes=item.encoded_size,
                 filename=item.filename,
@@ -70,26 +179,24 @@ async def read_source(session: MailSession, uid: int) -> SourceBodies:
                 embedded=item.embedded,
                 inline=item.inline,
                 encoded_in_message=item.encoded_in_message,
+                method=item.part.parameters.get("method") if item.content_type == "text/calendar" else None,
                 encoding=item.part.encoding or None,
             )
             for item in find_attachments(root)
         ),
         reliable=False,
+        enclosed=tuple(map(_text, texts.enclosed)),
     )
-    return SourceBodies(structure, parts)
 
 
 def _text(part: Part) -> TextPart:
     flowed = part.content_type == "text/plain" and part.parameters.get("format", "").lower() == "flowed"
     return TextPart(
-        part=part.number or "1",
+        part=number_of(part),
         encoded_size_bytes=part.encoded_size,
         charset=part.parameters.get("charset"),
         encoding=part.encoding or None,
         flowed=flowed,
         delsp=flowed and part.parameters.get("delsp", "").lower() == "yes",
+        content_type=None if part.is_multipart else part.content_type,
     )
-
-
-async def _once(content: bytes) -> AsyncIterator[bytes]:
-    yield content

@@ -16,6 +16,9 @@ from mailquay.errors import MessageNotFound
 from mailquay.model.mailbox import MailboxNumber
 from mailquay.model.message import MessageRef, Uid
 
+MAX_TEXT_ID_CHARACTERS = 10240
+"""The longest text id that a request may name."""
+
 _REF = struct.Struct(">II")
 _ALPHABET = "0123456789abcdefghijklmnopqrstuvwxyz"
 _ACCOUNT_ID_CHARACTERS = 16

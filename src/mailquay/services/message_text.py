@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from mailquay.mime.text import decode_html, decode_text
@@ -27,18 +27,26 @@ def wanted_parts(structure: Structure, text_type: str) -> list[TextPart]:
 
 
 def fetch_limit_bytes(max_characters: int | None) -> int | None:
-    """How many bytes of each part are enough for that many characters, whatever charset and encoding."""
+    """How many bytes of each part are enough for that many characters, whatever charset and encoding.
+
+    A character has up to four bytes, each takes three in quoted-printable, which has three more for every line.
+    """
     if max_characters is None:
         return None
-    return max_characters * 12 + 1024
+    return max_characters * 13 + 1024
 
 
 def assemble(
-    structure: Structure, bodies: Mapping[str, bytes], text_type: str, max_characters: int | None
+    structure: Structure,
+    bodies: Mapping[str, bytes],
+    text_type: str,
+    max_characters: int | None,
+    cut: Collection[str] = (),
 ) -> MessageText:
     """Decode the fetched parts (by part number) and join those of a kind with LF.
 
-    A kind that was asked for by name is at least "", with "*" one that the message lacks stays None.
+    A kind that was asked for by name is at least "", with "*" one that the message lacks stays None. `cut` are the
+    parts that were not fetched to their end.
     """
     plain = _join(structure.plain, bodies, html=False) if text_type in ("plain", "*") else None
     html = _join(structure.html, bodies, html=True) if text_type in ("html", "*") else None
@@ -48,7 +56,8 @@ def assemble(
         html = html or ""
     cut_plain, more_plain = _cut(plain, max_characters)
     cut_html, more_html = _cut(html, max_characters)
-    return MessageText(cut_plain, cut_html, more_plain or more_html)
+    more = any(part.part in cut for part in wanted_parts(structure, text_type))
+    return MessageText(cut_plain, cut_html, more or more_plain or more_html)
 
 
 def _join(parts: Sequence[TextPart], bodies: Mapping[str, bytes], *, html: bool) -> str | None:

@@ -10,30 +10,32 @@ from typing import Any
 
 from mailquay.backends.interface import FlagChange, MailSession, OpenedMailbox
 from mailquay.errors import MessageNotFound, NotOperational, Unavailable
+from mailquay.mime.autoreply import is_auto_reply
 from mailquay.mime.header import parse_header
-from mailquay.mime.transfer import decoder_for
 from mailquay.model.account import Account, AccountState
 from mailquay.model.mailbox import ListedMailbox, Mailbox
 from mailquay.model.message import Attachment, IndexEntry, MessageRef, Structure
 from mailquay.services import identifiers, presentation
-from mailquay.services.body_source import needs_source, read_source
+from mailquay.services.body_source import download_part, needs_source
+from mailquay.services.download_stream import check_size, decoded, limited, once, started
 from mailquay.services.index_changes import flags_seen
 from mailquay.services.mailbox_listing import follows_path, is_mere_label
 from mailquay.services.mailboxes import MailboxService
-from mailquay.services.message_html import present_html
+from mailquay.services.message_content import MessageContent, fetch_parts, read_content
+from mailquay.services.message_html import off_loop, present_html
 from mailquay.services.message_request import Download, ReadOptions
-from mailquay.services.message_text import MessageText, assemble, fetch_limit_bytes, wanted_parts
+from mailquay.services.message_text import MessageText, assemble, fetch_limit_bytes
 from mailquay.services.places import place_of
 from mailquay.services.ports import Clock, MailAccess
 from mailquay.services.section_stream import stream_section
 from mailquay.services.sequences import sequence_set
 from mailquay.services.set_aside import completed
 from mailquay.services.threads import looked_up
+from mailquay.services.unwrapping import MAX_WRAPPED_BYTES, unwrap, wrapper_of
 from mailquay.storage.repositories.fencing import fenced
 from mailquay.storage.store import Store
 
 _FRESH_MS = 1000
-_MAX_DOWNLOAD_BYTES = 250 * 1024 * 1024
 
 
 class MessageReader:
@@ -149,34 +151,23 @@ class MessageReader:
         """
         mailbox, ref = await self._locate(account, message_id)
         text_type = "*" if options.web_safe_html or options.pre_process_html else options.text_type
+        limit = fetch_limit_bytes(options.max_characters)
         async with self._opened(account, mailbox, timeout_seconds) as session:
             entry = await self._entry(session, mailbox, ref)
             structure = entry.structure or Structure()
-            parts = wanted_parts(structure, text_type) if text_type else []
-            sections = ["HEADER", *(part.part for part in parts)]
-            limit = fetch_limit_bytes(options.max_characters)
-            fetched = (await session.fetch_sections(str(ref.uid), sections, limit_bytes=limit)).get(ref.uid)
-            if fetched is None:
-                raise MessageNotFound("the message is not there any more")
-            flags, bodies = fetched.flags, dict(fetched.bodies)
-            if text_type and needs_source(structure):
-                source = await read_source(session, ref.uid)
-                structure, more = source.structure, source.bodies(text_type)
-                bodies.update(more)
+            content = await read_content(session, ref.uid, structure, text_type, limit_bytes=limit)
+            flags = content.flags
             if options.mark_as_seen and "\\Seen" not in flags:
                 flags = await self._mark_seen(session, account, mailbox, ref)
             [entry] = await looked_up(self._store, account, mailbox.number, [entry])
-            entry = dataclasses.replace(entry, structure=structure, flags=flags)
-            shown = presentation.message_details(
-                mailbox.number, entry, parse_header(bodies.get("HEADER", b"")).decoded(), mailbox.listing
-            )
+            entry = dataclasses.replace(entry, structure=content.structure, flags=flags)
+            headers = await off_loop(len(content.header), lambda: parse_header(content.header).decoded())
+            shown = presentation.message_details(mailbox.number, entry, headers, mailbox.listing)
+            if is_auto_reply(headers, entry.envelope.subject if entry.envelope is not None else None):
+                shown["isAutoReply"] = True
             if text_type:
-                text = assemble(structure, bodies, text_type, options.max_characters)
-                shown["text"] |= {
-                    key: value for key, value in (("plain", text.plain), ("html", text.html)) if value is not None
-                }
-                shown["text"]["hasMore"] = text.has_more
-                await present_html(session, ref.uid, structure, shown["text"], options)
+                shown["text"] |= await _texts(content, text_type, options.max_characters)
+                await present_html(session, ref.uid, content, shown["text"], options)
         return shown
 
     async def _mark_seen(
@@ -203,30 +194,14 @@ class MessageReader:
         """
         wanted = identifiers.parse_text_id(text_id)
         mailbox, ref = await self._locate(account, text_id)
-        kinds = "*" if web_safe_html else text_type
+        kinds, limit = "*" if web_safe_html else text_type, fetch_limit_bytes(max_characters)
         async with self._opened(account, mailbox, timeout_seconds) as session:
             entry = await self._entry(session, mailbox, ref)
             structure = entry.structure or Structure()
-            named = {*wanted.plain, *wanted.html}
-            parts = [part for part in wanted_parts(structure, kinds) if part.part in named]
-            bodies: dict[str, bytes] = {}
-            if parts:
-                limit = fetch_limit_bytes(max_characters)
-                fetched = await session.fetch_sections(str(ref.uid), [part.part for part in parts], limit_bytes=limit)
-                if ref.uid not in fetched:
-                    raise MessageNotFound("the message is not there any more")
-                bodies = dict(fetched[ref.uid].bodies)
-            elif needs_source(structure):
-                source = await read_source(session, ref.uid)
-                structure, bodies = source.structure, source.bodies(kinds)
-            text = assemble(structure, bodies, kinds, max_characters)
-            shown: dict[str, Any] = {"hasMore": text.has_more}
-            if text.plain is not None:
-                shown["plain"] = text.plain
-            if text.html is not None:
-                shown["html"] = text.html
+            content = await read_content(session, ref.uid, structure, kinds, limit_bytes=limit, only=wanted)
+            shown = await _texts(content, kinds, max_characters)
             if web_safe_html:
-                await present_html(session, ref.uid, structure, shown, ReadOptions(pre_process_html=True))
+                await present_html(session, ref.uid, content, shown, ReadOptions(pre_process_html=True))
                 if shown.get("webSafe"):
                     shown.pop("plain", None)
         return shown
@@ -244,17 +219,11 @@ class MessageReader:
         async with self._opened(account, mailbox, timeout_seconds) as session:
             entry = await self._entry(session, mailbox, ref)
             structure = entry.structure or Structure()
-            parts = wanted_parts(structure, "*") if with_text else []
-            fetched = await session.fetch_sections(str(ref.uid), ["HEADER", *(part.part for part in parts)])
-            if ref.uid not in fetched:
-                raise MessageNotFound("the message is not there any more")
-            bodies = dict(fetched[ref.uid].bodies)
-            if with_text and needs_source(structure):
-                source = await read_source(session, ref.uid)
-                structure = source.structure
-                bodies.update(source.bodies("*"))
-        headers = parse_header(bodies.get("HEADER", b"")).decoded()
-        return dataclasses.replace(entry, structure=structure), headers, assemble(structure, bodies, "*", None)
+            kinds = "*" if with_text else None
+            content = await read_content(session, ref.uid, structure, kinds, unwrapping=False)
+        headers = parse_header(content.header).decoded()
+        text = await off_loop(content.size_bytes, lambda: assemble(content.structure, content.bodies, "*", None))
+        return dataclasses.replace(entry, structure=content.structure), headers, text
 
     async def part(self, account: Account, message_id: str, attachment: Attachment, *, timeout_seconds: float) -> bytes:
         """One attachment of a message, whole and decoded.
@@ -272,34 +241,41 @@ class MessageReader:
     async def attachment(
         self, account: Account, attachment_id: str, *, timeout_seconds: float
     ) -> AsyncIterator[Download]:
-        """One part of a message, decoded as it streams.
+        """One part of a message, decoded as it streams; also one that is wrapped in another.
 
-        Raises MessageNotFound, NotOperational, Unavailable.
+        Raises MessageNotFound, InvalidRequest when it is too large, NotOperational, Unavailable.
         """
-        _, part_number = identifiers.parse_attachment_id(attachment_id)
+        _, number = identifiers.parse_attachment_id(attachment_id)
         mailbox, ref = await self._locate(account, attachment_id)
         async with self._opened(account, mailbox, timeout_seconds) as session:
             entry = await self._entry(session, mailbox, ref)
             structure = entry.structure or Structure()
-            if needs_source(structure):
-                source = await read_source(session, ref.uid)
-                yield source.download(part_number)
+            part = _downloadable(structure, number)
+            wrapper = wrapper_of(structure, number) if part is None and not needs_source(structure) else None
+            if wrapper is not None:
+                yield await _unwrapped(session, ref.uid, structure, *wrapper)
                 return
-        part = next((item for item in structure.attachments if item.part == part_number), None)
+        if needs_source(structure):
+            async with self._streamed(account, mailbox, ref.uid, "", timeout_seconds) as raw:
+                yield await download_part(raw, number)
+            return
         if part is None:
             raise MessageNotFound("the message has no such attachment")
+        check_size(part.encoded_size_bytes)
         async with self._streamed(account, mailbox, ref.uid, part.part, timeout_seconds) as raw:
-            yield Download(part.content_type, part.filename, _decoded(raw, part))
+            yield Download(part.content_type, part.filename, decoded(raw, part.encoding))
 
     @asynccontextmanager
     async def source(self, account: Account, message_id: str, *, timeout_seconds: float) -> AsyncIterator[Download]:
         """The whole message as the server holds it.
 
-        Raises MessageNotFound, NotOperational, Unavailable.
+        Raises MessageNotFound, InvalidRequest when it is too large, NotOperational, Unavailable.
         """
         mailbox, ref = await self._locate(account, message_id)
+        entry = await self._store.messages.get(mailbox.number, ref.uid)
+        check_size(entry.size_bytes if entry is not None else None)
         async with self._streamed(account, mailbox, ref.uid, "", timeout_seconds) as chunks:
-            yield Download("message/rfc822", None, _limited(chunks))
+            yield Download("message/rfc822", None, chunks)
 
     @asynccontextmanager
     async def _streamed(
@@ -311,7 +287,7 @@ class MessageReader:
             return self._opened(account, mailbox, timeout_seconds)
 
         async with aclosing(stream_section(opened, uid, section)) as chunks:
-            yield await _started(chunks)
+            yield await started(limited(chunks))
 
     # -- finding ---------------------------------------------------------------------------------
 
@@ -374,31 +350,39 @@ async def fetch_entries(session: MailSession, uids: Sequence[int]) -> list[Index
     return sorted(entries, key=lambda entry: -entry.uid)
 
 
-async def _started(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """The same stream once its first bytes are there, so that a missing part is an error and not a broken download."""
-    first = await anext(chunks, b"")
-
-    async def rest() -> AsyncIterator[bytes]:
-        yield first
-        async for chunk in chunks:
-            yield chunk
-
-    return rest()
-
-
-async def _decoded(chunks: AsyncIterator[bytes], part: Attachment) -> AsyncIterator[bytes]:
-    decoder = decoder_for(part.encoding)
-    async for chunk in _limited(chunks):
-        if decoded := decoder.feed(chunk):
-            yield decoded
-    if tail := decoder.finish():
-        yield tail
+async def _texts(content: MessageContent, text_type: str, max_characters: int | None) -> dict[str, Any]:
+    """The texts of a message as they are shown."""
+    text = await off_loop(
+        content.size_bytes,
+        lambda: assemble(content.structure, content.bodies, text_type, max_characters, content.cut),
+    )
+    shown: dict[str, Any] = {
+        key: value for key, value in (("plain", text.plain), ("html", text.html)) if value is not None
+    }
+    shown["hasMore"] = text.has_more
+    return shown
 
 
-async def _limited(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    received = 0
-    async for chunk in chunks:
-        received += len(chunk)
-        if received > _MAX_DOWNLOAD_BYTES:
-            return
-        yield chunk
+def _downloadable(structure: Structure, number: str) -> Attachment | None:
+    """The attachment or text of that part number."""
+    if needs_source(structure):
+        return None
+    for part in structure.attachments:
+        if part.part == number:
+            return part
+    types = dict.fromkeys(structure.plain, "text/plain") | dict.fromkeys(structure.html, "text/html")
+    for text in structure.texts():
+        if text.part == number:
+            content_type = text.content_type or types.get(text, "text/plain")
+            return Attachment(number, content_type, text.encoded_size_bytes, encoding=text.encoding)
+    return None
+
+
+async def _unwrapped(session: MailSession, uid: int, structure: Structure, outer: Attachment, place: int) -> Download:
+    """What stands at a place, from 1, in an attachment that wraps others."""
+    raw = await fetch_parts(session, uid, structure, [outer.part], MAX_WRAPPED_BYTES)
+    files = await unwrap(raw[outer.part], outer.encoding) if outer.part in raw else []
+    if not 1 <= place <= len(files):
+        raise MessageNotFound("the message has no such attachment")
+    file = files[place - 1]
+    return Download(file.content_type, file.filename, once(file.content))

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import structlog
@@ -20,14 +22,18 @@ from mailquay.model.event import EventName
 from mailquay.model.mailbox import Mailbox
 from mailquay.model.message import Attachment, IndexEntry, Structure
 from mailquay.services import presentation
-from mailquay.services.message_html import present_html
+from mailquay.services.body_source import needs_source
+from mailquay.services.message_content import MessageContent, fetch_attachments, parts_cut, read_content
+from mailquay.services.message_html import off_loop, present_html
 from mailquay.services.message_request import ReadOptions
 from mailquay.services.message_text import assemble, fetch_limit_bytes, wanted_parts
 from mailquay.services.sections_apart import fetch_apart
 from mailquay.services.settings import SettingsService
+from mailquay.services.unwrapping import wrapped_parts
 
 _log = structlog.get_logger(__name__)
 _MAX_ATTACHMENTS_BYTES = 25 * 1024 * 1024
+_MAX_SOURCE_BYTES = 25 * 1024 * 1024
 _MAX_TEXT_BYTES = 8 * 1024 * 1024
 _MAX_FETCH_BYTES = 16 * 1024 * 1024
 _MAX_FETCH_MESSAGES = 40
@@ -86,16 +92,16 @@ class NewMail:
                 continue
             groups[self._sections(entry.structure)].append(entry)
         for sections, members in groups.items():
-            fetched = await fetch_apart(
-                session, [entry.uid for entry in members], ["HEADER", *sections], limit_bytes=self._limit_for(members)
-            )
+            limit = self._limit_for(members)
+            uids = [entry.uid for entry in members]
+            fetched = await fetch_apart(session, uids, ["HEADER", *sections], limit_bytes=limit)
             for entry in members:
                 sections_of = fetched.found.get(entry.uid)
                 bodies = sections_of.bodies if sections_of is not None else {}
                 failure: Exception | None = fetched.refused.get(entry.uid)
                 if failure is None:
                     try:
-                        payloads.contents[entry.uid] = await self._whole(session, mailbox, entry, bodies)
+                        payloads.contents[entry.uid] = await self._whole(session, mailbox, entry, bodies, limit)
                         continue
                     except PartUnavailable as error:
                         # Its header was there a moment ago.
@@ -116,16 +122,30 @@ class NewMail:
         return payloads
 
     async def _whole(
-        self, session: MailSession, mailbox: Mailbox, entry: IndexEntry, bodies: Mapping[str, bytes]
+        self, session: MailSession, mailbox: Mailbox, entry: IndexEntry, bodies: Mapping[str, bytes], limit_bytes: int
     ) -> dict[str, Any]:
-        content = self._content(mailbox, entry, bodies)
+        structure = entry.structure or Structure()
+        read = MessageContent(
+            (), bodies.get("HEADER", b""), structure, bodies, parts_cut(structure, bodies, limit_bytes)
+        )
+        if entry.structure is not None and self._needs_more(entry, entry.structure):
+            kinds = "*" if self._settings.current("notifyText") else None
+            read = await read_content(session, entry.uid, entry.structure, kinds, limit_bytes=self._fetch_limit())
+            entry = dataclasses.replace(entry, structure=read.structure)
+        content = await off_loop(len(read.header) + read.size_bytes, lambda: self._content(mailbox, entry, read))
         if entry.structure is None:
             return content
-        if self._settings.current("notifyWebSafeHtml") and self._sections(entry.structure):
-            await present_html(session, entry.uid, entry.structure, content["text"], ReadOptions(web_safe_html=True))
+        if self._settings.current("notifyWebSafeHtml") and self._settings.current("notifyText"):
+            await present_html(session, entry.uid, read, content["text"], ReadOptions(web_safe_html=True))
         if self._settings.current("notifyAttachments"):
-            await self._add_attachments(session, entry, content)
+            await self._add_attachments(session, entry, read, content)
         return content
+
+    def _needs_more(self, entry: IndexEntry, structure: Structure) -> bool:
+        """Whether a message is more than its sections tell, and is small enough to be read for that meanwhile."""
+        if needs_source(structure):
+            return (entry.size_bytes or 0) <= _MAX_SOURCE_BYTES
+        return bool(wrapped_parts(structure))
 
     def _limit_for(self, members: Sequence[IndexEntry]) -> int:
         """No more of any part than the largest is said to have: servers have been wrong about sizes."""
@@ -153,8 +173,8 @@ class NewMail:
         wanted = fetch_limit_bytes(self._settings.current("notifyTextSize") or None)
         return _MAX_TEXT_BYTES if wanted is None else min(wanted, _MAX_TEXT_BYTES)
 
-    def _content(self, mailbox: Mailbox, entry: IndexEntry, bodies: Mapping[str, bytes]) -> dict[str, Any]:
-        headers = parse_header(bodies.get("HEADER", b""))
+    def _content(self, mailbox: Mailbox, entry: IndexEntry, read: MessageContent) -> dict[str, Any]:
+        headers = parse_header(read.header)
         content = presentation.message_details(mailbox.number, entry, self._shown_headers(headers), mailbox.listing)
         if not content["headers"]:
             del content["headers"]
@@ -164,7 +184,7 @@ class NewMail:
             content["isAutoReply"] = True
         structure = entry.structure
         if structure is not None and self._settings.current("notifyText"):
-            text = assemble(structure, bodies, "*", self._settings.current("notifyTextSize") or None)
+            text = assemble(structure, read.bodies, "*", self._settings.current("notifyTextSize") or None, read.cut)
             shown = content["text"]
             if text.plain is not None:
                 shown["plain"] = text.plain
@@ -190,18 +210,18 @@ class NewMail:
             chosen.append(part)
         return chosen
 
-    async def _add_attachments(self, session: MailSession, entry: IndexEntry, content: dict[str, Any]) -> None:
-        structure = entry.structure or Structure()
+    async def _add_attachments(
+        self, session: MailSession, entry: IndexEntry, read: MessageContent, content: dict[str, Any]
+    ) -> None:
+        structure = read.structure
         chosen = self._attached(structure)
         if not chosen:
             return
         largest = max(part.encoded_size_bytes for part in chosen)
-        fetched = await session.fetch_sections(str(entry.uid), [part.part for part in chosen], limit_bytes=largest)
-        bodies = fetched[entry.uid].bodies if entry.uid in fetched else {}
+        bodies = await fetch_attachments(session, entry.uid, read, chosen, largest)
         shown = {part.part: item for part, item in zip(structure.attachments, content["attachments"], strict=True)}
-        for part in chosen:
-            if part.part in bodies:
-                shown[part.part]["content"] = _base64(part, bodies[part.part])
+        for number, body in bodies.items():
+            shown[number]["content"] = await off_loop(len(body[0]), partial(_base64, *body))
 
 
 def _reason(error: Exception) -> str:
@@ -209,5 +229,5 @@ def _reason(error: Exception) -> str:
     return error.message if isinstance(error, BackendError) else f"the message cannot be read ({type(error).__name__})"
 
 
-def _base64(part: Attachment, raw: bytes) -> str:
-    return base64.b64encode(decode_transfer(raw, part.encoding)).decode("ascii")
+def _base64(raw: bytes, encoding: str | None) -> str:
+    return base64.b64encode(decode_transfer(raw, encoding)).decode("ascii")

@@ -149,6 +149,9 @@ def text_info(mailbox: int, uid: int, structure: Structure) -> dict[str, Any]:
     text = identifiers.text_id(
         mailbox, uid, numbers(structure.plain), numbers(structure.html), numbers(structure.other)
     )
+    if len(text) > identifiers.MAX_TEXT_ID_CHARACTERS:
+        # Nobody would take it; without numbers it stands for all texts there are.
+        text = identifiers.text_id(mailbox, uid, [], [], [])
     return {"id": text, "encodedSize": sizes}
 
 

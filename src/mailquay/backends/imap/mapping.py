@@ -150,7 +150,7 @@ def _first_of_month(month: bytes, year: bytes) -> int | None:
 
 
 def structure(root: BodyStructure) -> Structure:
-    """The texts and attachments of a body structure. A multipart without parts cannot be relied on."""
+    """The texts and attachments of a body structure. One that leaves out parts of the message cannot be relied on."""
     reader = _StructureReader()
     if isinstance(root, BodyMultipart):
         reader.multipart(root, "", related=False, embedded_message=False, depth=0)
@@ -162,12 +162,13 @@ def structure(root: BodyStructure) -> Structure:
         other=tuple(reader.texts["other"]),
         attachments=tuple(reader.attachments),
         reliable=reader.reliable,
+        enclosed=tuple(reader.texts["enclosed"]),
     )
 
 
 class _StructureReader:
     def __init__(self) -> None:
-        self.texts: dict[str, list[TextPart]] = {"plain": [], "html": [], "other": []}
+        self.texts: dict[str, list[TextPart]] = {"plain": [], "html": [], "other": [], "enclosed": []}
         self.attachments: list[Attachment] = []
         self.reliable = True
         self._parts = 0
@@ -192,15 +193,16 @@ class _StructureReader:
         if self._parts > _MAX_PARTS:
             self.reliable = False
             return
+        if part.media_type == "multipart":
+            # A leaf cannot be one: the server has left out what is in it.
+            self.reliable = False
+            return
         parameters = _parameters(part.parameters)
         kind = part.disposition.kind if part.disposition is not None else None
-        is_text = part.media_type == "text" and kind != "attachment" and not embedded_message
-        if is_text:
+        if part.media_type == "text" and kind != "attachment":
             subtype = part.subtype if part.subtype in ("plain", "html") else "other"
-            self.texts[subtype].append(_text_part(part, number, parameters))
-            return
-        if part.media_type == "text" and kind != "attachment" and part.subtype in ("plain", "html"):
-            # The text of an embedded message belongs to that message, which is itself listed.
+            text = _text_part(part, number, parameters, enclosed=embedded_message)
+            self.texts["enclosed" if embedded_message else subtype].append(text)
             return
         self.attachments.append(_attachment(part, number, parameters, kind, related, embedded_message))
         if part.body is not None:
@@ -213,7 +215,7 @@ class _StructureReader:
             self.leaf(body, f"{number}.1", related=False, embedded_message=True, depth=depth + 1)
 
 
-def _text_part(part: BodyPart, number: str, parameters: Mapping[str, str]) -> TextPart:
+def _text_part(part: BodyPart, number: str, parameters: Mapping[str, str], *, enclosed: bool) -> TextPart:
     flowed = part.subtype == "plain" and parameters.get("format", "").lower() == "flowed"
     return TextPart(
         part=number,
@@ -222,6 +224,7 @@ def _text_part(part: BodyPart, number: str, parameters: Mapping[str, str]) -> Te
         encoding=part.encoding or None,
         flowed=flowed,
         delsp=flowed and parameters.get("delsp", "").lower() == "yes",
+        content_type=None if part.subtype in ("plain", "html") and not enclosed else f"text/{part.subtype}",
     )
 
 

@@ -1,0 +1,250 @@
+"""Reading messages through the API's service: nested parts, texts by id, unreliable structures, winmail.dat."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import random
+import tracemalloc
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mailquay.errors import InvalidRequest, MessageNotFound
+from mailquay.sandbox.world import SandboxWorld
+from mailquay.services import download_stream, identifiers, message_content
+from mailquay.services.body_source import download_part, read_texts
+from mailquay.services.message_request import ReadOptions
+from mailquay.wire.imap.leniency import Leniency
+from tests.mime.test_tnef import attribute, file, properties, tnef
+from tests.runtime.reading import SECONDS, Reader, reading
+
+_HEAD = b"From: Ann <a@b.test>\r\nTo: b@c.test\r\nSubject: parts\r\nMessage-ID: <parts@b.test>\r\nMIME-Version: 1.0\r\n"
+_DATA = random.Random(7).randbytes(300_000)
+
+
+def _multipart(kind: str, boundary: str, *parts: bytes) -> bytes:
+    head = f'Content-Type: multipart/{kind}; boundary="{boundary}"\r\n\r\n'.encode()
+    lines = b"".join(f"--{boundary}\r\n".encode() + part + b"\r\n" for part in parts)
+    return head + lines + f"--{boundary}--\r\n".encode()
+
+
+def _part(content_type: str, body: bytes, *fields: str) -> bytes:
+    head = "".join(f"{line}\r\n" for line in (f"Content-Type: {content_type}", *fields))
+    return head.encode() + b"\r\n" + body
+
+
+def _encoded(content_type: str, body: bytes, *fields: str) -> bytes:
+    return _part(content_type, base64.encodebytes(body), "Content-Transfer-Encoding: base64", *fields)
+
+
+_INNER = _HEAD.replace(b"parts", b"inner") + _multipart(
+    "mixed",
+    "in",
+    _part("text/plain; charset=utf-8", "Grüße".encode()),
+    _part("text/html", b"<b>inner</b>"),
+    _encoded("application/pdf", b"%PDF inner", 'Content-Disposition: attachment; filename="inner.pdf"'),
+)
+_NESTED = _HEAD + _multipart(
+    "mixed",
+    "out",
+    _part("text/plain", b"outer text"),
+    _part("message/rfc822", _INNER, 'Content-Disposition: attachment; filename="fwd.eml"'),
+    _encoded("application/zip", _DATA, 'Content-Disposition: attachment; filename="data.zip"'),
+)
+
+
+@contextlib.asynccontextmanager
+async def _account(tmp_path: Path, *messages: bytes, quirk: Leniency | None = None) -> AsyncIterator[Reader]:
+    world = SandboxWorld(empty=True)
+    if quirk is not None:
+        world.imap_faults.quirks.add(quirk)
+    await world.start()
+    for message in messages:
+        world.store_of(world.accounts[0].email).append("INBOX", message)
+    async with reading(world, tmp_path) as reader:
+        yield reader
+    await world.stop()
+
+
+async def _get(reader: Reader, uid: int = 1, **options: Any) -> dict[str, Any]:
+    number = (await reader.mailbox()).number
+    chosen = ReadOptions(**{"text_type": "*", **options})
+    message_id = identifiers.message_id(number, uid)
+    return await reader.service.get(reader.account, message_id, chosen, timeout_seconds=SECONDS)
+
+
+async def _text(reader: Reader, text_id: str, **options: Any) -> dict[str, Any]:
+    chosen: dict[str, Any] = {"text_type": "*", "max_characters": None, "web_safe_html": False, **options}
+    return await reader.service.text(reader.account, text_id, timeout_seconds=SECONDS, **chosen)
+
+
+async def _download(reader: Reader, attachment_id: str) -> tuple[str, str | None, bytes]:
+    async with reader.service.attachment(reader.account, attachment_id, timeout_seconds=SECONDS) as download:
+        return download.content_type, download.filename, b"".join([chunk async for chunk in download.chunks])
+
+
+def _listed(message: dict[str, Any]) -> list[tuple[str, str | None, bool]]:
+    return [(one["contentType"], one.get("filename"), one["encodedInMessage"]) for one in message["attachments"]]
+
+
+_EXPECTED = [
+    ("message/rfc822", "fwd.eml", False),
+    ("application/pdf", "inner.pdf", True),
+    ("application/zip", "data.zip", False),
+]
+RELIABLE_OR_NOT = pytest.mark.parametrize("quirk", [None, Leniency.MULTIPART_WITHOUT_PARTS], ids=["told", "read"])
+
+
+@RELIABLE_OR_NOT
+async def test_embedded_messages_and_what_is_in_them(tmp_path: Path, quirk: Leniency | None) -> None:
+    async with _account(tmp_path, _NESTED, quirk=quirk) as reader:
+        for message in (await _get(reader), await _get(reader, text_type=None)):
+            assert _listed(message) == _EXPECTED
+            assert identifiers.parse_text_id(message["text"]["id"]).plain == ("1",)
+        message = await _get(reader)
+        assert (message["text"]["plain"], message["text"].get("html")) == ("outer text", None)
+        rfc822, pdf, zipped = [await _download(reader, one["id"]) for one in message["attachments"]]
+        assert rfc822 == ("message/rfc822", "fwd.eml", _INNER)
+        assert pdf == ("application/pdf", "inner.pdf", b"%PDF inner")
+        assert zipped == ("application/zip", "data.zip", _DATA)
+
+
+@RELIABLE_OR_NOT
+async def test_texts_of_embedded_messages_by_id(tmp_path: Path, quirk: Leniency | None) -> None:
+    async with _account(tmp_path, _NESTED, quirk=quirk) as reader:
+        number = (await reader.mailbox()).number
+        inner = identifiers.text_id(number, 1, ["2.1"], ["2.2"], [])
+        assert await _text(reader, inner) == {"plain": "Grüße", "html": "<b>inner</b>", "hasMore": False}
+        assert await _text(reader, inner, text_type="html") == {"html": "<b>inner</b>", "hasMore": False}
+        part = identifiers.attachment_id(number, 1, "2.1")
+        assert await _download(reader, part) == ("text/plain", None, "Grüße".encode())
+        safe = await _text(reader, inner, web_safe_html=True)
+        assert safe == {"html": '<div style="overflow: auto;"><b>inner</b></div>', "hasMore": False, "webSafe": True}
+
+
+@RELIABLE_OR_NOT
+@pytest.mark.parametrize("part", ["4", "2.4", "1.1", "3.1", "2.3.1", "0", "99999999999999999999"])
+async def test_parts_that_are_not_there(tmp_path: Path, quirk: Leniency | None, part: str) -> None:
+    async with _account(tmp_path, _NESTED, quirk=quirk) as reader:
+        with pytest.raises(MessageNotFound):
+            await _download(reader, identifiers.attachment_id((await reader.mailbox()).number, 1, part))
+
+
+async def test_a_multipart_that_is_told_as_a_leaf_is_read_from_the_source(tmp_path: Path) -> None:
+    source = _HEAD + _multipart(
+        "mixed",
+        "out",
+        _multipart("alternative", "alt", _part("text/plain", b"words"), _part("text/html", b"<p>words</p>")),
+        _encoded("application/pdf", b"%PDF", 'Content-Disposition: attachment; filename="a.pdf"'),
+    )
+    async with _account(tmp_path, source, quirk=Leniency.MULTIPART_AS_LEAF) as reader:
+        message = await _get(reader)
+        assert (message["text"]["plain"], message["text"]["html"]) == ("words", "<p>words</p>")
+        assert _listed(message) == [("application/pdf", "a.pdf", False)]
+
+
+async def test_a_part_of_an_unreliable_message_is_never_held() -> None:
+    block = base64.encodebytes(random.Random(3).randbytes(57 * 1000))
+    head = _HEAD + b"Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Type: application/zip\r\n"
+
+    async def source() -> AsyncIterator[bytes]:
+        yield head + b"Content-Transfer-Encoding: base64\r\n\r\n"
+        for _ in range(500):
+            yield block
+        yield b"\r\n--b--\r\n"
+
+    tracemalloc.start()
+    download = await download_part(source(), "1")
+    size = sum([len(chunk) async for chunk in download.chunks])
+    texts = await read_texts(source(), ("plain", "html"), limit_bytes=1000)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert (download.content_type, size) == ("application/zip", 500 * 57 * 1000)
+    assert [part.encoded_size_bytes for part in texts.structure.attachments] == [500 * len(block)]
+    assert peak < 2 * 1024 * 1024
+
+
+async def test_a_text_is_read_up_to_its_limit_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(message_content, "MAX_TEXT_BYTES", 5000)
+    source = _HEAD + _part("text/plain; charset=utf-8", b"a" * 20_000)
+    for quirk in (None, Leniency.MULTIPART_WITHOUT_PARTS):
+        async with _account(tmp_path / str(quirk), source, quirk=quirk) as reader:
+            text = (await _get(reader))["text"]
+            assert (len(text["plain"]), text["hasMore"]) == (5000, True)
+            short = (await _get(reader, max_characters=100))["text"]
+            assert (len(short["plain"]), short["hasMore"]) == (100, True)
+
+
+async def test_what_is_too_large_to_download_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(download_stream, "MAX_DOWNLOAD_BYTES", 100_000)
+    for quirk in (None, Leniency.MULTIPART_WITHOUT_PARTS):
+        async with _account(tmp_path / str(quirk), _NESTED, quirk=quirk) as reader:
+            number = (await reader.mailbox()).number
+            with pytest.raises(InvalidRequest, match="limit"):
+                await _download(reader, identifiers.attachment_id(number, 1, "3"))
+            with pytest.raises(InvalidRequest, match="limit"):
+                async with reader.service.source(
+                    reader.account, identifiers.message_id(number, 1), timeout_seconds=SECONDS
+                ) as download:
+                    async for _ in download.chunks:
+                        pass
+
+
+def _winmail(*, with_text: bool) -> bytes:
+    html = b'<p>from Outlook <img src="cid:img1@x"></p>'
+    image = attribute(2, 0x00069005, properties((0x1F, 0x3712, "img1@x\0".encode("utf-16-le"))))
+    wrapped = tnef(
+        file(b"report.pdf\0", b"%PDF wrapped"),
+        file(b"image.png\0", b"PNG") + image,
+        attribute(1, 0x00069003, properties((0x102, 0x1013, html))),
+    )
+    part = _encoded("application/ms-tnef; name=winmail.dat", wrapped, "Content-Disposition: attachment")
+    return _HEAD + _multipart("mixed", "out", *([_part("text/plain", b"as text")] if with_text else []), part)
+
+
+@RELIABLE_OR_NOT
+@pytest.mark.parametrize("with_text", [True, False])
+async def test_what_winmail_wraps_is_listed_and_downloaded(
+    tmp_path: Path, quirk: Leniency | None, with_text: bool
+) -> None:
+    async with _account(tmp_path, _winmail(with_text=with_text), quirk=quirk) as reader:
+        message = await _get(reader, embed_attached_images=True)
+        assert _listed(message) == [
+            ("application/ms-tnef", "winmail.dat", False),
+            ("application/octet-stream", "report.pdf", False),
+            ("application/octet-stream", "image.png", False),
+            ("text/html", "message.html", False),
+        ]
+        found = [await _download(reader, one["id"]) for one in message["attachments"]]
+        assert found[1] == ("application/octet-stream", "report.pdf", b"%PDF wrapped")
+        assert found[3][2].startswith(b"<p>from Outlook")
+        if with_text:
+            assert (message["text"]["plain"], message["text"].get("html")) == ("as text", None)
+        else:
+            shown = '<p>from Outlook <img src="data:application/octet-stream;base64,UE5H"></p>'
+            assert message["text"]["html"] == shown
+            assert (await _text(reader, message["text"]["id"]))["html"] == found[3][2].decode()
+            [listed] = await reader.page()
+            assert (await _text(reader, listed["text"]["id"]))["html"] == found[3][2].decode()
+        wrapper = identifiers.parse_attachment_id(message["attachments"][0]["id"])[1]
+        with pytest.raises(MessageNotFound):
+            await _download(reader, identifiers.attachment_id((await reader.mailbox()).number, 1, f"{wrapper}.5"))
+
+
+async def test_automatic_answers_are_told_when_they_are_read(tmp_path: Path) -> None:
+    plain = _HEAD + _part("text/plain", b"x")
+    async with _account(tmp_path, plain, b"Auto-Submitted: auto-replied\r\n" + plain) as reader:
+        assert [(await _get(reader, uid)).get("isAutoReply") for uid in (1, 2)] == [None, True]
+
+
+async def test_a_text_id_that_would_be_too_long_stands_for_all_texts(tmp_path: Path) -> None:
+    source = _HEAD + _multipart("mixed", "b", *[_part("text/plain", f"t{number}".encode()) for number in range(1900)])
+    async with _account(tmp_path, source) as reader:
+        message = await _get(reader)
+        assert len(message["text"]["id"]) <= identifiers.MAX_TEXT_ID_CHARACTERS
+        expected = "\n".join(f"t{number}" for number in range(1900))
+        assert message["text"]["plain"] == expected
+        assert (await _text(reader, message["text"]["id"]))["plain"] == expected
