@@ -21,38 +21,41 @@ from mailquay.wire.imap.leniency import Leniency
 from tests.mime.test_tnef import attribute, file, properties, tnef
 from tests.runtime.reading import SECONDS, Reader, reading
 
-_HEAD = b"From: Ann <a@b.test>\r\nTo: b@c.test\r\nSubject: parts\r\nMessage-ID: <parts@b.test>\r\nMIME-Version: 1.0\r\n"
+HEAD = b"From: Ann <a@b.test>\r\nTo: b@c.test\r\nSubject: parts\r\nMessage-ID: <parts@b.test>\r\nMIME-Version: 1.0\r\n"
 _DATA = random.Random(7).randbytes(300_000)
 
 
-def _multipart(kind: str, boundary: str, *parts: bytes) -> bytes:
+def multipart(kind: str, boundary: str, *parts: bytes) -> bytes:
+    """A multipart entity."""
     head = f'Content-Type: multipart/{kind}; boundary="{boundary}"\r\n\r\n'.encode()
     lines = b"".join(f"--{boundary}\r\n".encode() + part + b"\r\n" for part in parts)
     return head + lines + f"--{boundary}--\r\n".encode()
 
 
-def _part(content_type: str, body: bytes, *fields: str) -> bytes:
+def part(content_type: str, body: bytes, *fields: str) -> bytes:
+    """An entity with that body."""
     head = "".join(f"{line}\r\n" for line in (f"Content-Type: {content_type}", *fields))
     return head.encode() + b"\r\n" + body
 
 
-def _encoded(content_type: str, body: bytes, *fields: str) -> bytes:
-    return _part(content_type, base64.encodebytes(body), "Content-Transfer-Encoding: base64", *fields)
+def encoded(content_type: str, body: bytes, *fields: str) -> bytes:
+    """An entity in base64."""
+    return part(content_type, base64.encodebytes(body), "Content-Transfer-Encoding: base64", *fields)
 
 
-_INNER = _HEAD.replace(b"parts", b"inner") + _multipart(
+_INNER = HEAD.replace(b"parts", b"inner") + multipart(
     "mixed",
     "in",
-    _part("text/plain; charset=utf-8", "Grüße".encode()),
-    _part("text/html", b"<b>inner</b>"),
-    _encoded("application/pdf", b"%PDF inner", 'Content-Disposition: attachment; filename="inner.pdf"'),
+    part("text/plain; charset=utf-8", "Grüße".encode()),
+    part("text/html", b"<b>inner</b>"),
+    encoded("application/pdf", b"%PDF inner", 'Content-Disposition: attachment; filename="inner.pdf"'),
 )
-_NESTED = _HEAD + _multipart(
+_NESTED = HEAD + multipart(
     "mixed",
     "out",
-    _part("text/plain", b"outer text"),
-    _part("message/rfc822", _INNER, 'Content-Disposition: attachment; filename="fwd.eml"'),
-    _encoded("application/zip", _DATA, 'Content-Disposition: attachment; filename="data.zip"'),
+    part("text/plain", b"outer text"),
+    part("message/rfc822", _INNER, 'Content-Disposition: attachment; filename="fwd.eml"'),
+    encoded("application/zip", _DATA, 'Content-Disposition: attachment; filename="data.zip"'),
 )
 
 
@@ -119,26 +122,26 @@ async def test_texts_of_embedded_messages_by_id(tmp_path: Path, quirk: Leniency 
         inner = identifiers.text_id(number, 1, ["2.1"], ["2.2"], [])
         assert await _text(reader, inner) == {"plain": "Grüße", "html": "<b>inner</b>", "hasMore": False}
         assert await _text(reader, inner, text_type="html") == {"html": "<b>inner</b>", "hasMore": False}
-        part = identifiers.attachment_id(number, 1, "2.1")
-        assert await _download(reader, part) == ("text/plain", None, "Grüße".encode())
+        inner_part = identifiers.attachment_id(number, 1, "2.1")
+        assert await _download(reader, inner_part) == ("text/plain", None, "Grüße".encode())
         safe = await _text(reader, inner, web_safe_html=True)
         assert safe == {"html": '<div style="overflow: auto;"><b>inner</b></div>', "hasMore": False, "webSafe": True}
 
 
 @RELIABLE_OR_NOT
-@pytest.mark.parametrize("part", ["4", "2.4", "1.1", "3.1", "2.3.1", "0", "99999999999999999999"])
-async def test_parts_that_are_not_there(tmp_path: Path, quirk: Leniency | None, part: str) -> None:
+@pytest.mark.parametrize("missing", ["4", "2.4", "1.1", "3.1", "2.3.1", "0", "99999999999999999999"])
+async def test_parts_that_are_not_there(tmp_path: Path, quirk: Leniency | None, missing: str) -> None:
     async with _account(tmp_path, _NESTED, quirk=quirk) as reader:
         with pytest.raises(MessageNotFound):
-            await _download(reader, identifiers.attachment_id((await reader.mailbox()).number, 1, part))
+            await _download(reader, identifiers.attachment_id((await reader.mailbox()).number, 1, missing))
 
 
 async def test_a_multipart_that_is_told_as_a_leaf_is_read_from_the_source(tmp_path: Path) -> None:
-    source = _HEAD + _multipart(
+    source = HEAD + multipart(
         "mixed",
         "out",
-        _multipart("alternative", "alt", _part("text/plain", b"words"), _part("text/html", b"<p>words</p>")),
-        _encoded("application/pdf", b"%PDF", 'Content-Disposition: attachment; filename="a.pdf"'),
+        multipart("alternative", "alt", part("text/plain", b"words"), part("text/html", b"<p>words</p>")),
+        encoded("application/pdf", b"%PDF", 'Content-Disposition: attachment; filename="a.pdf"'),
     )
     async with _account(tmp_path, source, quirk=Leniency.MULTIPART_AS_LEAF) as reader:
         message = await _get(reader)
@@ -148,7 +151,7 @@ async def test_a_multipart_that_is_told_as_a_leaf_is_read_from_the_source(tmp_pa
 
 async def test_a_part_of_an_unreliable_message_is_never_held() -> None:
     block = base64.encodebytes(random.Random(3).randbytes(57 * 1000))
-    head = _HEAD + b"Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Type: application/zip\r\n"
+    head = HEAD + b"Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Type: application/zip\r\n"
 
     async def source() -> AsyncIterator[bytes]:
         yield head + b"Content-Transfer-Encoding: base64\r\n\r\n"
@@ -169,7 +172,7 @@ async def test_a_part_of_an_unreliable_message_is_never_held() -> None:
 
 async def test_a_text_is_read_up_to_its_limit_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(message_content, "MAX_TEXT_BYTES", 5000)
-    source = _HEAD + _part("text/plain; charset=utf-8", b"a" * 20_000)
+    source = HEAD + part("text/plain; charset=utf-8", b"a" * 20_000)
     for quirk in (None, Leniency.MULTIPART_WITHOUT_PARTS):
         async with _account(tmp_path / str(quirk), source, quirk=quirk) as reader:
             text = (await _get(reader))["text"]
@@ -193,7 +196,8 @@ async def test_what_is_too_large_to_download_is_refused(tmp_path: Path, monkeypa
                         pass
 
 
-def _winmail(*, with_text: bool) -> bytes:
+def winmail(*, with_text: bool) -> bytes:
+    """A message with two files and an HTML body in winmail.dat, and perhaps a text beside it."""
     html = b'<p>from Outlook <img src="cid:img1@x"></p>'
     image = attribute(2, 0x00069005, properties((0x1F, 0x3712, "img1@x\0".encode("utf-16-le"))))
     wrapped = tnef(
@@ -201,8 +205,8 @@ def _winmail(*, with_text: bool) -> bytes:
         file(b"image.png\0", b"PNG") + image,
         attribute(1, 0x00069003, properties((0x102, 0x1013, html))),
     )
-    part = _encoded("application/ms-tnef; name=winmail.dat", wrapped, "Content-Disposition: attachment")
-    return _HEAD + _multipart("mixed", "out", *([_part("text/plain", b"as text")] if with_text else []), part)
+    wrapper = encoded("application/ms-tnef; name=winmail.dat", wrapped, "Content-Disposition: attachment")
+    return HEAD + multipart("mixed", "out", *([part("text/plain", b"as text")] if with_text else []), wrapper)
 
 
 @RELIABLE_OR_NOT
@@ -210,7 +214,7 @@ def _winmail(*, with_text: bool) -> bytes:
 async def test_what_winmail_wraps_is_listed_and_downloaded(
     tmp_path: Path, quirk: Leniency | None, with_text: bool
 ) -> None:
-    async with _account(tmp_path, _winmail(with_text=with_text), quirk=quirk) as reader:
+    async with _account(tmp_path, winmail(with_text=with_text), quirk=quirk) as reader:
         message = await _get(reader, embed_attached_images=True)
         assert _listed(message) == [
             ("application/ms-tnef", "winmail.dat", False),
@@ -235,13 +239,13 @@ async def test_what_winmail_wraps_is_listed_and_downloaded(
 
 
 async def test_automatic_answers_are_told_when_they_are_read(tmp_path: Path) -> None:
-    plain = _HEAD + _part("text/plain", b"x")
+    plain = HEAD + part("text/plain", b"x")
     async with _account(tmp_path, plain, b"Auto-Submitted: auto-replied\r\n" + plain) as reader:
         assert [(await _get(reader, uid)).get("isAutoReply") for uid in (1, 2)] == [None, True]
 
 
 async def test_a_text_id_that_would_be_too_long_stands_for_all_texts(tmp_path: Path) -> None:
-    source = _HEAD + _multipart("mixed", "b", *[_part("text/plain", f"t{number}".encode()) for number in range(1900)])
+    source = HEAD + multipart("mixed", "b", *[part("text/plain", f"t{number}".encode()) for number in range(1900)])
     async with _account(tmp_path, source) as reader:
         message = await _get(reader)
         assert len(message["text"]["id"]) <= identifiers.MAX_TEXT_ID_CHARACTERS

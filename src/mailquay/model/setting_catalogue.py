@@ -68,7 +68,7 @@ _WEBHOOKS = (
     _count("notifyTextSize", "Most characters of each text.", status=_WORKS, default=2 * _MIB, minimum=0),
     _flag("notifyAttachments", "Whether messageNew holds attachment contents.", status=_WORKS, default=False),
     _count("notifyAttachmentSize", "Largest of them in bytes; 0 or unset: any.", status=_WORKS, minimum=0),
-    _flag("notifyCalendarEvents", "Whether messageNew holds calendar events read from the message.", default=False),
+    _flag("notifyCalendarEvents", "Whether messageNew holds the events of invitations.", status=_WORKS, default=False),
 )
 
 _SERVICE = (

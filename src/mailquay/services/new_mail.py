@@ -23,6 +23,7 @@ from mailquay.model.mailbox import Mailbox
 from mailquay.model.message import Attachment, IndexEntry, Structure
 from mailquay.services import presentation
 from mailquay.services.body_source import needs_source
+from mailquay.services.calendar_events import calendar_events
 from mailquay.services.message_content import MessageContent, fetch_attachments, parts_cut, read_content
 from mailquay.services.message_html import off_loop, present_html
 from mailquay.services.message_request import ReadOptions
@@ -139,6 +140,10 @@ class NewMail:
             await present_html(session, entry.uid, read, content["text"], ReadOptions(web_safe_html=True))
         if self._settings.current("notifyAttachments"):
             await self._add_attachments(session, entry, read, content)
+        if self._settings.current("notifyCalendarEvents") and (
+            events := await calendar_events(session, mailbox.number, entry.uid, read)
+        ):
+            content["calendarEvents"] = events
         return content
 
     def _needs_more(self, entry: IndexEntry, structure: Structure) -> bool:
