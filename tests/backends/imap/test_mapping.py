@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mailquay.backends.imap.mapping import addresses, header_date_ms, shown_flags
+from mailquay.backends.imap.mapping import addresses, header_date_ms, shown_flags, structure
 from mailquay.model.message import Address
+from mailquay.wire.imap.bodystructure import BodyMultipart, BodyPart
 from mailquay.wire.imap.envelope import Address as WireAddress
 
 
@@ -42,6 +43,20 @@ def test_addresses_are_decoded_short_or_long(length: int) -> None:
     name = b"=?utf-8?q?J=C3=BCrgen?= " + b"x" * length
     [found] = addresses([WireAddress(name, None, b"a", b"b.test")])
     assert found == Address("Jürgen " + "x" * length, "a@b.test")
+
+
+@pytest.mark.parametrize("host", [b"MISSING_DOMAIN", b".MISSING-HOST-NAME.", b""])
+def test_an_address_without_a_domain_gets_none_from_the_words_of_servers(host: bytes) -> None:
+    assert addresses([WireAddress(None, None, b"someone", host)]) == (Address("", "someone"),)
+
+
+@pytest.mark.parametrize("type_", [("", ""), ("multipart", "mixed")])
+def test_a_part_that_the_server_did_not_understand_makes_the_structure_unreliable(type_: tuple[str, str]) -> None:
+    text = BodyPart("text", "plain", size_bytes=3)
+    assert structure(text).reliable
+    assert not structure(BodyPart(*type_, size_bytes=3)).reliable
+    found = structure(BodyMultipart((text, BodyPart(*type_, size_bytes=3)), "mixed"))
+    assert (found.reliable, [part.part for part in found.plain], found.attachments) == (False, ["1"], ())
 
 
 def test_the_marks_of_groups_are_no_addresses() -> None:

@@ -29,6 +29,7 @@ _EPOCH_ORDINAL = date(1970, 1, 1).toordinal()
 _USUAL_DATE = re.compile(
     rb"(?:[A-Z][a-z]{2}, )?(\d\d?) ([A-Z][a-z]{2}) (\d{4}) (\d\d):(\d\d):(\d\d) ([+-])(\d\d)(\d\d)(?: \([A-Z]{3,4}\))?"
 )
+_NO_HOST = frozenset(("", "MISSING_DOMAIN", ".MISSING-HOST-NAME.", ".SYNTAX-ERROR."))
 NO_FLAGS: frozenset[str] = frozenset()
 
 
@@ -111,7 +112,7 @@ def _address(raw_name: bytes | None, raw_mailbox: bytes, raw_host: bytes) -> Add
     host = raw_host.decode("utf-8", "replace")
     mailbox = raw_mailbox.decode("utf-8", "replace")
     # Servers put such a word into the host of an address that they could not read.
-    address = mailbox if host.upper() in ("", ".MISSING-HOST-NAME.", ".SYNTAX-ERROR.") else f"{mailbox}@{host}"
+    address = mailbox if host.upper() in _NO_HOST else f"{mailbox}@{host}"
     return Address(" ".join(name.split()), address)
 
 
@@ -193,8 +194,8 @@ class _StructureReader:
         if self._parts > _MAX_PARTS:
             self.reliable = False
             return
-        if part.media_type == "multipart":
-            # A leaf cannot be one: the server has left out what is in it.
+        if part.media_type in ("", "multipart"):
+            # The server has not understood the type, or left out what is in there: no leaf can be a multipart.
             self.reliable = False
             return
         parameters = _parameters(part.parameters)
