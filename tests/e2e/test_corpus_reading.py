@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -40,8 +40,11 @@ class Reading:
         self._user = user
         self.failures: list[str] = []
 
-    async def fill(self, paths: list[Path]) -> dict[Path, str]:
-        """Put the files into the mailbox as they are; the ids of the messages."""
+    async def fill(self, paths: list[Path], *, failing: Collection[str] = ()) -> dict[Path, str]:
+        """Put the files into the mailbox as they are; the ids of the messages.
+
+        Only those whose names are among `failing` may be, and are, listed as unreadable.
+        """
         self._dovecot.fill(self._user.login, [path.read_bytes() for path in paths])
         imap = {
             "auth": {"user": self._user.login, "pass": self._user.password},
@@ -58,8 +61,9 @@ class Reading:
             listed = await self._server.ok("GET", f"/v1/account/ann/messages?path=INBOX&pageSize=250&page={page}")
             assert listed["messages"]
             for entry in listed["messages"]:
-                assert entry.get("status") != "failed", entry
-                ids[paths[entry["uid"] - 1]] = entry["id"]
+                path = paths[entry["uid"] - 1]
+                assert (entry.get("status") == "failed") == (path.name in failing), entry
+                ids[path] = entry["id"]
         return ids
 
     async def get(self, path: Path, url: str) -> Any:

@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 
 from mailquay.errors import InvalidRequest, MessageNotFound
+from mailquay.mime import websafe
 from mailquay.sandbox.world import SandboxWorld
-from mailquay.services import download_stream, identifiers, message_content
+from mailquay.services import download_stream, identifiers, message_content, message_html
 from mailquay.services.body_source import download_part, read_texts
 from mailquay.services.message_request import ReadOptions
 from mailquay.wire.imap.leniency import Leniency
@@ -252,3 +253,16 @@ async def test_a_text_id_that_would_be_too_long_stands_for_all_texts(tmp_path: P
         expected = "\n".join(f"t{number}" for number in range(1900))
         assert message["text"]["plain"] == expected
         assert (await _text(reader, message["text"]["id"]))["plain"] == expected
+
+
+async def test_what_is_too_long_to_be_made_safe_is_cut_and_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(websafe, "MAX_CHARACTERS", 1000)
+    monkeypatch.setattr(message_html, "MAX_CHARACTERS", 1000)
+    source = HEAD + part("text/html", b"<p>word</p>" * 200)
+    async with _account(tmp_path, source, HEAD + part("text/html", b"<p>word</p>")) as reader:
+        long, short = [(await _get(reader, uid, web_safe_html=True))["text"] for uid in (1, 2)]
+        assert (long["hasMore"], short["hasMore"]) == (True, False)
+        assert 500 < len(long["html"]) < 1200
+        assert (await _get(reader))["text"]["hasMore"] is False

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from mailquay.backends.interface import MailSession
 from mailquay.mime.inline_image import content_ids, embed_images
 from mailquay.mime.transfer import decode_transfer
-from mailquay.mime.websafe import web_safe_html
+from mailquay.mime.websafe import MAX_CHARACTERS, web_safe_html
 from mailquay.model.message import Attachment
 from mailquay.services.message_content import MessageContent, fetch_attachments
 from mailquay.services.message_request import ReadOptions
@@ -24,10 +24,12 @@ async def present_html(
 ) -> None:
     """Change `text` ("plain", "html") in place as the options say; marks it `webSafe` when it is."""
     if options.web_safe_html or options.pre_process_html:
+        source = text.get("html") or text.get("plain") or ""
         safe = await make_web_safe(text.get("html"), text.get("plain"))
         if safe is not None:
             text["html"] = safe
             text["webSafe"] = True
+            text["hasMore"] = text.get("hasMore", False) or len(source) > MAX_CHARACTERS
     embed = options.web_safe_html if options.embed_attached_images is None else options.embed_attached_images
     if embed and "cid:" in text.get("html", "").lower():
         text["html"] = await _with_images(session, uid, content, text["html"])

@@ -36,6 +36,8 @@ from mailquay.storage.repositories.fencing import fenced
 from mailquay.storage.store import Store
 
 _FRESH_MS = 1000
+_UNTOLD = Structure(reliable=False)
+"""Of a message whose structure the server could not tell, or we could not read: its source may be had all the same."""
 
 
 class MessageReader:
@@ -154,7 +156,7 @@ class MessageReader:
         limit = fetch_limit_bytes(options.max_characters)
         async with self._opened(account, mailbox, timeout_seconds) as session:
             entry = await self._entry(session, mailbox, ref)
-            structure = entry.structure or Structure()
+            structure = entry.structure or _UNTOLD
             content = await read_content(session, ref.uid, structure, text_type, limit_bytes=limit)
             flags = content.flags
             if options.mark_as_seen and "\\Seen" not in flags:
@@ -197,7 +199,7 @@ class MessageReader:
         kinds, limit = "*" if web_safe_html else text_type, fetch_limit_bytes(max_characters)
         async with self._opened(account, mailbox, timeout_seconds) as session:
             entry = await self._entry(session, mailbox, ref)
-            structure = entry.structure or Structure()
+            structure = entry.structure or _UNTOLD
             content = await read_content(session, ref.uid, structure, kinds, limit_bytes=limit, only=wanted)
             shown = await _texts(content, kinds, max_characters)
             if web_safe_html:
@@ -218,7 +220,7 @@ class MessageReader:
         mailbox, ref = await self._locate(account, message_id)
         async with self._opened(account, mailbox, timeout_seconds) as session:
             entry = await self._entry(session, mailbox, ref)
-            structure = entry.structure or Structure()
+            structure = entry.structure or _UNTOLD
             kinds = "*" if with_text else None
             content = await read_content(session, ref.uid, structure, kinds, unwrapping=False)
         headers = parse_header(content.header).decoded()
@@ -249,7 +251,7 @@ class MessageReader:
         mailbox, ref = await self._locate(account, attachment_id)
         async with self._opened(account, mailbox, timeout_seconds) as session:
             entry = await self._entry(session, mailbox, ref)
-            structure = entry.structure or Structure()
+            structure = entry.structure or _UNTOLD
             part = _downloadable(structure, number)
             wrapper = wrapper_of(structure, number) if part is None and not needs_source(structure) else None
             if wrapper is not None:
