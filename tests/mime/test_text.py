@@ -18,6 +18,7 @@ from mailquay.mime.text import decode_text, text_to_html, unflow
         ("one \ntwo", "one two"),
         ("one\ntwo", "one\ntwo"),
         ("-- \nme", "-- \nme"),
+        ("soft \n-- \nme", "soft \n-- \nme"),
         (" stuffed", "stuffed"),
         ("> one \n> two\nmine", "> one two\nmine"),
         (">> deep \n> less", ">> deep \n> less"),

@@ -183,7 +183,8 @@ def decode(data: bytes, label: str | None) -> str:
         text = _mostly_utf8(data) or _detected(data)
         if text is not None:
             return text
-    return _clean(data.decode(declared if declared not in (None, "ascii") else _FALLBACK, "replace"))
+    known = bool(label and label.strip()) and declared not in (None, "ascii")
+    return _clean(data.decode(declared if known and declared else _FALLBACK, "replace"))
 
 
 def _try(data: bytes, codec: str) -> str | None:

@@ -23,7 +23,7 @@ def decode_header_bytes(raw: bytes) -> str:
     if raw.isascii():
         text = raw.decode("ascii")
     else:
-        text = decode(raw, "utf-8")
+        text = decode(raw, None)
     return decode_words(text)
 
 

@@ -39,7 +39,8 @@ def unflow(text: str, *, delsp: bool = False) -> str:
         stripped = line.lstrip(">")
         level = len(line) - len(stripped)
         content = stripped[1:] if stripped.startswith(" ") else stripped
-        if pending and level != depth:
+        # The signature's line is a paragraph of its own (RFC 3676 §4.3).
+        if pending and (level != depth or content == "-- "):
             paragraphs.append(_quoted(depth, "".join(pending)))
             pending = []
         depth = level

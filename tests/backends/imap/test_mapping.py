@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from mailquay.backends.imap.mapping import addresses, header_date_ms, shown_flags, structure
 from mailquay.model.message import Address
-from mailquay.wire.imap.bodystructure import BodyMultipart, BodyPart
+from mailquay.wire.imap.bodystructure import BodyMultipart, BodyPart, Disposition, Parameters
 from mailquay.wire.imap.envelope import Address as WireAddress
 
 
@@ -57,6 +57,23 @@ def test_a_part_that_the_server_did_not_understand_makes_the_structure_unreliabl
     assert not structure(BodyPart(*type_, size_bytes=3)).reliable
     found = structure(BodyMultipart((text, BodyPart(*type_, size_bytes=3)), "mixed"))
     assert (found.reliable, [part.part for part in found.plain], found.attachments) == (False, ["1"], ())
+
+
+@pytest.mark.parametrize(
+    ("parameters", "filename"),
+    [
+        ((("filename", b"a.pdf"), ("filename", b"b.pdf")), "a.pdf"),
+        ((("filename", b"=?utf-8?q?=C3=A4.pdf?="),), "ä.pdf"),
+        ((("filename*", b"utf-8''%C3%A4.pdf"),), "ä.pdf"),
+        ((("filename*0", b'a "quoted" '), ("filename*1", b"back\\slash.pdf")), 'a "quoted" back\\slash.pdf'),
+        ((("filename*1*", b"%B6.pdf"), ("filename*0*", b"utf-8''%C3%A4%C3")), "äö.pdf"),
+        ((("filename", "ä.pdf".encode("latin-1")),), "ä.pdf"),
+    ],
+)
+def test_names_of_attachments(parameters: Parameters, filename: str) -> None:
+    part = BodyPart("application", "pdf", disposition=Disposition("attachment", parameters))
+    [found] = structure(part).attachments
+    assert found.filename == filename
 
 
 def test_the_marks_of_groups_are_no_addresses() -> None:

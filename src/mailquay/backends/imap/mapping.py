@@ -262,9 +262,14 @@ def _parameters(raw: Parameters) -> Mapping[str, str]:
 
 def _decoded_parameters(pairs: Parameters) -> Mapping[str, str]:
     if not any("*" in name for name, _ in pairs):
-        return {name: decode_words(decode_header_bytes(value)) for name, value in pairs}
-    line = "".join(f'; {name}="{decode_header_bytes(value)}"'.replace("\\", "\\\\") for name, value in pairs)
+        # Of equal names the first counts.
+        return {name: decode_words(decode_header_bytes(value)) for name, value in reversed(pairs)}
+    line = "".join(f'; {name}="{_escaped(decode_header_bytes(value))}"' for name, value in pairs)
     return parse_parameterized("x" + line)[1]
+
+
+def _escaped(value: str) -> str:
+    return value.replace("\\", "\\\\").replace('"', '\\"')
 
 
 _cached_parameters = lru_cache(maxsize=512)(_decoded_parameters)
