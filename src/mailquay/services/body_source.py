@@ -61,29 +61,19 @@ async def _collect(
     found: dict[int, bytearray] = {}
     cut: set[int] = set()
     held = 0
-
-    def take(events: list[Started | Body | Ended]) -> None:
-        nonlocal held
-        for event in events:
-            if isinstance(event, Started):
-                outer = event.part.parent
-                if outer is not None and outer.is_multipart:
-                    # It has parts, and so it is no text.
-                    reader.drop(outer)
-                    held -= len(found.pop(id(outer), b""))
-            elif isinstance(event, Body) and not (event.part.is_multipart and event.part.children):
-                body = found.setdefault(id(event.part), bytearray())
-                kept = event.data[: max(0, min(limit_bytes - len(body), total_bytes - held))]
-                if len(kept) < len(event.data):
-                    cut.add(id(event.part))
-                body += kept
-                held += len(kept)
-
-    async for chunk in chunks:
-        for piece in _pieces(chunk):
-            take(reader.feed(piece))
-        await asyncio.sleep(0)
-    take(reader.finish())
+    async for event in _events(reader, chunks):
+        part = event.part
+        if isinstance(event, Started) and part.parent is not None and part.parent.is_multipart:
+            # It has parts, and so it is no text.
+            reader.drop(part.parent)
+            held -= len(found.pop(id(part.parent), b""))
+        elif isinstance(event, Body) and not (part.is_multipart and part.children):
+            body = found.setdefault(id(part), bytearray())
+            kept = event.data[: max(0, min(limit_bytes - len(body), total_bytes - held))]
+            if len(kept) < len(event.data):
+                cut.add(id(part))
+            body += kept
+            held += len(kept)
     root = reader.root
     assert root is not None
     parts = [part for part in root.walk() if id(part) in found]
@@ -94,8 +84,15 @@ async def _collect(
     )
 
 
-def _pieces(chunk: bytes) -> list[bytes]:
-    return [chunk[start : start + _PIECE_BYTES] for start in range(0, len(chunk), _PIECE_BYTES)]
+async def _events(reader: BodyReader, chunks: AsyncIterator[bytes]) -> AsyncIterator[Started | Body | Ended]:
+    """What a source tells of its parts; others get their turn after every chunk."""
+    async for chunk in chunks:
+        for start in range(0, len(chunk), _PIECE_BYTES):
+            for event in reader.feed(chunk[start : start + _PIECE_BYTES]):
+                yield event
+        await asyncio.sleep(0)
+    for event in reader.finish():
+        yield event
 
 
 def number_of(part: Part) -> str:
@@ -113,19 +110,10 @@ async def download_part(chunks: AsyncIterator[bytes], number: str) -> Download:
     def wants(part: Part) -> bool:
         return not part.is_multipart and (part.number == number or (part.number == outer and _wraps(part)))
 
-    reader = BodyReader(wants)
-    async for chunk in chunks:
-        events = [event for piece in _pieces(chunk) for event in reader.feed(piece)]
-        for position, event in enumerate(events):
-            if isinstance(event, Started) and wants(event.part):
-                rest = _bodies(event.part, events[position + 1 :], reader, chunks)
-                return await _download(event.part, rest, number, place)
-        await asyncio.sleep(0)
-    events = reader.finish()
-    for position, event in enumerate(events):
+    events = _events(BodyReader(wants), chunks)
+    async for event in events:
         if isinstance(event, Started) and wants(event.part):
-            rest = _bodies(event.part, events[position + 1 :], reader, chunks)
-            return await _download(event.part, rest, number, place)
+            return await _download(event.part, _body(event.part, events), number, place)
     raise MessageNotFound("the message has no such attachment")
 
 
@@ -148,18 +136,13 @@ async def _download(part: Part, raw: AsyncIterator[bytes], number: str, place: s
     return Download(file.content_type, file.filename, once(file.content))
 
 
-async def _bodies(
-    part: Part, events: list[Started | Body | Ended], reader: BodyReader, chunks: AsyncIterator[bytes]
-) -> AsyncIterator[bytes]:
-    """The rest of the body of a part, up to its end."""
-    while True:
-        for event in events:
-            if isinstance(event, Body) and event.part is part:
-                yield event.data
-            elif isinstance(event, Ended) and event.part is part:
-                return
-        chunk = await anext(chunks, None)
-        events = reader.finish() if chunk is None else [one for piece in _pieces(chunk) for one in reader.feed(piece)]
+async def _body(part: Part, events: AsyncIterator[Started | Body | Ended]) -> AsyncIterator[bytes]:
+    """The body of a part that has started, up to its end."""
+    async for event in events:
+        if isinstance(event, Body) and event.part is part:
+            yield event.data
+        elif isinstance(event, Ended) and event.part is part:
+            return
 
 
 def structure_of(root: Part) -> Structure:
