@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import random
 import struct
 import time
@@ -57,6 +58,23 @@ def test_real_ones(golden: Callable[[str, str], None]) -> None:
     found = {path.name: [shown(one) for one in unpack_tnef(path.read_bytes())] for path in FILES}
     assert len(found) >= 10
     golden("tnef-corpus.json", json.dumps(found, indent=1, ensure_ascii=False) + "\n")
+
+
+def _lists() -> list[Path]:
+    """What another program found, line by line: ours, and those of a folder of corpora."""
+    folder = os.environ.get("MAILQUAY_CORPORA")
+    found = [*FOLDER.glob("*.list"), *(Path(folder).glob("**/tnef/*.list") if folder else ())]
+    return sorted(path for path in found if path.with_suffix(".tnef").exists())
+
+
+@pytest.mark.parametrize("path", _lists(), ids=lambda path: path.name)
+def test_everything_is_found_that_others_find(path: Path) -> None:
+    """They call bodies `body.rtf` and the like, and leave out files that are named in attributes alone."""
+    expected = set(filter(None, path.read_text().split("\n")))
+    files = unpack_tnef(path.with_suffix(".tnef").read_bytes())
+    endings = {"html": "html", "plain": "txt", "rtf": "rtf"}
+    found = {file.filename if file.body is None else f"body.{endings[file.body]}" for file in files}
+    assert expected <= found
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
