@@ -150,6 +150,16 @@ async def test_a_multipart_that_is_told_as_a_leaf_is_read_from_the_source(tmp_pa
         assert _listed(message) == [("application/pdf", "a.pdf", False)]
 
 
+async def test_the_words_of_a_multipart_without_boundaries_are_its_text(tmp_path: Path) -> None:
+    source = HEAD + b"Content-Type: multipart/mixed; boundary=lost\r\n\r\nAll the words\r\nare here.\r\n"
+    async with _account(tmp_path, source) as reader:
+        message = await _get(reader)
+        assert message["text"]["plain"] == "All the words\nare here.\n"
+        assert (await _text(reader, message["text"]["id"]))["plain"] == "All the words\nare here.\n"
+        [listed] = await reader.page()
+        assert (await _text(reader, listed["text"]["id"]))["plain"] == "All the words\nare here.\n"
+
+
 async def test_a_part_of_an_unreliable_message_is_never_held() -> None:
     block = base64.encodebytes(random.Random(3).randbytes(57 * 1000))
     head = HEAD + b"Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Type: application/zip\r\n"

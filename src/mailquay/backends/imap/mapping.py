@@ -178,6 +178,8 @@ class _StructureReader:
         if not body.parts or depth > _MAX_DEPTH:
             self.reliable = False
             return
+        if not number and not embedded_message and _stands_for_nothing(body.parts):
+            self.reliable = False
         related = related or body.subtype == "related"
         for index, part in enumerate(body.parts, 1):
             child = f"{number}.{index}" if number else str(index)
@@ -214,6 +216,12 @@ class _StructureReader:
             self.multipart(body, number, related=False, embedded_message=True, depth=depth + 1)
         else:
             self.leaf(body, f"{number}.1", related=False, embedded_message=True, depth=depth + 1)
+
+
+def _stands_for_nothing(parts: Sequence[BodyStructure]) -> bool:
+    """Whether an empty text is all there is: so servers describe a multipart in which they find no boundary."""
+    [first, *others] = parts
+    return not others and isinstance(first, BodyPart) and first.media_type == "text" and first.size_bytes == 0
 
 
 def _text_part(part: BodyPart, number: str, parameters: Mapping[str, str], *, enclosed: bool) -> TextPart:
