@@ -135,3 +135,8 @@ _SOME_LINES = _ZONE.split("\r\n") + calendar("UID:1", "DTSTART:x", "DURATION:x")
 @given(st.lists(st.sampled_from(_SOME_LINES), max_size=30))
 def test_any_lines_are_read(lines: list[str]) -> None:
     read_events("\r\n".join(lines).encode())
+
+
+def test_a_long_description_is_told_by_its_beginning() -> None:
+    [event] = read_events(calendar("UID:1", "DESCRIPTION:" + "x" * 100_000))
+    assert event.description is not None and 30_000 < len(event.description) < 33_000

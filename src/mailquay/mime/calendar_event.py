@@ -15,7 +15,9 @@ MAX_CALENDAR_BYTES = 512 * 1024
 """Larger calendars are no invitations and are not read."""
 
 MAX_EVENTS = 50
-_MAX_TEXT_CHARACTERS = 64 * 1024
+_MAX_LINE_CHARACTERS = 32 * 1024
+_MAX_ESSENTIAL_CHARACTERS = 128 * 1024
+"""The library takes up to ten microseconds for each character."""
 _MAX_ZONES = 20
 _MAX_DEPTH = 10
 _BLOCKS = (
@@ -58,6 +60,8 @@ def read_events(data: bytes, charset: str | None = None) -> list[CalendarEvent]:
     from icalendar import Calendar
 
     text = "\r\n".join(_essential(decode(data, charset or "utf-8"))) + "\r\n"
+    if len(text) > _MAX_ESSENTIAL_CHARACTERS:
+        return []
     try:
         calendars = Calendar.from_ical(text, multiple=True)
     except (ValueError, KeyError, IndexError, TypeError, OverflowError):
@@ -71,14 +75,23 @@ def read_events(data: bytes, charset: str | None = None) -> list[CalendarEvent]:
 
 
 def _essential(text: str) -> Iterator[str]:
-    """The lines that are needed, unfolded: no more events than are read, no rules that take for ever."""
+    """The lines that are needed, unfolded: no more events than are read, no rules that take for ever.
+
+    Of a long line the beginning is kept, of properties with the same name in one block the first.
+    """
     stack: list[str] = []
+    seen: set[str] = set()
     events, zones = 0, 0
     for line in _FOLD.sub("", text.replace("\x00", "")).replace("\r", "\n").split("\n"):
         found = _NAME.match(line)
         if found is None:
             continue
         name, value = found[0].upper(), line[found.end() + 1 :].strip().upper()
+        if name in ("BEGIN", "END"):
+            seen.clear()
+        elif name in seen:
+            continue
+        seen.add(name)
         if name == "BEGIN":
             stack.append(value)
             events += value == "VEVENT"
@@ -86,7 +99,7 @@ def _essential(text: str) -> Iterator[str]:
         if len(stack) > _MAX_DEPTH:
             return
         if _is_kept(tuple(stack), name, value) and events <= MAX_EVENTS and zones <= _MAX_ZONES:
-            yield line.rstrip()
+            yield line[:_MAX_LINE_CHARACTERS].rstrip()
         if name == "END" and stack:
             stack.pop()
 
@@ -129,7 +142,7 @@ def _text(value: Any) -> str | None:
     if isinstance(value, list):
         value = value[0] if value else None
     text = str(value).strip() if value is not None else ""
-    return text[:_MAX_TEXT_CHARACTERS] or None
+    return text or None
 
 
 def _parsed(value: Any) -> object:

@@ -70,6 +70,8 @@ class NewMail:
         structure = entry.structure
         if structure is None:
             return 0
+        if self._needs_more(entry, structure) and needs_source(structure):
+            return entry.size_bytes or 0
         texts = [part.encoded_size_bytes for part in wanted_parts(structure, "*")]
         size = sum(min(text, self._fetch_limit()) for text in texts) if self._settings.current("notifyText") else 0
         if self._settings.current("notifyAttachments"):
