@@ -91,7 +91,7 @@ def _broken_base64() -> bytes:
 
 def _nul() -> bytes:
     return (
-        b"Subject: a\0b\r\nX-Nul: \0\0\r\n" + HEAD + part("text/html", b"<p>\0visible\0</p><\0script>x</script>" * 100)
+        b"Comments: a\0b\r\nX-Nul: \0\0\r\n" + HEAD + part("text/html", b"<p>\0visible\0</p><\0script>x</script>" * 100)
     )
 
 
@@ -155,6 +155,9 @@ async def test_hostile_messages_are_answered_and_hold_up_nobody(tmp_path: Path, 
             waiting.cancel()
             measured[path.name] = (round(seconds, 2), round(others.longest, 2), await _peak_memory(server) // _MIB)
             assert told and cut
+            # Also where the server could not tell the envelope, or we not read it.
+            assert told["subject"] == "parts"
+            assert told["from"] == {"name": "Ann", "address": "a@b.test"} and "status" not in cut
             for kind in ("plain", "html"):
                 assert len(cut["text"].get(kind) or "") <= 1000
         assert server.process is not None and server.process.returncode is None

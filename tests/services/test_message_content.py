@@ -276,3 +276,15 @@ async def test_what_is_too_long_to_be_made_safe_is_cut_and_says_so(
         assert (long["hasMore"], short["hasMore"]) == (True, False)
         assert 500 < len(long["html"]) < 1200
         assert (await _get(reader))["text"]["hasMore"] is False
+
+
+async def test_a_message_that_is_nested_deeper_than_servers_take_part_numbers_is_read(tmp_path: Path) -> None:
+    opening = b"".join(b"Content-Type: multipart/mixed; boundary=b%d\r\n\r\n--b%d\r\n" % (n, n) for n in range(200))
+    async with _account(
+        tmp_path, HEAD + b"Cc: =?utf-8?q?J=C3=BCrgen?= <j@b.test>\r\n" + opening + b"\r\ndeep"
+    ) as reader:
+        message = await _get(reader)
+        assert message["subject"] == "parts" and message["messageId"] == "<parts@b.test>"
+        assert message["from"] == {"name": "Ann", "address": "a@b.test"}
+        assert message["cc"] == [{"name": "Jürgen", "address": "j@b.test"}]
+        assert message["text"]["plain"].endswith("deep")

@@ -18,6 +18,7 @@ from mailquay.model.message import Attachment, IndexEntry, MessageRef, Structure
 from mailquay.services import identifiers, presentation
 from mailquay.services.body_source import download_part, needs_source
 from mailquay.services.download_stream import check_size, decoded, limited, once, started
+from mailquay.services.header_envelope import envelope_of
 from mailquay.services.index_changes import flags_seen
 from mailquay.services.mailbox_listing import follows_path, is_mere_label
 from mailquay.services.mailboxes import MailboxService
@@ -162,10 +163,13 @@ class MessageReader:
             if options.mark_as_seen and "\\Seen" not in flags:
                 flags = await self._mark_seen(session, account, mailbox, ref)
             [entry] = await looked_up(self._store, account, mailbox.number, [entry])
-            entry = dataclasses.replace(entry, structure=content.structure, flags=flags)
-            headers = await off_loop(len(content.header), lambda: parse_header(content.header).decoded())
+            parsed = parse_header(content.header)
+            headers = await off_loop(len(content.header), parsed.decoded)
+            # What the server could not tell of it may be read all the same.
+            envelope = entry.envelope or envelope_of(parsed)
+            entry = dataclasses.replace(entry, structure=content.structure, flags=flags, envelope=envelope, error=None)
             shown = presentation.message_details(mailbox.number, entry, headers, mailbox.listing)
-            if is_auto_reply(headers, entry.envelope.subject if entry.envelope is not None else None):
+            if is_auto_reply(headers, envelope.subject):
                 shown["isAutoReply"] = True
             if text_type:
                 shown["text"] |= await _texts(content, text_type, options.max_characters)

@@ -22,7 +22,8 @@ from mailquay.wire.imap.section import SectionText
 from mailquay.wire.imap.status import StatusResponse
 
 _MAX_PARTS = 2000
-_MAX_DEPTH = 50
+_MAX_DEPTH = 30
+"""Not every server takes the numbers of parts that are nested deeper."""
 _CACHED_BYTES = 200
 _MONTHS = (b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec")
 _EPOCH_ORDINAL = date(1970, 1, 1).toordinal()
