@@ -6,7 +6,7 @@ import asyncio
 import base64
 import dataclasses
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any
 
@@ -23,11 +23,11 @@ from mailquay.errors import (
     Unavailable,
 )
 from mailquay.mime.header import parse_header
-from mailquay.mime.transfer import decoder_for
 from mailquay.model.mailbox import Mailbox
 from mailquay.model.message import Attachment, IndexEntry, Structure
 from mailquay.services import presentation
-from mailquay.services.body_source import SourceBodies, needs_source, read_source
+from mailquay.services.body_source import SourceBodies, download_part, needs_source, read_texts
+from mailquay.services.download_stream import decoded
 from mailquay.services.export_reading import TOGETHER_BYTES, Pieces, Reading, Spooling
 from mailquay.services.message_text import assemble, fetch_limit_bytes, wanted_parts
 from mailquay.services.messages import fetch_entries
@@ -130,8 +130,10 @@ class LineReading(Reading):
         parsed: dict[int, SourceBodies | str] = {}
         for entry in entries:
             if entry.structure is not None and needs_source(entry.structure):
+                kinds = ("plain", "html") if self.request.text_type == "*" else (self.request.text_type,)
                 try:
-                    parsed[entry.uid] = await read_source(session, entry.uid)
+                    async with aclosing(session.stream_section(entry.uid, "")) as chunks:
+                        parsed[entry.uid] = await read_texts(chunks, kinds, limit_bytes=self._limit_bytes)
                 except PartUnavailable as error:
                     await self.others_are_given(session, entry.uid)
                     parsed[entry.uid] = error.message
@@ -162,7 +164,7 @@ class LineReading(Reading):
         structure, bodies = entry.structure or Structure(), dict(fetched.bodies)
         if source is not None:
             structure = source.structure
-            bodies.update(source.bodies(self.request.text_type))
+            bodies.update(source.bodies)
         entry = dataclasses.replace(entry, structure=structure, flags=fetched.flags)
         headers = parse_header(bodies.get("HEADER", b"")).decoded()
         shown = presentation.message_details(self.mailbox.number, entry, headers, self.mailbox.listing)
@@ -174,7 +176,7 @@ class LineReading(Reading):
         cut = any(
             part.encoded_size_bytes > self.max_content_bytes for part in wanted_parts(structure, self.request.text_type)
         )
-        shown["text"]["hasMore"] = text.has_more or (cut and source is None)
+        shown["text"]["hasMore"] = text.has_more or (cut if source is None else bool(source.cut))
         return shown
 
     # -- attachments -----------------------------------------------------------------------------
@@ -206,10 +208,11 @@ class LineReading(Reading):
         if part.encoded_size_bytes > limit * 4 // 3 + 4:
             return f"the content is larger than {limit} bytes"
         try:
-            if source is not None:
-                content = base64.b64encode(source.parts[part.part].content)
-                return await asyncio.to_thread(self.spool.add_whole, content)
-            return await self._in_base64(uid, part)
+            section = part.part if source is None else ""
+            async with aclosing(stream_section(self.opened, uid, section)) as chunks:
+                if source is not None:
+                    return await self._in_base64((await download_part(chunks, part.part)).chunks)
+                return await self._in_base64(decoded(chunks, part.encoding))
         except (MessageNotFound, CommandRejected) as error:
             return error.message
         except PartUnavailable as error:
@@ -217,19 +220,18 @@ class LineReading(Reading):
                 await self.others_are_given(session, uid)
             return error.message
 
-    async def _in_base64(self, uid: int, part: Attachment) -> Spooled | str:
-        decoder, spooling = decoder_for(part.encoding), Spooling(self.spool)
+    async def _in_base64(self, chunks: AsyncIterator[bytes]) -> Spooled | str:
+        spooling = Spooling(self.spool)
         rest, size = b"", 0
-        async with aclosing(stream_section(self.opened, uid, part.part)) as chunks:
-            async for chunk in chunks:
-                decoded = rest + decoder.feed(chunk)
-                size += len(decoded) - len(rest)
-                if size > self.max_content_bytes:
-                    return f"the content is larger than {self.max_content_bytes} bytes"
-                whole = len(decoded) // 3 * 3
-                rest = decoded[whole:]
-                await spooling.add(base64.b64encode(decoded[:whole]))
-        await spooling.add(base64.b64encode(rest + decoder.finish()))
+        async for chunk in chunks:
+            size += len(chunk)
+            if size > self.max_content_bytes:
+                return f"the content is larger than {self.max_content_bytes} bytes"
+            chunk = rest + chunk
+            whole = len(chunk) // 3 * 3
+            rest = chunk[whole:]
+            await spooling.add(base64.b64encode(chunk[:whole]))
+        await spooling.add(base64.b64encode(rest))
         return await spooling.end()
 
 
