@@ -58,6 +58,7 @@ from mailquay.services.settings import SettingsService
 from mailquay.services.stats import StatsService
 from mailquay.services.submission import SubmissionService
 from mailquay.services.sync import MailboxSync
+from mailquay.services.thread_view import ThreadView
 from mailquay.services.tokens import TokenService
 from mailquay.services.upload import UploadService
 from mailquay.services.verify import VerifyService
@@ -340,6 +341,7 @@ class Node:
             mailboxes=core.mailboxes,
             messages=core.messages,
             submission=SubmissionService(core.store, core.settings, references, core.clock),
+            threads=ThreadView(core.store, core.mailboxes),
             upload=UploadService(core.store, core.access, core.mailboxes, references, core.clock),
             outbox=OutboxService(core.store, core.clock),
             exports=ExportService(

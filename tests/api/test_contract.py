@@ -127,8 +127,11 @@ def test_the_list_of_operations(golden: Callable[[str, str], None]) -> None:
     golden("contract_status.txt", "\n".join(sorted(lines)) + "\n")
 
 
+_OUR_OWN = {"getV1AccountAccountThreads", "getV1AccountAccountThreadThread"}
+
+
 def test_nothing_undocumented_is_added_to_the_contract() -> None:
-    assert set(OURS) <= set(FACTS)
+    assert set(OURS) - set(FACTS) == _OUR_OWN
 
 
 def test_rights_of_every_operation() -> None:

@@ -315,6 +315,23 @@ class Folders:
         return {"path": path, "deleted": True}
 
 
+class Conversations:
+    """An account with one thread."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        self._recorder = recorder
+
+    async def page(self, account: Account, *, path: str | None, page: int, page_size: int) -> dict[str, Any]:
+        """See Threads."""
+        self._recorder.note("threads", path, page, page_size)
+        return {"path": path or "INBOX", "page": page, "nextPageCursor": None, "prevPageCursor": None, "threads": []}
+
+    async def get(self, account: Account, thread_id: str, *, page: int, page_size: int) -> dict[str, Any]:
+        """See Threads."""
+        self._recorder.note("thread", thread_id, page, page_size)
+        return {"threadId": thread_id, "total": 0, "page": page, "pages": 1, "messages": []}
+
+
 class Waiting:
     """An outbox with one entry."""
 
@@ -412,6 +429,7 @@ class World:
             messages=mail,
             submission=mail,
             upload=mail,
+            threads=Conversations(self.recorder),
             outbox=self.outbox,
             exports=self.exports,
             owners=self.recorder,

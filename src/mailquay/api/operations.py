@@ -21,6 +21,7 @@ from mailquay.api.routes import (
     site,
     submit,
     system,
+    threads,
     tokens,
     upload,
 )
@@ -31,6 +32,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *messages.OPERATIONS,
     *search.OPERATIONS,
     *upload.OPERATIONS,
+    *threads.OPERATIONS,
     *submit.OPERATIONS,
     *exports.OPERATIONS,
     *tokens.OPERATIONS,

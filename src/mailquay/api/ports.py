@@ -136,6 +136,18 @@ class Messages(Protocol):
         ...
 
 
+class Threads(Protocol):
+    """Messages that belong together, in their public form."""
+
+    async def page(self, account: Account, *, path: str | None, page: int, page_size: int) -> dict[str, Any]:
+        """One page of the threads of a mailbox."""
+        ...
+
+    async def get(self, account: Account, thread_id: str, *, page: int, page_size: int) -> dict[str, Any]:
+        """A thread with one page of its messages."""
+        ...
+
+
 class Uploads(Protocol):
     """Messages on their way into a mailbox."""
 
@@ -220,6 +232,7 @@ class ApiServices:
     messages: Messages
     submission: Submissions
     upload: Uploads
+    threads: Threads
     outbox: Outbox
     exports: ExportService
     owners: OwnerDirectory

@@ -23,6 +23,7 @@ from mailquay.storage.repositories.outbox import OutboxRepository
 from mailquay.storage.repositories.quarantine import QuarantineRepository
 from mailquay.storage.repositories.replacements import ReplacementRepository
 from mailquay.storage.repositories.settings import SettingRepository
+from mailquay.storage.repositories.thread_reads import ThreadReads
 from mailquay.storage.repositories.threads import ThreadRepository
 from mailquay.storage.repositories.tokens import TokenRepository
 from mailquay.storage.repositories.upkeep import UpkeepRepository
@@ -52,6 +53,7 @@ class Store:
         self.messages = MessageIndex(database)
         self.quarantine = QuarantineRepository(database)
         self.threads = ThreadRepository(database)
+        self.thread_reads = ThreadReads(database)
         self.moves = MoveRepository()
         self.replacements = ReplacementRepository(database)
         self.events = EventLog(database, vault)

@@ -149,6 +149,7 @@ ON messages (mailbox_number, digested, coalesce(internal_date_ms, 92233720368547
 WHERE envelope IS NULL AND error IS NULL;
 CREATE INDEX messages_with_error ON messages (mailbox_number, retry_ms) WHERE error IS NOT NULL;
 CREATE INDEX messages_by_thread ON messages (thread, mailbox_number, uid) WHERE thread IS NOT NULL;
+CREATE INDEX messages_by_server_thread ON messages (thread_id, mailbox_number, uid) WHERE thread_id IS NOT NULL;
 
 CREATE TABLE thread_links (
     account_number BIGINT NOT NULL,

@@ -57,17 +57,17 @@ class MessageIndex:
     async def get(self, mailbox: int, uid: int) -> IndexEntry | None:
         """One entry."""
         rows = await self._database.point("message_by_uid", mailbox, uid)
-        return _entry(rows[0]) if rows else None
+        return stored_entry(rows[0]) if rows else None
 
     async def page(self, mailbox: int, *, limit: int, offset: int) -> list[IndexEntry]:
         """Entries newest (highest UID) first."""
         small = offset <= 1000 and limit <= 100
         read = self._database.point if small else self._database.fetch
-        return [_entry(row) for row in await read("message_page", mailbox, limit, offset)]
+        return [stored_entry(row) for row in await read("message_page", mailbox, limit, offset)]
 
     async def range(self, mailbox: int, first: int, last: int) -> list[IndexEntry]:
         """Entries from one UID to another, ascending."""
-        return [_entry(row) for row in await self._database.fetch("message_range", mailbox, first, last)]
+        return [stored_entry(row) for row in await self._database.fetch("message_range", mailbox, first, last)]
 
     async def search(self, mailbox: int, terms: IndexTerms) -> list[int]:
         """The UIDs of the messages to which all terms apply, descending."""
@@ -87,7 +87,9 @@ class MessageIndex:
 
     async def several(self, mailbox: int, uids: Sequence[int]) -> list[IndexEntry]:
         """Those of these messages that the index holds, newest first."""
-        return [_entry(row) for row in await self._database.fetch("message_several", mailbox, to_json(list(uids)))]
+        return [
+            stored_entry(row) for row in await self._database.fetch("message_several", mailbox, to_json(list(uids)))
+        ]
 
     async def uids(self, mailbox: int, first: int = 1, last: int = 2**32 - 1, *, limit: int = 2**32) -> list[int]:
         """UIDs from one to another, ascending."""
@@ -302,7 +304,8 @@ def _labels(stored: str | None) -> tuple[str, ...] | None:
     return None if stored is None else tuple(from_json(stored, list[str]))
 
 
-def _entry(row: Row) -> IndexEntry:
+def stored_entry(row: Row) -> IndexEntry:
+    """An entry from the columns that every query for entries gives."""
     uid, flags, modseq, date_ms, size, envelope, structure, email_id, thread_id, labels, thread, digested, error = row
     return IndexEntry(
         uid=Uid(uid),
