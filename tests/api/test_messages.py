@@ -7,10 +7,10 @@ from typing import Any
 import aiohttp
 import pytest
 
-from mailquay.api.routes.messages import disposition
+from mailquay.api.routes.messages import byte_range, disposition, source_headers
 from mailquay.errors import Unavailable
 from mailquay.services.identifiers import encode_cursor
-from mailquay.services.message_request import MessageChanges, ReadOptions
+from mailquay.services.message_request import ByteRange, Download, MessageChanges, ReadOptions
 from tests.api.world import World
 
 MESSAGE = "AAAAAQAAAB4"
@@ -178,3 +178,43 @@ async def test_an_empty_download(ann: World) -> None:
 )
 def test_file_names(filename: str | None, header: str) -> None:
     assert disposition(filename) == header
+
+
+@pytest.mark.parametrize(
+    ("header", "wanted"),
+    [
+        ("bytes=0-99", ByteRange(0, 99)),
+        ("Bytes = 100-", ByteRange(100, None)),
+        ("bytes=-5", ByteRange(None, 5)),
+        ("bytes=-", None),
+        ("bytes=9-3", None),
+        ("bytes=0-1,3-4", None),
+        ("bytes=\u0663-", None),
+        ("lines=0-1", None),
+        ("bytes=0-9999999999999999", None),
+    ],
+)
+def test_ranges(header: str, wanted: ByteRange | None) -> None:
+    assert byte_range(header) == wanted
+
+
+@pytest.mark.parametrize(
+    ("wanted", "part"),
+    [
+        (ByteRange(0, 4), (0, 4)),
+        (ByteRange(5, 99), (5, 9)),
+        (ByteRange(9, None), (9, 9)),
+        (ByteRange(10, None), None),
+        (ByteRange(None, 3), (7, 9)),
+        (ByteRange(None, 30), (0, 9)),
+        (ByteRange(None, 0), None),
+    ],
+)
+def test_bytes_that_there_are(wanted: ByteRange, part: tuple[int, int] | None) -> None:
+    assert wanted.within(10) == part
+
+
+def test_headers_of_some_bytes() -> None:
+    download = Download("message/rfc822", None, None, 10, (2, 4))  # type: ignore[arg-type]
+    headers = source_headers(download)
+    assert (headers["content-range"], headers["content-length"]) == ("bytes 2-4/10", "3")

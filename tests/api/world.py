@@ -27,7 +27,7 @@ from mailquay.runtime.logs import AccountLogs
 from mailquay.runtime.metrics import Metrics
 from mailquay.services.accounts import AccountService
 from mailquay.services.exports import ExportService
-from mailquay.services.message_request import Download, MessageChanges, ReadOptions
+from mailquay.services.message_request import ByteRange, Download, MessageChanges, ReadOptions
 from mailquay.services.settings import SettingsService
 from mailquay.services.stats import StatsService
 from mailquay.services.submit_request import SubmitRequest
@@ -207,9 +207,11 @@ class Mail:
         yield Download(self._recorder.content_type, self._recorder.filename, self._chunks())
 
     @contextlib.asynccontextmanager
-    async def source(self, account: Account, message_id: str, *, timeout_seconds: float) -> AsyncIterator[Download]:
+    async def source(
+        self, account: Account, message_id: str, *, timeout_seconds: float, wanted: ByteRange | None = None
+    ) -> AsyncIterator[Download]:
         """See Messages."""
-        self._recorder.note("source", message_id)
+        self._recorder.note("source", message_id, *([] if wanted is None else [wanted]))
         yield Download("message/rfc822", None, self._chunks())
 
     async def _chunks(self) -> AsyncIterator[bytes]:

@@ -120,6 +120,12 @@ async def test_the_first_hour_of_a_user(
     status, source = await server.request("GET", f"/v1/account/bob/message/{got['id']}/source")
     assert status == 200
     assert b"Subject: Re: Question" in source
+    target = f"/v1/account/bob/message/{got['id']}/source"
+    for wanted, expected in (("100-299", source[100:300]), ("200-", source[200:]), ("-50", source[-50:])):
+        status, some = await server.request("GET", target, headers={"Range": f"bytes={wanted}"})
+        assert (status, some) == (206, expected)
+    status, refused = await server.request("GET", target, headers={"Range": f"bytes={len(source)}-"})
+    assert (status, refused["code"]) == (416, "RangeNotSatisfiable")
 
     copies = await webhook_sink.wait_for(
         lambda request: request.event == "messageNew" and request.payload.get("specialUse") == "\\Sent"

@@ -305,7 +305,8 @@ async def _stream(streamed: Streamed, call: Call, exchange: _Exchange, headers: 
         async with streamed.source as download:
             chunks = aiter(download.chunks)
             first = await _next_chunk(chunks, call.timeout_seconds)
-            await _send_start(exchange, streamed.headers(download), headers)
+            status = 200 if download.part is None else 206
+            await _send_start(exchange, status, streamed.headers(download), headers)
             chunk = first
             while chunk is not None and not exchange.head:
                 if gone.done():
@@ -333,9 +334,9 @@ async def _next_chunk(chunks: AsyncIterator[bytes], timeout_seconds: float) -> b
         raise timed_out(timeout_seconds) from None
 
 
-async def _send_start(exchange: _Exchange, fields: Mapping[str, str], headers: Mapping[str, str]) -> None:
+async def _send_start(exchange: _Exchange, status: int, fields: Mapping[str, str], headers: Mapping[str, str]) -> None:
     encoded = encode_headers({"cache-control": "no-cache", **headers, **fields})
-    await exchange.send({"type": "http.response.start", "status": 200, "headers": encoded})
+    await exchange.send({"type": "http.response.start", "status": status, "headers": encoded})
 
 
 def _checked_path(path: dict[str, str], faults: list[Fault]) -> dict[str, str]:

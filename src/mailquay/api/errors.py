@@ -107,7 +107,7 @@ _STATUS: tuple[tuple[type[MailquayError], int], ...] = (
     (RemoteProtocolError, 502),
     (BackendError, 502),
 )
-_CODE_STATUS = {"Timeout": 504, "LockFail": 429, "UploadFail": 502, "TooManyExports": 429}
+_CODE_STATUS = {"Timeout": 504, "LockFail": 429, "UploadFail": 502, "TooManyExports": 429, "RangeNotSatisfiable": 416}
 
 
 def to_http_error(error: MailquayError) -> HttpError | None:

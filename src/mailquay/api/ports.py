@@ -11,7 +11,7 @@ from mailquay.backends.interface import SearchTerms
 from mailquay.model.account import Account
 from mailquay.services.accounts import AccountService
 from mailquay.services.exports import ExportService
-from mailquay.services.message_request import Download, MessageChanges, ReadOptions
+from mailquay.services.message_request import ByteRange, Download, MessageChanges, ReadOptions
 from mailquay.services.ports import Clock, OwnerDirectory
 from mailquay.services.settings import SettingsService
 from mailquay.services.stats import StatsService
@@ -88,9 +88,9 @@ class Messages(Protocol):
         ...
 
     def source(
-        self, account: Account, message_id: str, *, timeout_seconds: float
+        self, account: Account, message_id: str, *, timeout_seconds: float, wanted: ByteRange | None = None
     ) -> AbstractAsyncContextManager[Download]:
-        """A whole message as a stream."""
+        """A message as a stream, whole, or some bytes of it."""
         ...
 
     async def update(

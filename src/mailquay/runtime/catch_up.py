@@ -114,8 +114,8 @@ class CatchUp:
     async def heard(self, path: str, evidence: MailboxEvidence | None) -> None:
         """The server tells that something happened to a mailbox, and perhaps what it counts there now."""
         if self._hearing is None:
-            self.nudge([path], scan_flags=True)
             await self._doubt(path)
+            self.nudge([path], scan_flags=True)
             return
         mailbox = await self._store.mailboxes.by_path(self._account.number, path)
         if mailbox is None or not self._listing.follows(self._account, mailbox):
@@ -123,8 +123,8 @@ class CatchUp:
         self._hearing.told(path)
         self._second_look.told(path)
         if evidence is None or evidence.messages is None or evidence.highestmodseq is None:
-            self.nudge([path], scan_flags=True)
             await self._doubt(path)
+            self.nudge([path], scan_flags=True)
             return
         # What we did ourselves comes back as news; it needs no round trip when the index is as the server says.
         if not (await self._listing.observe(mailbox, evidence, self._fence)).current:

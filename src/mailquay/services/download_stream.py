@@ -28,6 +28,16 @@ async def limited(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         yield chunk
 
 
+async def first_bytes(chunks: AsyncIterator[bytes], count: int) -> AsyncIterator[bytes]:
+    """So many bytes of a stream, and no more."""
+    left = count
+    async for chunk in chunks:
+        yield chunk[:left]
+        left -= len(chunk)
+        if left <= 0:
+            return
+
+
 async def started(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     """The same stream once its first bytes are there, so that a missing part is an error and not a broken download."""
     first = await anext(chunks, b"")

@@ -35,10 +35,30 @@ class MessageChanges:
 
 
 @dataclass(frozen=True, slots=True)
+class ByteRange:
+    """Which bytes are wanted: `first` (from 0) to `last`, or to the end; without `first` the last so many."""
+
+    first: int | None
+    last: int | None
+
+    def within(self, size_bytes: int) -> tuple[int, int] | None:
+        """The first and the last byte of it that there are (RFC 9110 §14.1.2); None when there is none."""
+        if self.first is None:
+            first, last = max(0, size_bytes - (self.last or 0)), size_bytes - 1
+        else:
+            first, last = self.first, size_bytes - 1 if self.last is None else min(self.last, size_bytes - 1)
+        return (first, last) if first <= last else None
+
+
+@dataclass(frozen=True, slots=True)
 class Download:
-    """A part of a message, all of it, or another file, as a stream of decoded chunks; its size where it is known."""
+    """A part of a message, all of it, or another file, as a stream of decoded chunks; its size where it is known.
+
+    `part` tells that the chunks are only some of the bytes: the first and the last one.
+    """
 
     content_type: str
     filename: str | None
     chunks: AsyncIterator[bytes]
     size_bytes: int | None = None
+    part: tuple[int, int] | None = None

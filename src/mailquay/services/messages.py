@@ -9,7 +9,7 @@ from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanage
 from typing import Any
 
 from mailquay.backends.interface import FlagChange, MailSession, OpenedMailbox
-from mailquay.errors import MessageNotFound, NotOperational, Unavailable
+from mailquay.errors import InvalidRequest, MessageNotFound, NotOperational, Unavailable
 from mailquay.mime.autoreply import is_auto_reply
 from mailquay.mime.header import parse_header
 from mailquay.model.account import Account, AccountState
@@ -17,14 +17,14 @@ from mailquay.model.mailbox import ListedMailbox, Mailbox
 from mailquay.model.message import Attachment, IndexEntry, MessageRef, Structure
 from mailquay.services import identifiers, presentation
 from mailquay.services.body_source import download_part, needs_source
-from mailquay.services.download_stream import check_size, decoded, limited, once, started
+from mailquay.services.download_stream import check_size, decoded, first_bytes, limited, once, started
 from mailquay.services.header_envelope import envelope_of
 from mailquay.services.index_changes import flags_seen
 from mailquay.services.mailbox_listing import follows_path, is_mere_label
 from mailquay.services.mailboxes import MailboxService
 from mailquay.services.message_content import MessageContent, fetch_parts, read_content
 from mailquay.services.message_html import off_loop, present_html
-from mailquay.services.message_request import Download, ReadOptions
+from mailquay.services.message_request import ByteRange, Download, ReadOptions
 from mailquay.services.message_text import MessageText, assemble, fetch_limit_bytes
 from mailquay.services.places import place_of
 from mailquay.services.ports import Clock, MailAccess
@@ -272,27 +272,37 @@ class MessageReader:
             yield Download(part.content_type, part.filename, decoded(raw, part.encoding))
 
     @asynccontextmanager
-    async def source(self, account: Account, message_id: str, *, timeout_seconds: float) -> AsyncIterator[Download]:
-        """The whole message as the server holds it.
+    async def source(
+        self, account: Account, message_id: str, *, timeout_seconds: float, wanted: ByteRange | None = None
+    ) -> AsyncIterator[Download]:
+        """The message as the server holds it, whole, or some bytes of it where its size is known.
 
-        Raises MessageNotFound, InvalidRequest when it is too large, NotOperational, Unavailable.
+        Raises MessageNotFound, InvalidRequest when it is too large (DownloadTooLarge) or has no such bytes
+        (RangeNotSatisfiable), NotOperational, Unavailable.
         """
         mailbox, ref = await self._locate(account, message_id)
         entry = await self._store.messages.get(mailbox.number, ref.uid)
-        check_size(entry.size_bytes if entry is not None else None)
-        async with self._streamed(account, mailbox, ref.uid, "", timeout_seconds) as chunks:
-            yield Download("message/rfc822", None, chunks)
+        size = entry.size_bytes if entry is not None else None
+        check_size(size)
+        if wanted is None or size is None:
+            async with self._streamed(account, mailbox, ref.uid, "", timeout_seconds) as chunks:
+                yield Download("message/rfc822", None, chunks)
+            return
+        if (part := wanted.within(size)) is None:
+            raise InvalidRequest(f"the message has {size} bytes, and none of those", code="RangeNotSatisfiable")
+        async with self._streamed(account, mailbox, ref.uid, "", timeout_seconds, begin=part[0]) as chunks:
+            yield Download("message/rfc822", None, first_bytes(chunks, part[1] - part[0] + 1), size, part)
 
     @asynccontextmanager
     async def _streamed(
-        self, account: Account, mailbox: Mailbox, uid: int, section: str, timeout_seconds: float
+        self, account: Account, mailbox: Mailbox, uid: int, section: str, timeout_seconds: float, *, begin: int = 0
     ) -> AsyncIterator[AsyncIterator[bytes]]:
-        """A section as a stream, once its first bytes are there."""
+        """A section from a byte on as a stream, once its first bytes are there."""
 
         def opened() -> AbstractAsyncContextManager[MailSession]:
             return self._opened(account, mailbox, timeout_seconds)
 
-        async with aclosing(stream_section(opened, uid, section)) as chunks:
+        async with aclosing(stream_section(opened, uid, section, begin=begin)) as chunks:
             yield await started(limited(chunks))
 
     # -- finding ---------------------------------------------------------------------------------

@@ -17,18 +17,20 @@ OpenSession = Callable[[], AbstractAsyncContextManager[MailSession]]
 """Gives a session that has the message's mailbox open."""
 
 
-async def stream_section(open_session: OpenSession, uid: int, section: str) -> AsyncGenerator[bytes, None]:
-    """A section in pieces; see MailSession.stream_section.
+async def stream_section(
+    open_session: OpenSession, uid: int, section: str, *, begin: int = 0
+) -> AsyncGenerator[bytes, None]:
+    """A section in pieces, from the byte `begin` on; see MailSession.stream_section.
 
     Some servers break off in the FETCH of a large message, whenever it is asked for as a whole. After a connection
     has ended so, the next one goes on in blocks behind what has come. Raises MessageNotFound, and Unavailable when
     that does not help.
     """
-    received, failures = 0, 0
+    received, failures = begin, 0
     for connection in range(_MAX_CONNECTIONS):
         before = received
         async with open_session() as session:
-            chunks = session.stream_section(uid, section, resume_at=received if connection else None)
+            chunks = session.stream_section(uid, section, resume_at=received if received or connection else None)
             try:
                 async with aclosing(chunks):
                     async for chunk in chunks:

@@ -26,9 +26,10 @@ from mailquay.api.schemas.messages import (
     TextQuery,
 )
 from mailquay.services.identifiers import decode_cursor
-from mailquay.services.message_request import Download, MessageChanges, ReadOptions
+from mailquay.services.message_request import ByteRange, Download, MessageChanges, ReadOptions
 
 _PLAIN_FILENAME = re.compile(r"[a-zA-Z0-9 ._\-()^\[\]~=,+*$]+")
+_BYTES = re.compile(r"bytes\s*=\s*(\d{0,15})\s*-\s*(\d{0,15})", re.ASCII | re.IGNORECASE)
 _SAFE_TYPE = re.compile(r"[a-zA-Z0-9!#$&^_.+-]{1,127}/[a-zA-Z0-9!#$&^_.+-]{1,127}")
 _MAX_FILENAME, _MAX_EXTENSION = 200, 20
 
@@ -97,13 +98,32 @@ async def _attachment(call: Call) -> Streamed:
 
 async def _source(call: Call) -> Streamed:
     account = await call.account()
-    source = call.services.messages.source(account, call.path["message"], timeout_seconds=call.timeout_seconds)
+    source = call.services.messages.source(
+        account,
+        call.path["message"],
+        timeout_seconds=call.timeout_seconds,
+        wanted=byte_range(call.request.headers.get("range", "")),
+    )
     return Streamed(source, source_headers)
 
 
-def source_headers(_download: Download) -> dict[str, str]:
-    """Headers of a whole message: never shown by a browser, always saved."""
-    return {"content-type": "message/rfc822", "content-disposition": "attachment", **_HARMLESS}
+def byte_range(header: str) -> ByteRange | None:
+    """The bytes that a Range header asks for; None for several ranges, and for what is none (RFC 9110 §14.2)."""
+    match = _BYTES.fullmatch(header.strip())
+    if match is None or not any(match.groups()):
+        return None
+    first, last = (int(number) if number else None for number in match.groups())
+    return None if first is not None and last is not None and last < first else ByteRange(first, last)
+
+
+def source_headers(download: Download) -> dict[str, str]:
+    """Headers of a message: never shown by a browser, always saved; and which bytes of it these are."""
+    fields = {"content-type": "message/rfc822", "content-disposition": "attachment", "accept-ranges": "bytes"}
+    if download.part is not None:
+        first, last = download.part
+        fields["content-range"] = f"bytes {first}-{last}/{download.size_bytes}"
+        fields["content-length"] = str(last - first + 1)
+    return {**fields, **_HARMLESS}
 
 
 def attachment_headers(download: Download) -> dict[str, str]:
