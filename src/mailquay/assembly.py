@@ -150,7 +150,9 @@ class Core:
         self.supervisor = Supervisor(store, config, self.membership, parts, self.workers)
         self.access = OwnedMailAccess(self.supervisor)
         self.mailboxes = MailboxEditor(store, self.access)
-        self.messages = MessageService(store, self.access, self.mailboxes, self.clock)
+        self.messages = MessageService(
+            store, self.access, self.mailboxes, self.clock, cache_bytes=config.content_cache_bytes
+        )
         self._join_workers()
 
     def _autoconfig(self, user_agent: str) -> AutoconfigService:

@@ -60,6 +60,7 @@ class Config:
     max_body_bytes: int = 50 * 1024 * 1024
     body_timeout_seconds: float = 10.0
     body_budget_bytes: int = 256 * 1024 * 1024
+    content_cache_bytes: int = 32 * 1024 * 1024
 
     auth_server_timeout_seconds: float = 10.0
     dns_servers: tuple[str, ...] = ()

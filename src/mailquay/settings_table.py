@@ -203,6 +203,13 @@ LIMITS = (
         minimum=0.001,
     ),
     Option("body_budget", "body_budget_bytes", _S, "Request bodies held in memory at once; beyond it 503.", minimum=1),
+    Option(
+        "content_cache",
+        "content_cache_bytes",
+        _S,
+        "Texts and headers of messages that are kept in memory for whoever asks for them again; 0 keeps none.",
+        minimum=0,
+    ),
 )
 
 MAIL = (

@@ -37,6 +37,11 @@ class MessageContent:
         """How much there is of the bodies."""
         return sum(map(len, self.bodies.values()))
 
+    @property
+    def total_bytes(self) -> int:
+        """How much there is in all."""
+        return self.size_bytes + len(self.header) + sum(len(file.content) for file in self.unwrapped.values())
+
 
 async def read_content(
     session: MailSession,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Any, TypeVar
 
 from mailquay.backends.interface import MailSession
@@ -19,10 +20,17 @@ _MAX_IMAGES_BYTES = 25 * 1024 * 1024
 _T = TypeVar("_T")
 
 
+OpenSession = Callable[[], AbstractAsyncContextManager[MailSession]]
+"""Gives a session that has the message's mailbox open."""
+
+
 async def present_html(
-    session: MailSession, uid: int, content: MessageContent, text: dict[str, Any], options: ReadOptions
+    open_session: OpenSession, uid: int, content: MessageContent, text: dict[str, Any], options: ReadOptions
 ) -> None:
-    """Change `text` ("plain", "html") in place as the options say; marks it `webSafe` when it is."""
+    """Change `text` ("plain", "html") in place as the options say; marks it `webSafe` when it is.
+
+    A session is opened for images alone.
+    """
     if options.web_safe_html or options.pre_process_html:
         source = text.get("html") or text.get("plain") or ""
         safe = await make_web_safe(text.get("html"), text.get("plain"))
@@ -32,7 +40,7 @@ async def present_html(
             text["hasMore"] = text.get("hasMore", False) or len(source) > MAX_CHARACTERS
     embed = options.web_safe_html if options.embed_attached_images is None else options.embed_attached_images
     if embed and "cid:" in text.get("html", "").lower():
-        text["html"] = await _with_images(session, uid, content, text["html"])
+        text["html"] = await _with_images(open_session, uid, content, text["html"])
 
 
 async def make_web_safe(html: str | None, plain: str | None) -> str | None:
@@ -45,13 +53,14 @@ async def off_loop(size: int, work: Callable[[], _T]) -> _T:
     return await asyncio.to_thread(work) if size > _OFF_LOOP_CHARACTERS else work()
 
 
-async def _with_images(session: MailSession, uid: int, content: MessageContent, html: str) -> str:
+async def _with_images(open_session: OpenSession, uid: int, content: MessageContent, html: str) -> str:
     """The HTML with the attachments in it that it names by Content-ID, which are fetched in one go."""
     chosen = await off_loop(len(html), lambda: _named(content.structure.attachments, html))
     if not chosen:
         return html
     parts = [part for _, part in chosen]
-    bodies = await fetch_attachments(session, uid, content, parts, _MAX_IMAGES_BYTES)
+    async with open_session() as session:
+        bodies = await fetch_attachments(session, uid, content, parts, _MAX_IMAGES_BYTES)
 
     def embed() -> str:
         images = {

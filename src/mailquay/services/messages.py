@@ -6,6 +6,7 @@ import dataclasses
 import math
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
+from functools import partial
 from typing import Any
 
 from mailquay.backends.interface import FlagChange, MailSession, OpenedMailbox
@@ -17,8 +18,10 @@ from mailquay.model.mailbox import ListedMailbox, Mailbox
 from mailquay.model.message import Attachment, IndexEntry, MessageRef, Structure
 from mailquay.services import identifiers, presentation
 from mailquay.services.body_source import download_part, needs_source
+from mailquay.services.content_cache import ContentCache, ContentKey
 from mailquay.services.download_stream import check_size, decoded, first_bytes, limited, once, started
 from mailquay.services.header_envelope import envelope_of
+from mailquay.services.identifiers import TextRef
 from mailquay.services.index_changes import flags_seen
 from mailquay.services.mailbox_listing import follows_path, is_mere_label
 from mailquay.services.mailboxes import MailboxService
@@ -44,7 +47,17 @@ _UNTOLD = Structure(reliable=False)
 class MessageReader:
     """What only reads. Ids of other accounts' messages are unknown ids here."""
 
-    def __init__(self, store: Store, access: MailAccess, mailboxes: MailboxService, clock: Clock) -> None:
+    def __init__(
+        self,
+        store: Store,
+        access: MailAccess,
+        mailboxes: MailboxService,
+        clock: Clock,
+        *,
+        cache_bytes: int = 0,
+    ) -> None:
+        """`cache_bytes` is how much of what was read may be kept for those who ask for it again."""
+        self._contents = ContentCache(cache_bytes)
         self._store = store
         self._access = access
         self._mailboxes = mailboxes
@@ -155,26 +168,56 @@ class MessageReader:
         mailbox, ref = await self._locate(account, message_id)
         text_type = "*" if options.web_safe_html or options.pre_process_html else options.text_type
         limit = fetch_limit_bytes(options.max_characters)
+        key = ContentKey(mailbox.number, ref.uid, text_type, limit)
+        entry, content = await self._read(account, mailbox, ref, key, timeout_seconds, seen=options.mark_as_seen)
+        [entry] = await looked_up(self._store, account, mailbox.number, [entry])
+        parsed = parse_header(content.header)
+        headers = await off_loop(len(content.header), parsed.decoded)
+        # What the server could not tell of it may be read all the same.
+        envelope = entry.envelope or envelope_of(parsed)
+        entry = dataclasses.replace(
+            entry, structure=content.structure, flags=content.flags, envelope=envelope, error=None
+        )
+        shown = presentation.message_details(mailbox.number, entry, headers, mailbox.listing)
+        if is_auto_reply(headers, envelope.subject):
+            shown["isAutoReply"] = True
+        if text_type:
+            shown["text"] |= await _texts(content, text_type, options.max_characters)
+            opened = partial(self._opened, account, mailbox, timeout_seconds)
+            await present_html(opened, ref.uid, content, shown["text"], options)
+        return shown
+
+    async def _read(
+        self,
+        account: Account,
+        mailbox: Mailbox,
+        ref: MessageRef,
+        key: ContentKey,
+        timeout_seconds: float,
+        *,
+        seen: bool = False,
+        only: TextRef | None = None,
+    ) -> tuple[IndexEntry, MessageContent]:
+        """A message and its content with the flags of now; `seen` marks it so.
+
+        What was read before is not read again: while the index is as the server is, the server is not even asked.
+        """
+        kept = self._contents.get(key)
+        if kept is not None and self._fresh(account, mailbox):
+            known = await self._store.messages.get(mailbox.number, ref.uid)
+            if known is not None and known.error is None and (not seen or "\\Seen" in known.flags):
+                return known, dataclasses.replace(kept, flags=known.flags)
         async with self._opened(account, mailbox, timeout_seconds) as session:
             entry = await self._entry(session, mailbox, ref)
             structure = entry.structure or _UNTOLD
-            content = await read_content(session, ref.uid, structure, text_type, limit_bytes=limit)
-            flags = content.flags
-            if options.mark_as_seen and "\\Seen" not in flags:
+            content = await read_content(
+                session, ref.uid, structure, key.text_type, limit_bytes=key.limit_bytes, only=only
+            )
+            self._contents.put(key, content)
+            if seen and "\\Seen" not in content.flags:
                 flags = await self._mark_seen(session, account, mailbox, ref)
-            [entry] = await looked_up(self._store, account, mailbox.number, [entry])
-            parsed = parse_header(content.header)
-            headers = await off_loop(len(content.header), parsed.decoded)
-            # What the server could not tell of it may be read all the same.
-            envelope = entry.envelope or envelope_of(parsed)
-            entry = dataclasses.replace(entry, structure=content.structure, flags=flags, envelope=envelope, error=None)
-            shown = presentation.message_details(mailbox.number, entry, headers, mailbox.listing)
-            if is_auto_reply(headers, envelope.subject):
-                shown["isAutoReply"] = True
-            if text_type:
-                shown["text"] |= await _texts(content, text_type, options.max_characters)
-                await present_html(session, ref.uid, content, shown["text"], options)
-        return shown
+                content = dataclasses.replace(content, flags=flags)
+        return entry, content
 
     async def _mark_seen(
         self, session: MailSession, account: Account, mailbox: Mailbox, ref: MessageRef
@@ -201,15 +244,14 @@ class MessageReader:
         wanted = identifiers.parse_text_id(text_id)
         mailbox, ref = await self._locate(account, text_id)
         kinds, limit = "*" if web_safe_html else text_type, fetch_limit_bytes(max_characters)
-        async with self._opened(account, mailbox, timeout_seconds) as session:
-            entry = await self._entry(session, mailbox, ref)
-            structure = entry.structure or _UNTOLD
-            content = await read_content(session, ref.uid, structure, kinds, limit_bytes=limit, only=wanted)
-            shown = await _texts(content, kinds, max_characters)
-            if web_safe_html:
-                await present_html(session, ref.uid, content, shown, ReadOptions(pre_process_html=True))
-                if shown.get("webSafe"):
-                    shown.pop("plain", None)
+        key = ContentKey(mailbox.number, ref.uid, kinds, limit, (wanted.plain, wanted.html))
+        _, content = await self._read(account, mailbox, ref, key, timeout_seconds, only=wanted)
+        shown = await _texts(content, kinds, max_characters)
+        if web_safe_html:
+            opened = partial(self._opened, account, mailbox, timeout_seconds)
+            await present_html(opened, ref.uid, content, shown, ReadOptions(pre_process_html=True))
+            if shown.get("webSafe"):
+                shown.pop("plain", None)
         return shown
 
     # -- for submissions -------------------------------------------------------------------------

@@ -6,6 +6,7 @@ import base64
 import dataclasses
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -139,7 +140,9 @@ class NewMail:
         if entry.structure is None:
             return content
         if self._settings.current("notifyWebSafeHtml") and self._settings.current("notifyText"):
-            await present_html(session, entry.uid, read, content["text"], ReadOptions(web_safe_html=True))
+            await present_html(
+                lambda: nullcontext(session), entry.uid, read, content["text"], ReadOptions(web_safe_html=True)
+            )
         if self._settings.current("notifyAttachments"):
             await self._add_attachments(session, entry, read, content)
         if self._settings.current("notifyCalendarEvents") and (
