@@ -327,6 +327,61 @@ async def test_a_mailbox_that_has_another_number_after_a_flush_is_read_on(
     assert [line["subject"] for line in await ann.lines(export_id)] == ["m0", "m1", "m2"]
 
 
+@pytest.mark.parametrize(("step", "before"), [("begin", False), ("scanned", True), ("scanned", False)])
+async def test_a_flush_while_messages_are_looked_for_loses_and_doubles_none(
+    ann: Exporting, monkeypatch: pytest.MonkeyPatch, step: str, before: bool
+) -> None:
+    for n in range(4):
+        ann.deliver(f"m{n}", days=n, path=("INBOX", "Work")[n % 2])
+    await ann.synced()
+    export_id = await ann.queue()
+    with monkeypatch.context() as patched:
+        _stop_at(ann, patched, step, 1, before=before)
+        with contextlib.suppress(asyncio.CancelledError):
+            await ann.run()
+    node, account = ann.reader.node, ann.reader.account
+    await node.supervisor.pause(account.number)
+    await node.store.commit(node.store.accounts.forget_index(account.number, account.id, lambda profile: profile))
+    # It is called again before anything is known of the account, as after a pause.
+    with contextlib.suppress(NotOperational):
+        await ann.run()
+    assert (await ann.show(export_id))["status"] in ("queued", "processing")
+    node.supervisor.resume(account.number, after_seconds=0)
+    await node.wait_for(EventName.ACCOUNT_INITIALIZED, account=account, count=2)
+    await node.connected(account)
+    async with asyncio.timeout(30):
+        while (await ann.run()) != 0.0:
+            await asyncio.sleep(0.05)  # as long as the connections of the account are being made anew
+    assert [line["subject"] for line in await ann.lines(export_id)] == [f"m{n}" for n in range(4)]
+    progress = (await ann.show(export_id))["progress"]
+    assert (progress["messagesQueued"], progress["messagesExported"], progress["messagesSkipped"]) == (4, 4, 0)
+
+
+async def test_a_mailbox_that_is_replaced_while_messages_are_looked_for_is_read_as_it_is_now(
+    ann: Exporting, world: SandboxWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for n in range(4):
+        ann.deliver(f"m{n}", days=n, path="Work")
+    await ann.synced()
+    await ann.reader.node.envelopes_read(ann.reader.account)
+    export_id = await ann.queue(request(folders=("Work",)))
+    with monkeypatch.context() as patched:
+        _stop_at(ann, patched, "scanned", 1, before=True)
+        with contextlib.suppress(asyncio.CancelledError):
+            await ann.run()
+    box = world.store_of(world.accounts[0].email)
+    kept = [(message.raw, message.received) for message in box.mailbox("Work")]
+    work = box.mailbox("Work")
+    box.expunge(work, list(work))
+    work.uidvalidity += 70
+    for raw, received in reversed(kept):
+        box.append("Work", raw, received=received)
+    async with asyncio.timeout(30):
+        while (await ann.run()) != 0.0:
+            await ann.synced()
+    assert [line["subject"] for line in await ann.lines(export_id)] == [f"m{n}" for n in range(4)]
+
+
 async def test_a_full_disk_fails_it(ann: Exporting, monkeypatch: pytest.MonkeyPatch) -> None:
     ann.deliver("m")
     await ann.synced()

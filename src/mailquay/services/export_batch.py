@@ -22,7 +22,7 @@ from mailquay.model.export import Export, PlannedFolder, PlannedMessage
 from mailquay.model.mailbox import Mailbox
 from mailquay.model.message import MessageRef, Uid
 from mailquay.services.export_formats import ReadMessage
-from mailquay.services.export_reader import ExportReader, MailboxInMotion
+from mailquay.services.export_reader import ExportReader, MailboxInMotion, known_again
 from mailquay.services.places import place_of
 from mailquay.services.ports import MailAccess
 from mailquay.storage.export_files import Spool
@@ -179,7 +179,12 @@ class BatchReader:
         The account was flushed, and the same mailbox has another number; or its UIDVALIDITY has changed.
         """
         same = await self._store.mailboxes.by_path(account.number, folder.path)
-        if same is not None and same.uidvalidity == folder.uidvalidity:
+        if same is None:
+            await known_again(self._store, account)
+        elif same.uidvalidity == folder.uidvalidity or (
+            # One that was not read since the flush; the server says whether it is the same.
+            same.uidvalidity is None and await self._store.replacements.successor(folder.mailbox) is None
+        ):
             numbered = {dataclasses.replace(one, mailbox=same.number): one for one in messages}
             found = await self._read_mailbox(account, export, same, folder.uidvalidity or 0, list(numbered), spool)
             return {numbered[now]: _planned(one, numbered[now]) for now, one in found.items()}

@@ -14,7 +14,7 @@ from mailquay.model.export import Export, ExportRequest, PlannedFolder, PlannedM
 from mailquay.model.mailbox import SPECIAL_USES, Mailbox
 from mailquay.model.node import Fence
 from mailquay.services.account_status import not_operational
-from mailquay.services.export_reader import ExportReader
+from mailquay.services.export_reader import ExportReader, known_again
 from mailquay.services.ports import MailAccess
 from mailquay.services.sequences import sequence_set
 from mailquay.storage.store import Store
@@ -84,6 +84,8 @@ class ExportPlanner:
     ) -> tuple[int, PlannedFolder]:
         """Note the messages of one mailbox; how many, and the mailbox with the UIDVALIDITY that they have there."""
         mailbox = await self._store.mailboxes.get(folder.mailbox)
+        if mailbox is None:
+            folder, mailbox = await self._found_again(account, export, folder, fence)
         if mailbox is None or mailbox.missing_since_ms is not None:
             return 0, folder
         path, request = mailbox.listing.path, export.request
@@ -111,6 +113,25 @@ class ExportPlanner:
                 raise ExportOver
             found += len(planned)
         return found, dataclasses.replace(folder, uidvalidity=uidvalidity)
+
+    async def _found_again(
+        self, account: Account, export: Export, folder: PlannedFolder, fence: Fence
+    ) -> tuple[PlannedFolder, Mailbox | None]:
+        """A mailbox whose number is gone, under the one that it has now: the account was flushed, or it was replaced.
+
+        What was noted under the former number is forgotten: UIDs may mean other messages now.
+        """
+        mailbox = await self._store.mailboxes.by_path(account.number, folder.path)
+        if mailbox is None:
+            await known_again(self._store, account)
+            return folder, None
+        more: bool | None = True
+        while more:
+            unit = self._store.exports.renumber(export, folder, mailbox.number, _BATCH, fence)
+            more = await self._store.commit(unit)
+        if more is None:
+            raise ExportOver
+        return dataclasses.replace(folder, mailbox=mailbox.number), mailbox
 
 
 def present(mailboxes: Sequence[Mailbox]) -> list[Mailbox]:

@@ -95,5 +95,14 @@ class ExportReader:
             raise MailboxInMotion("the server has replaced the mailbox, which is read anew")
 
 
+async def known_again(store: Store, account: Account) -> None:
+    """Return when the mailboxes of an account are known, so that one that is not among them is gone.
+
+    Raises MailboxInMotion after a flush, until the server has listed them.
+    """
+    if not await store.mailboxes.of_account(account.number):
+        raise MailboxInMotion("the account was flushed, and is read anew")
+
+
 def _bare(message: PlannedMessage) -> IndexEntry:
     return IndexEntry(Uid(message.uid), internal_date_ms=message.date_ms, size_bytes=message.size_bytes)

@@ -74,6 +74,9 @@ DELETE FROM export_folders WHERE export_number = $1;
 -- name: export_folder_scanned
 UPDATE export_folders SET uidvalidity = $3, scanned = 1 WHERE export_number = $1 AND n = $2;
 
+-- name: export_folder_renumber
+UPDATE export_folders SET mailbox_number = $3 WHERE export_number = $1 AND n = $2;
+
 -- name: export_folders
 SELECT n, path, mailbox_number, uidvalidity, scanned FROM export_folders WHERE export_number = $1 ORDER BY n;
 
@@ -83,6 +86,11 @@ ON CONFLICT (export_number, date_ms, mailbox_number, uid) DO NOTHING;
 
 -- name: export_messages_count
 SELECT count(*) FROM export_messages WHERE export_number = $1;
+
+-- name: export_messages_forget
+DELETE FROM export_messages WHERE export_number = $1 AND (date_ms, mailbox_number, uid) IN (
+    SELECT date_ms, mailbox_number, uid FROM export_messages WHERE export_number = $1 AND mailbox_number = $2 LIMIT $3
+) RETURNING 1;
 
 -- name: export_messages_after
 SELECT date_ms, mailbox_number, uid, size_bytes FROM export_messages

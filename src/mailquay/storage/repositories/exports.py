@@ -197,6 +197,25 @@ class ExportRepository:
 
         return script
 
+    def renumber(
+        self, export: Export, folder: PlannedFolder, number: MailboxNumber, limit: int, fence: Fence
+    ) -> Unit[bool | None]:
+        """A mailbox that is to be looked through has another number now; what was noted of it is forgotten in steps.
+
+        Returns whether there is more to forget, None when the export is over. Raises Fenced when the caller is not the
+        owner any more.
+        """
+
+        def script(_pending: Pending) -> Script[bool | None]:
+            if not (yield from _still_active(export, fence)):
+                return None
+            if len((yield Run("export_messages_forget", (export.number, folder.mailbox, limit)))) == limit:
+                return True
+            yield Run("export_folder_renumber", (export.number, folder.n, number))
+            return False
+
+        return script
+
     def settle(self, export: Export, place: str, node: str, fence: Fence, *, anew: bool) -> Unit[ExportProgress | None]:
         """Write the file at this place from now on; with `anew` what is written is given up.
 
