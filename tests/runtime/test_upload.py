@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -174,6 +175,27 @@ async def test_what_the_server_does_not_take(tmp_path: Path) -> None:
         # What the server kept without saying so is told all the same.
         [new] = await ann.node.wait_for(EventName.MESSAGE_NEW, account=ann.account)
         assert new.facts["uid"] == 1 and len(store.mailbox("INBOX")) == 1
+    await world.stop()
+
+
+async def test_what_the_server_has_taken_is_no_failure_whoever_owns_the_account_by_then(tmp_path: Path) -> None:
+    """A failure would have it added again."""
+    world = SandboxWorld(empty=True)
+    await world.start()
+    box = world.store_of(world.accounts[0].email).mailbox("INBOX")
+    request = UploadRequest("INBOX", SubmitRequest(text="x", message_id="<once@b.test>"))
+    async with reading(world, tmp_path, config=QUIET) as ann:
+        world.imap_faults.on("APPEND", ImapAction.STALL)
+        upload = asyncio.create_task(_uploads(ann).upload(ann.account, request, timeout_seconds=SECONDS))
+        while not len(box):
+            await asyncio.sleep(0.01)  # nothing tells of what the server keeps
+        nodes = ann.node.store.nodes
+        lease = await nodes.lease(ann.account.number)
+        assert lease is not None
+        await ann.node.store.commit(nodes.take("another", [lease]))
+        world.imap_faults.release()
+        answer = await upload
+        assert (answer["messageId"], answer["uid"], len(box)) == ("<once@b.test>", 1, 1)
     await world.stop()
 
 

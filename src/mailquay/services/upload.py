@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any, Final
 
-from mailquay.errors import CommandRejected, RateLimited, Unavailable
+import structlog
+
+from mailquay.errors import CommandRejected, NotOperational, RateLimited, StorageError, Unavailable
 from mailquay.mime.raw import RawMessage
 from mailquay.model.account import Account
 from mailquay.model.mailbox import Mailbox
@@ -19,6 +22,7 @@ from mailquay.services.submit_request import SubmitRequest
 from mailquay.storage.repositories.fencing import fenced
 from mailquay.storage.store import Store
 
+_log = structlog.get_logger(__name__)
 _CHUNK_BYTES: Final = 64 * 1024
 _MAY_BE_THERE: Final = (
     "the connection ended before the server said whether it has the message; look for its Message-ID first of all"
@@ -99,9 +103,7 @@ class UploadService:
                 raise
             except Unavailable as error:
                 raise Unavailable(f"{_MAY_BE_THERE} ({error.message})", code="UploadFail") from error
-        fence = self._access.fence(account.number)
-        await self._store.commit(fenced(fence, self._store.mailboxes.doubt(mailbox.number)))
-        self._access.nudge(account.number, [path])
+        await self._have_it_noticed(account, mailbox)
         answer: dict[str, Any] = {"path": path}
         if composed.message_id:
             answer["messageId"] = composed.message_id
@@ -112,6 +114,17 @@ class UploadService:
             if mailbox.uidvalidity in (None, appended.uidvalidity):
                 answer["id"] = identifiers.message_id(mailbox.number, appended.uid)
         return answer
+
+    async def _have_it_noticed(self, account: Account, mailbox: Mailbox) -> None:
+        """Have the index follow. The message stands in the mailbox now: a failure would have it added once more."""
+        try:
+            fence = self._access.fence(account.number)
+            await self._store.commit(fenced(fence, self._store.mailboxes.doubt(mailbox.number)))
+        except (StorageError, NotOperational) as error:
+            # Another owner of the account begins by looking at all its mailboxes.
+            _log.warning("upload_not_noticed", account=account.id, path=mailbox.listing.path, error=error.message)
+        with contextlib.suppress(NotOperational):
+            self._access.nudge(account.number, [mailbox.listing.path])
 
 
 def _untouched(message: SubmitRequest) -> Composed | None:
