@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import re
 import sqlite3
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import asyncpg
 import pytest
+import structlog
 
 from mailquay.errors import Fenced, KeyMismatch, StorageError
 from mailquay.model.account import Account, AccountId, AccountProfile, AccountState, ImapSettings
@@ -26,6 +28,7 @@ from mailquay.storage.repositories.events import ParkedDelivery, WebhookCursor
 from mailquay.storage.repositories.fencing import fenced
 from mailquay.storage.repositories.outbox import CHUNK_BYTES
 from mailquay.storage.secrets import generate_key, write_key_file
+from mailquay.storage.sqlite.database import SqliteDatabase
 from mailquay.storage.store import Store, drop_old_keys, open_store, rotate_key
 
 NOW = 1_800_000_000_000
@@ -433,6 +436,40 @@ async def test_own_commits_are_not_taken_for_those_of_others(tmp_path: Path) -> 
     await other.commit(other.settings.put({"locale": "de"}, set()))
     told = [await asyncio.wait_for(heard.get(), 5) for _ in range(21)]
     assert told == [frozenset([Signal("settings")])] * 20 + [frozenset([Signal("any")])]
+    await own.close()
+    await other.close()
+
+
+async def test_a_file_that_cannot_be_read_for_a_while_ends_neither_watching_nor_writing(tmp_path: Path) -> None:
+    url, file = f"sqlite:///{tmp_path}/m.db", tmp_path / "m.db"
+    own = await open_store(url, key_file=tmp_path / "key", watch_interval_seconds=0.01)
+    other = await open_store(url, key_file=tmp_path / "key")
+    assert isinstance(own.database, SqliteDatabase)
+    heard: asyncio.Queue[frozenset[Signal]] = asyncio.Queue()
+    own.database.subscribe(heard.put_nowait)
+    await other.commit(other.settings.put({"locale": "de"}, set()))
+    assert await asyncio.wait_for(heard.get(), 5) == frozenset([Signal("any")])
+    # Everything into the file itself, and its beginning away, as on a disk with an error.
+    with contextlib.closing(sqlite3.connect(file)) as connection:
+        connection.execute("UPDATE positions SET value = value")
+        connection.commit()
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    begin = file.read_bytes()[:100]
+    with file.open("r+b") as opened:
+        opened.write(bytes(100))
+    with structlog.testing.capture_logs() as logs:
+        async with asyncio.timeout(5):
+            while not any(entry["event"] == "watching_failed" for entry in logs):
+                await asyncio.sleep(0.01)  # the pace at which others' commits are looked for
+    with pytest.raises(StorageError):
+        await own.database._others_commits()
+    with file.open("r+b") as opened:
+        opened.write(begin)
+    while not heard.empty():
+        heard.get_nowait()
+    await other.commit(other.settings.put({"locale": "fr"}, set()))
+    assert await asyncio.wait_for(heard.get(), 5) == frozenset([Signal("any")])
+    await asyncio.wait_for(own.commit(own.settings.put({"locale": "it"}, set())), 5)
     await own.close()
     await other.close()
 

@@ -146,21 +146,29 @@ class SqliteDatabase:
         """Tell listeners when another process has committed: SQLite counts that for us.
 
         Most often there is no other one, and looking is then ten times rarer. What a reader sees may be a commit of our
-        own, of which everybody was told by signals.
+        own, of which everybody was told by signals. While the file cannot be read, what was seen last stays so.
         """
-        read, others = _data_version(self._point), await self._others_commits()
-        pause, calm = interval_seconds, 0
+        read: int | None = None
+        others: int | None = None
+        pause, calm, failing = interval_seconds, 0, False
         while True:
+            try:
+                version = _data_version(self._point)
+                if version != read:
+                    counted = await self._others_commits()
+                    news, read, others = others not in (None, counted), version, counted
+                    if news:
+                        calm, pause = 0, interval_seconds
+                        self._tell(frozenset([Signal(ANYTHING_CHANGED)]))
+                failing = False
+            except StorageError as error:
+                if not failing:
+                    _log.error("watching_failed", error=error.message)
+                failing = True
             await asyncio.sleep(pause)
             calm += 1
             if calm == _CALM_LOOKS:
                 pause = 10 * interval_seconds
-            if (version := _data_version(self._point)) == read:
-                continue
-            read = version
-            if (counted := await self._others_commits()) != others:
-                others, calm, pause = counted, 0, interval_seconds
-                self._tell(frozenset([Signal(ANYTHING_CHANGED)]))
 
     async def _others_commits(self) -> int:
         glance = _Glance(self._loop.create_future())
@@ -189,11 +197,20 @@ class SqliteDatabase:
             connection.close()
 
     def _look(self, connection: sqlite3.Connection, glance: _Glance) -> None:
-        version = _data_version(connection)
+        version, failure = -1, None
+        try:
+            version = _data_version(connection)
+        except StorageError as error:
+            # Whoever waits for a commit would wait for ever if this ended the thread.
+            failure = error
 
         def on_loop() -> None:
-            if not glance.seen.done():
+            if glance.seen.done():
+                return
+            if failure is None:
                 glance.seen.set_result(version)
+            else:
+                glance.seen.set_exception(failure)
 
         if not self._loop.is_closed():
             self._loop.call_soon_threadsafe(on_loop)
@@ -294,8 +311,14 @@ class SqliteDatabase:
 
 
 def _data_version(connection: sqlite3.Connection) -> int:
-    """A number that is another one after each commit of other connections."""
-    [(version,)] = connection.execute("PRAGMA data_version").fetchall()
+    """A number that is another one after each commit of other connections.
+
+    Raises StorageError when the file cannot be read.
+    """
+    try:
+        [(version,)] = connection.execute("PRAGMA data_version").fetchall()
+    except sqlite3.Error as error:
+        raise StorageError(f"cannot look for commits: {error}") from error
     return int(version)
 
 
