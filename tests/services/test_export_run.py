@@ -20,6 +20,7 @@ from mailquay.sandbox.faults import ImapAction
 from mailquay.sandbox.world import SandboxWorld
 from mailquay.services import export_batch
 from mailquay.services.export_run import ExportOptions
+from mailquay.storage import export_files
 from mailquay.storage.export_files import ExportFiles
 from tests.runtime.harness import profile_for, running_node
 from tests.runtime.reading import Reader
@@ -380,6 +381,24 @@ async def test_a_mailbox_that_is_replaced_while_messages_are_looked_for_is_read_
         while (await ann.run()) != 0.0:
             await ann.synced()
     assert [line["subject"] for line in await ann.lines(export_id)] == [f"m{n}" for n in range(4)]
+
+
+@pytest.mark.parametrize("kind", [ExportFormat.NDJSON, ExportFormat.MBOX])
+async def test_no_message_fills_the_disk_whatever_size_it_was_said_to_have(
+    ann: Exporting, monkeypatch: pytest.MonkeyPatch, kind: ExportFormat
+) -> None:
+    monkeypatch.setattr(export_files, "_MOST_SPOOLED_BYTES", _MB)
+    for n in range(6):
+        ann.deliver(f"m{n}", days=n, body="x" * (2 * _MB if n == 3 else 400_000))
+    await ann.synced()
+    done = await ann.export(request(kind))
+    assert done["status"] == "completed"
+    if kind is ExportFormat.NDJSON:
+        lines = await ann.lines(done["exportId"])
+        assert [line["uid"] for line in lines] == [1, 2, 3, 4, 5, 6]
+        assert [line["uid"] for line in lines if "error" in line] == [4]
+    else:
+        assert (done["progress"]["messagesExported"], done["progress"]["messagesSkipped"]) == (5, 1)
 
 
 async def test_a_full_disk_fails_it(ann: Exporting, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,7 +25,7 @@ from mailquay.services.export_formats import ReadMessage
 from mailquay.services.export_reader import ExportReader, MailboxInMotion, known_again
 from mailquay.services.places import place_of
 from mailquay.services.ports import MailAccess
-from mailquay.storage.export_files import Spool
+from mailquay.storage.export_files import Spool, SpoolFull
 from mailquay.storage.store import Store
 
 _log = structlog.get_logger(__name__)
@@ -51,6 +51,13 @@ class Pace:
     def succeeded(self) -> None:
         """They could."""
         self.messages, self.failures = min(_MOST_MESSAGES, self.messages * 2), 0
+
+    def too_much(self) -> None:
+        """They were more than there is room for; of one alone that needs no second look."""
+        if self.messages == 1:
+            self.failures = _LAST_TRIES
+        else:
+            self.failed()
 
     @property
     def hopeless(self) -> bool:
@@ -97,6 +104,11 @@ class BatchReader:
             read = await self._read(account, export, folders, batch, spool)
         except (MailboxInMotion, RateLimited):
             raise
+        except SpoolFull:
+            pace.messages = len(batch)
+            pace.too_much()
+            _log.warning("export_batch_too_large", account=account.id, messages=len(batch))
+            return None
         except (Unavailable, RemoteProtocolError) as error:
             pace.failed()
             # Raises when the server is away, which is nobody's fault.
@@ -116,7 +128,7 @@ class BatchReader:
             _log.warning("message_not_exported", export=export.id, mailbox=message.mailbox, uid=message.uid)
             mailbox = await self._store.mailboxes.get(message.mailbox)
             if mailbox is not None:
-                reason = "the connection to the mail server breaks whenever it is read"
+                reason = "it cannot be read: the connection to the mail server breaks, or there is no end of it"
                 line = await self._reader.unreadable(mailbox, message, export.request, reason)
                 told += [line] if line is not None else []
         return told

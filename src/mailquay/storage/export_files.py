@@ -26,6 +26,8 @@ _PLACE: Final = "place.id"
 _EXPORT: Final = "exp_"
 _CONTENT, _DIRECTORY = "content", "directory"
 SPOOL_FRAME_BYTES: Final = 256 * 1024
+_MOST_SPOOLED_BYTES: Final = 512 * 1024 * 1024
+"""Far more than a batch has by what its server says of sizes, and than any message has."""
 
 Write = Callable[[bytes], None]
 
@@ -153,6 +155,10 @@ class ExportFiles:
         return Spool(tempfile.TemporaryFile(dir=self._folder))
 
 
+class SpoolFull(Exception):
+    """More was read than messages of the sizes that were told can have: no server may fill the disk."""
+
+
 @dataclass(frozen=True, slots=True)
 class Spooled:
     """A run of bytes in a spool."""
@@ -172,7 +178,12 @@ class Spool:
         self._end = 0
 
     def add(self, frame: bytes) -> int:
-        """Append a frame; returns its number."""
+        """Append a frame; returns its number.
+
+        Raises SpoolFull.
+        """
+        if self._end + len(frame) > _MOST_SPOOLED_BYTES:
+            raise SpoolFull
         sealed = self._cipher.encrypt(len(self._frames).to_bytes(12, "big"), frame, None)
         self._file.seek(self._end)
         self._file.write(sealed)
