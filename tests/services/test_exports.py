@@ -143,6 +143,25 @@ async def test_a_zip_that_others_read(ann: Exporting) -> None:
     assert [name[:22] for name in names] == [f"Work/2026030{n}T120000Z-"[:22] for n in (1, 2, 3)]
 
 
+async def test_names_in_a_zip_differ_by_more_than_capitals_and_are_no_devices(ann: Exporting) -> None:
+    """Many file systems take both for the same: of two messages one would be left after unpacking."""
+    box = ann.world.store_of(ann.world.accounts[0].email)
+    for path in ("aux", "Con.2026", "x" * 79 + ". y"):
+        box.create(path)
+        ann.deliver("device", path=path)
+    # Of these two the ids differ by a capital alone.
+    for _ in range(27 * 16):
+        ann.deliver("m", path="Work", body="")
+    await ann.synced()
+    await ann.reader.node.access.relist(ann.reader.account.number, timeout_seconds=20)
+    done = await ann.export(request(ExportFormat.EML_ZIP))
+    with zipfile.ZipFile(io.BytesIO(await ann.file(done["exportId"]))) as archive:
+        names = archive.namelist()
+    assert len(names) == 27 * 16 + 3
+    assert len({name.casefold() for name in names}) == len(names)
+    assert {name.split("/")[0] for name in names} == {"Work", "_aux", "_Con.2026", "x" * 79}
+
+
 @pytest.mark.parametrize("kind", list(ExportFormat))
 async def test_a_file_of_nothing_has_its_form(ann: Exporting, kind: ExportFormat) -> None:
     done = await ann.export(request(kind))

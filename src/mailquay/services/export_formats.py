@@ -19,6 +19,8 @@ from mailquay.storage.export_files import Spool, Spooled, Write
 from mailquay.wire.zip_archive import ZipEntry, archive_end
 
 _UNSAFE: Final = re.compile(r"[^\w .()@+=,&-]")
+_DEVICE: Final = re.compile(r"(?:con|prn|aux|nul|com[0-9]|lpt[0-9])(?:\..*)?", re.IGNORECASE)
+"""Names that mean no file on Windows."""
 _MAX_NAME_PART: Final = 80
 _GZIP: Final = 31  # window and header of a gzip member (RFC 1952)
 _HEADER_BYTES: Final = 64 * 1024
@@ -176,12 +178,20 @@ def write_messages(
 
 
 def eml_name(message: ReadMessage) -> str:
-    """Where a message stands in a zip: mailbox, time and id, of letters that every file system takes."""
-    listing = message.listing
+    """Where a message stands in a zip: mailbox, time, UID and id, of letters that every file system takes.
+
+    Ids may differ by capitals alone, which many file systems do not tell from small letters; UIDs do not.
+    """
+    listing, planned = message.listing, message.planned
     parts = listing.path.split(listing.delimiter) if listing.delimiter else [listing.path]
-    folder = "/".join(_UNSAFE.sub("_", part).strip(". ")[:_MAX_NAME_PART] or "_" for part in parts)
-    at = datetime.fromtimestamp(message.planned.date_ms // 1000, UTC)
-    return f"{folder}/{at:%Y%m%dT%H%M%SZ}-{message_id(message.planned.mailbox, message.planned.uid)}.eml"
+    folder = "/".join(_folder_name(part) for part in parts)
+    at = datetime.fromtimestamp(planned.date_ms // 1000, UTC)
+    return f"{folder}/{at:%Y%m%dT%H%M%SZ}-{planned.uid}-{message_id(planned.mailbox, planned.uid)}.eml"
+
+
+def _folder_name(level: str) -> str:
+    name = _UNSAFE.sub("_", level).strip(". ")[:_MAX_NAME_PART].rstrip(". ") or "_"
+    return f"_{name}" if _DEVICE.fullmatch(name) else name
 
 
 def _sender(start: bytes) -> str | None:
