@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import io
 import mailbox
@@ -251,6 +252,33 @@ async def test_not_ready_unknown_and_gone(ann: Exporting, tmp_path: Path) -> Non
     with pytest.raises(NotFound) as gone:
         await ann.file(export_id)
     assert gone.value.code == "FileNotFound"
+
+
+async def test_a_download_that_is_given_up_ends_as_such_and_closes_its_file(ann: Exporting) -> None:
+    ann.deliver_raw(b"Subject: x\r\n\r\n" + random.Random(1).randbytes(24 * 1024 * 1024))
+    await ann.synced()
+    export_id = (await ann.export(request(ExportFormat.EML_ZIP)))["exportId"]
+    assert not _open_segments()
+
+    async def download() -> None:
+        async with ann.service.download(ann.reader.account, export_id) as download:
+            async for _ in download.chunks:
+                begun.set()
+
+    for n in range(60):
+        begun = asyncio.Event()
+        task = asyncio.create_task(download())
+        await begun.wait()
+        await asyncio.sleep(n % 6 * 0.0003)  # in the middle of what a thread reads
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert not _open_segments()
+
+
+def _open_segments() -> list[str]:
+    opened = [str(entry.readlink()) for entry in Path("/proc/self/fd").iterdir() if entry.is_symlink()]
+    return [path for path in opened if path.endswith(".content")]
 
 
 async def test_files_go_with_their_exports(ann: Exporting, tmp_path: Path) -> None:

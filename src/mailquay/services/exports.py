@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator
-from contextlib import asynccontextmanager
+import threading
+from collections.abc import AsyncGenerator, AsyncIterator, Generator
+from contextlib import aclosing, asynccontextmanager
 from typing import Any, Final
 
 from mailquay.errors import InvalidRequest, MailboxNotFound, NotFound, NotOperational
@@ -153,14 +154,9 @@ class ExportService:
         if export.place not in (None, self._files.place):
             raise NotFound("the file of the export is gone", code="FileNotFound")
         await asyncio.to_thread(self._files.check, export, segments)
-        pieces = self._pieces(export, segments)
         filename = f"{export.id}.{EXTENSIONS[export.request.format]}"
-        chunks = _in_thread(pieces)
-        try:
+        async with aclosing(_in_thread(self._pieces(export, segments))) as chunks:
             yield Download(CONTENT_TYPES[export.request.format], filename, chunks, bytes_written(export))
-        finally:
-            await chunks.aclose()
-            pieces.close()
 
     def _pieces(self, export: Export, segments: list[Segment]) -> Generator[bytes, None, None]:
         for segment in segments:
@@ -190,16 +186,27 @@ def _unknown() -> NotFound:
     return NotFound("there is no such export")
 
 
-async def _in_thread(pieces: Iterator[bytes]) -> AsyncGenerator[bytes, None]:
+async def _in_thread(pieces: Generator[bytes, None, None]) -> AsyncGenerator[bytes, None]:
     """The pieces, read and decrypted in threads, about a megabyte at each hop."""
+
+    reading = threading.Lock()
 
     def some() -> bytes:
         collected = bytearray()
-        for piece in pieces:
-            collected += piece
-            if len(collected) >= _READ_BYTES:
-                break
+        with reading:
+            for piece in pieces:
+                collected += piece
+                if len(collected) >= _READ_BYTES:
+                    break
         return bytes(collected)
 
-    while chunk := await asyncio.to_thread(some):
-        yield chunk
+    def close() -> None:
+        # Whoever gives up does not stop the thread that is at work.
+        with reading:
+            pieces.close()
+
+    try:
+        while chunk := await asyncio.to_thread(some):
+            yield chunk
+    finally:
+        await asyncio.to_thread(close)
