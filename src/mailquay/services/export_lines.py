@@ -29,8 +29,8 @@ from mailquay.services import presentation
 from mailquay.services.body_source import SourceBodies, download_part, needs_source, read_texts
 from mailquay.services.download_stream import decoded
 from mailquay.services.export_reading import TOGETHER_BYTES, Pieces, Reading, Spooling
+from mailquay.services.message_pages import fetch_entries
 from mailquay.services.message_text import assemble, fetch_limit_bytes, wanted_parts
-from mailquay.services.messages import fetch_entries
 from mailquay.services.section_stream import stream_section
 from mailquay.services.sections_apart import fetch_apart
 from mailquay.services.threads import looked_up

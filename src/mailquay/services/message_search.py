@@ -12,7 +12,8 @@ from mailquay.model.account import Account
 from mailquay.model.mailbox import Mailbox
 from mailquay.model.message import IndexEntry, Uid
 from mailquay.services import identifiers
-from mailquay.services.messages import MessageReader, fetch_entries, relies_on_index
+from mailquay.services.message_pages import fetch_entries, relies_on_index
+from mailquay.services.messages import MessageReader
 from mailquay.services.sequences import sequence_set
 from mailquay.services.threads import looked_up
 from mailquay.storage.repositories.messages import IndexTerms
