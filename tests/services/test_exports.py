@@ -21,7 +21,7 @@ from mailquay.model.event import EventName
 from mailquay.model.export import ExportFormat
 from mailquay.runtime.export_sweep import sweep
 from mailquay.sandbox.world import SandboxWorld
-from mailquay.services import export_batch
+from mailquay.services import download_stream, export_batch
 from mailquay.services.message_request import ReadOptions
 from tests.services.exporting import FIRST, Exporting, exporting, ms, request
 
@@ -115,6 +115,16 @@ async def test_attachments_and_why_one_is_missing(ann: Exporting, world: Sandbox
     await runner.run(ann.reader.account.number)
     [line] = await ann.lines(export_id)
     assert line["attachments"][0]["contentError"] == "the content is larger than 1000 bytes"
+
+
+async def test_an_attachment_that_decodes_to_nothing_has_an_end(
+    ann: Exporting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(download_stream, "MAX_DOWNLOAD_BYTES", 100_000)
+    ann.deliver_raw(_TWO_PARTS % (b"\r\n" * 100_000))
+    await ann.synced()
+    [line] = await ann.lines((await ann.export(request(include_attachments=True)))["exportId"])
+    assert "the limit is 100000" in line["attachments"][0]["contentError"]
 
 
 async def test_an_mbox_that_others_read(ann: Exporting, tmp_path: Path) -> None:

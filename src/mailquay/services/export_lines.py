@@ -17,6 +17,7 @@ from mailquay.backends.interface import FetchedSections, MailSession
 from mailquay.errors import (
     BackendError,
     CommandRejected,
+    InvalidRequest,
     MessageNotFound,
     PartUnavailable,
     RemoteProtocolError,
@@ -27,7 +28,7 @@ from mailquay.model.mailbox import Mailbox
 from mailquay.model.message import Attachment, IndexEntry, Structure
 from mailquay.services import presentation
 from mailquay.services.body_source import SourceBodies, download_part, needs_source, read_texts
-from mailquay.services.download_stream import decoded
+from mailquay.services.download_stream import decoded, limited
 from mailquay.services.export_reading import TOGETHER_BYTES, Pieces, Reading, Spooling
 from mailquay.services.message_pages import fetch_entries
 from mailquay.services.message_text import assemble, fetch_limit_bytes, wanted_parts
@@ -209,11 +210,13 @@ class LineReading(Reading):
             return f"the content is larger than {limit} bytes"
         try:
             section = part.part if source is None else ""
-            async with aclosing(stream_section(self.opened, uid, section)) as chunks:
+            async with aclosing(stream_section(self.opened, uid, section)) as raw:
+                # Also what decodes to nothing has an end.
+                chunks = limited(raw)
                 if source is not None:
                     return await self._in_base64((await download_part(chunks, part.part)).chunks)
                 return await self._in_base64(decoded(chunks, part.encoding))
-        except (MessageNotFound, CommandRejected) as error:
+        except (MessageNotFound, CommandRejected, InvalidRequest) as error:
             return error.message
         except PartUnavailable as error:
             async with self.opened() as session:
