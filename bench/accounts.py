@@ -13,7 +13,19 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from bench.world import account_body, bench_dovecot, cpu_seconds, fill, mail, pid_of, pss_mb, quantile, row, server_in
+from bench.world import (
+    account_body,
+    bench_dovecot,
+    cpu_seconds,
+    fill,
+    mail,
+    pid_of,
+    pss_mb,
+    quantile,
+    row,
+    server_in,
+    unfilled,
+)
 from tests.e2e.server import Server
 from tests.servers.dovecot import Dovecot, MailUser
 from tests.servers.webhook_sink import WebhookSink
@@ -115,6 +127,8 @@ async def _idle_memory(folder: Path, dovecot: Dovecot, users: Sequence[MailUser]
     async with server_in(folder, f"idle-{messages}") as server:
         empty_mb = pss_mb(pid_of(server))
         await _register(server, dovecot, users, tls=tls)
+        while unfilled(server.folder):
+            await asyncio.sleep(1)
         await _idle(server, empty_mb, f"{len(users)} accounts of {messages} messages{', TLS' if tls else ''}")
 
 

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
-import sqlite3
 import time
-from pathlib import Path
 
-from bench.world import account_body, bench_dovecot, cpu_seconds, mail, pid_of, pss_mb, row, server_in
+from bench.world import account_body, bench_dovecot, cpu_seconds, mail, pid_of, pss_mb, row, server_in, unfilled
 from tests.e2e.server import Server
 from tests.servers.dovecot import Dovecot, MailUser
 
@@ -36,7 +34,7 @@ async def _sync(server: Server, dovecot: Dovecot, user: MailUser, number: int) -
         peak_mb = max(peak_mb, pss_mb(pid))
         await asyncio.sleep(_LOOK_SECONDS)
     connected, cpu_connected = time.perf_counter(), cpu_seconds(pid)
-    while _unfilled(server.folder):
+    while unfilled(server.folder):
         peak_mb = max(peak_mb, pss_mb(pid))
         await asyncio.sleep(_LOOK_SECONDS)
     filled, cpu_filled = time.perf_counter(), cpu_seconds(pid)
@@ -46,10 +44,3 @@ async def _sync(server: Server, dovecot: Dovecot, user: MailUser, number: int) -
         f"{filled - connected:.1f} s ({cpu_filled - cpu_connected:.1f} s)",
     )
     row("… memory (PSS) before; most while doing it", f"{before_mb:.0f} MB; +{peak_mb - before_mb:.0f} MB")
-
-
-def _unfilled(folder: Path) -> bool:
-    """Whether a message of the index still lacks its envelope."""
-    with sqlite3.connect(f"file:{folder}/mailquay.db?mode=ro", uri=True) as database:
-        query = "SELECT 1 FROM messages WHERE envelope IS NULL AND error IS NULL LIMIT 1"
-        return database.execute(query).fetchone() is not None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sqlite3
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -106,3 +107,10 @@ def quantile(values: list[float], percent: int) -> float:
     """The value below which so many percent lie."""
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, round(percent / 100 * (len(ordered) - 1)))]
+
+
+def unfilled(folder: Path) -> bool:
+    """Whether a message of the index still lacks its envelope."""
+    with sqlite3.connect(f"file:{folder}/mailquay.db?mode=ro", uri=True) as database:
+        query = "SELECT 1 FROM messages WHERE envelope IS NULL AND error IS NULL LIMIT 1"
+        return database.execute(query).fetchone() is not None
