@@ -29,6 +29,7 @@ from mailquay.storage.repositories.fencing import fenced
 from mailquay.storage.repositories.outbox import CHUNK_BYTES
 from mailquay.storage.secrets import generate_key, write_key_file
 from mailquay.storage.sqlite.database import SqliteDatabase
+from mailquay.storage.sqlite.words import WORD_FUNCTIONS
 from mailquay.storage.store import Store, drop_old_keys, open_store, rotate_key
 
 NOW = 1_800_000_000_000
@@ -572,6 +573,8 @@ async def test_every_statement_is_understood_by_the_database(store: Store, datab
     dialect = "sqlite" if database_url.startswith("sqlite") else "postgres"
     if dialect == "sqlite":
         with sqlite3.connect(database_url.removeprefix("sqlite:///")) as connection:
+            for name, arguments, function in WORD_FUNCTIONS:
+                connection.create_function(name, arguments, function)
             for sql in load_catalogue(dialect).values():
                 parameters = [None] * len(set(re.findall(r"\?\d+", sql)))
                 assert connection.execute(f"EXPLAIN {sql}", parameters).fetchall()

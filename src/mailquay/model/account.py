@@ -42,6 +42,9 @@ KEEPS_IDENTIFIERS = "identifiers"
 KEEPS_ENVELOPES = "envelopes"
 """The index keeps what a list of messages shows."""
 
+KEEPS_TEXT = "text"
+"""The index keeps that and the words of every message, for searches."""
+
 
 @dataclass(frozen=True, slots=True)
 class ServerSettings:
@@ -125,7 +128,12 @@ class AccountProfile:
     @property
     def keeps_envelopes(self) -> bool:
         """Whether envelopes stay in the index once they were read."""
-        return self.index == KEEPS_ENVELOPES
+        return self.index in (KEEPS_ENVELOPES, KEEPS_TEXT)
+
+    @property
+    def keeps_texts(self) -> bool:
+        """Whether the words of messages are kept, to be searched for; without an index there are none."""
+        return self.index == KEEPS_TEXT and self.indexed
 
     @property
     def account_type(self) -> str:

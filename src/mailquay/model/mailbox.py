@@ -111,12 +111,20 @@ class IndexVerification:
         return 1.0 if not self.messages else 1 - self.missing / self.messages
 
 
+TEXTS_COMPLETE = 1
+"""The text index holds every message of a mailbox that can be read."""
+
+TEXTS_AS_WANTED = 2
+"""It holds those that were received since the time from which on messages are read in advance."""
+
+
 @dataclass(frozen=True, slots=True)
 class Mailbox:
     """A mailbox as stored. `cursor` is None until its first sync; `evidence_epoch` is the observer's lease epoch.
 
     `uidvalidity` is what the ids with this number stand for, known from the beginning of the first sync on; messages
-    below `announced_below` were dealt with before, also when the index is built anew.
+    below `announced_below` were dealt with before, also when the index is built anew. `texts_state` is one of the two
+    above, or 0 or less: texts are lacking, and it is another number after each message that was indexed without one.
     """
 
     number: MailboxNumber
@@ -130,6 +138,7 @@ class Mailbox:
     uidvalidity: int | None = None
     announced_below: int | None = None
     verification: Verification | None = None
+    texts_state: int = 0
 
     @property
     def current(self) -> bool:

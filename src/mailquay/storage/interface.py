@@ -97,6 +97,13 @@ class Database(Protocol):
         """Run a read that may scan; it never blocks the event loop."""
         ...
 
+    async def search(self, seconds: float, name: str, *params: Any) -> list[Row]:
+        """Run a read that may take long, beside all others and no longer than that; it is ended then.
+
+        Raises TimeoutError.
+        """
+        ...
+
     async def point(self, name: str, *params: Any) -> list[Row]:
         """Run a read of a few rows by primary key; cheap enough to be done in place where that is faster."""
         ...

@@ -15,6 +15,7 @@ from mailquay.storage.repositories.accounts import AccountRepository
 from mailquay.storage.repositories.events import EventLog, event_writer
 from mailquay.storage.repositories.exports import ExportRepository
 from mailquay.storage.repositories.keys import KeyRepository, reseal_everything
+from mailquay.storage.repositories.local_search import LocalSearch
 from mailquay.storage.repositories.mailboxes import MailboxRepository
 from mailquay.storage.repositories.messages import MessageIndex
 from mailquay.storage.repositories.moves import MoveRepository
@@ -23,6 +24,7 @@ from mailquay.storage.repositories.outbox import OutboxRepository
 from mailquay.storage.repositories.quarantine import QuarantineRepository
 from mailquay.storage.repositories.replacements import ReplacementRepository
 from mailquay.storage.repositories.settings import SettingRepository
+from mailquay.storage.repositories.texts import TextIndex
 from mailquay.storage.repositories.thread_reads import ThreadReads
 from mailquay.storage.repositories.threads import ThreadRepository
 from mailquay.storage.repositories.tokens import TokenRepository
@@ -54,6 +56,8 @@ class Store:
         self.quarantine = QuarantineRepository(database)
         self.threads = ThreadRepository(database)
         self.thread_reads = ThreadReads(database)
+        self.texts = TextIndex(database)
+        self.searches = LocalSearch(database)
         self.moves = MoveRepository()
         self.replacements = ReplacementRepository(database)
         self.events = EventLog(database, vault)

@@ -37,6 +37,7 @@ _COMMAND_SECONDS = 30.0
 _CONNECT_SECONDS = 10.0
 _MIGRATION_LOCK = 0x6D61696C71756179 >> 1
 _RETRIES = 5
+_SEARCHES = 2
 _LISTENER_PROBE_SECONDS = 15.0
 _LOST = (OSError, asyncpg.InterfaceError, asyncpg.PostgresConnectionError)
 
@@ -64,6 +65,8 @@ class PostgresDatabase:
         self._inbox: asyncio.Queue[_Waiting | None] = asyncio.Queue()
         self._listeners: list[Callable[[frozenset[Signal]], None]] = []
         self._closed = False
+        # What may take long leaves connections to the short reads.
+        self._searching = asyncio.Semaphore(_SEARCHES)
         self._writer = asyncio.create_task(self._write_loop())
         self._listening = asyncio.Event()
         self._listener = asyncio.create_task(self._listen_loop())
@@ -105,6 +108,17 @@ class PostgresDatabase:
             rows: list[Row] = await self._pool.fetch(self._sql[name], *params)
         except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError) as error:
             raise StorageError(f"{name}: {error}") from error
+        return rows
+
+    async def search(self, seconds: float, name: str, *params: Any) -> list[Row]:
+        """See Database.search."""
+        async with asyncio.timeout(seconds), self._searching:
+            try:
+                rows: list[Row] = await self._pool.fetch(self._sql[name], *params, timeout=seconds)
+            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+                if isinstance(error, TimeoutError):
+                    raise
+                raise StorageError(f"{name}: {error}") from error
         return rows
 
     async def point(self, name: str, *params: Any) -> list[Row]:

@@ -94,6 +94,7 @@ CREATE TABLE mailboxes (
     verified_at_ms BIGINT,
     verified_messages BIGINT,
     verified_missing BIGINT,
+    texts_state BIGINT NOT NULL DEFAULT 0,
     UNIQUE (account_number, path)
 );
 
@@ -127,6 +128,7 @@ CREATE TABLE messages (
     modseq BIGINT,
     internal_date_ms BIGINT,
     size_bytes BIGINT,
+    date_ms BIGINT,
     envelope TEXT,
     structure TEXT,
     email_id TEXT,
@@ -150,6 +152,20 @@ WHERE envelope IS NULL AND error IS NULL;
 CREATE INDEX messages_with_error ON messages (mailbox_number, retry_ms) WHERE error IS NOT NULL;
 CREATE INDEX messages_by_thread ON messages (thread, mailbox_number, uid) WHERE thread IS NOT NULL;
 CREATE INDEX messages_by_server_thread ON messages (thread_id, mailbox_number, uid) WHERE thread_id IS NOT NULL;
+
+CREATE TABLE message_texts (
+    mailbox_number BIGINT NOT NULL,
+    uid BIGINT NOT NULL,
+    scope TEXT NOT NULL,
+    to_text TEXT NOT NULL,
+    cc_text TEXT NOT NULL,
+    bcc_text TEXT NOT NULL,
+    words TEXT NOT NULL,
+    PRIMARY KEY (mailbox_number, uid),
+    FOREIGN KEY (mailbox_number, uid) REFERENCES messages (mailbox_number, uid) ON DELETE CASCADE
+);
+CREATE INDEX message_words ON message_texts
+USING gin (array_to_tsvector(string_to_array(scope || replace(words, ' ', ' ' || scope), ' ')));
 
 CREATE TABLE thread_links (
     account_number BIGINT NOT NULL,

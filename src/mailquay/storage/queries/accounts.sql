@@ -74,6 +74,19 @@ ON CONFLICT (kind, number) DO UPDATE SET done_below = 0;
 DELETE FROM purges WHERE kind = 'contents' AND number IN (SELECT number FROM mailboxes WHERE account_number = $1
     UNION ALL SELECT number FROM retired_mailboxes WHERE account_number = $1);
 
+-- name: account_purge_texts
+INSERT INTO purges (kind, number) SELECT 'texts', number FROM mailboxes WHERE account_number = $1
+UNION ALL SELECT 'texts', number FROM retired_mailboxes WHERE account_number = $1 AND replaced_by IS NOT NULL
+ON CONFLICT (kind, number) DO NOTHING;
+
+-- name: account_keep_texts
+DELETE FROM purges WHERE kind = 'texts' AND number IN (SELECT number FROM mailboxes WHERE account_number = $1
+    UNION ALL SELECT number FROM retired_mailboxes WHERE account_number = $1);
+
+-- name: account_lacks_texts
+UPDATE mailboxes SET texts_state = CASE WHEN texts_state > 0 THEN 0 ELSE texts_state - 1 END
+WHERE account_number = $1;
+
 -- name: account_purge_known
 INSERT INTO purges (kind, number) SELECT 'known', known_set FROM accounts WHERE number = $1
 ON CONFLICT (kind, number) DO NOTHING;

@@ -48,19 +48,19 @@ WHERE mailboxes.number = $1 FOR KEY SHARE;
 -- name: mailbox_by_number
 SELECT number, account_number, listing, uidvalidity, uidnext, highestmodseq, messages, initial_uidnext, synced_at_ms,
     seen_uidvalidity, seen_uidnext, seen_messages, seen_unseen, seen_highestmodseq, seen_at_ms, seen_epoch,
-    missing_since_ms, verified_at_ms, verified_messages, verified_missing
+    missing_since_ms, verified_at_ms, verified_messages, verified_missing, texts_state
 FROM mailboxes WHERE number = $1;
 
 -- name: mailbox_by_path
 SELECT number, account_number, listing, uidvalidity, uidnext, highestmodseq, messages, initial_uidnext, synced_at_ms,
     seen_uidvalidity, seen_uidnext, seen_messages, seen_unseen, seen_highestmodseq, seen_at_ms, seen_epoch,
-    missing_since_ms, verified_at_ms, verified_messages, verified_missing
+    missing_since_ms, verified_at_ms, verified_messages, verified_missing, texts_state
 FROM mailboxes WHERE account_number = $1 AND path = $2;
 
 -- name: mailboxes_of_account
 SELECT number, account_number, listing, uidvalidity, uidnext, highestmodseq, messages, initial_uidnext, synced_at_ms,
     seen_uidvalidity, seen_uidnext, seen_messages, seen_unseen, seen_highestmodseq, seen_at_ms, seen_epoch,
-    missing_since_ms, verified_at_ms, verified_messages, verified_missing
+    missing_since_ms, verified_at_ms, verified_messages, verified_missing, texts_state
 FROM mailboxes WHERE account_number = $1 ORDER BY path;
 
 -- name: mailbox_retire

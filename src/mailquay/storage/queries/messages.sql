@@ -1,7 +1,7 @@
 -- name: message_upsert
 INSERT INTO messages (mailbox_number, uid, flags, modseq, internal_date_ms, size_bytes, envelope, structure, email_id,
-    thread_id, labels, digest, digested, thread, subject, sender)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
+    thread_id, labels, digest, digested, thread, subject, sender, date_ms)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
 ON CONFLICT (mailbox_number, uid) DO UPDATE SET flags = excluded.flags,
     modseq = coalesce(excluded.modseq, messages.modseq),
     internal_date_ms = coalesce(excluded.internal_date_ms, messages.internal_date_ms),
@@ -13,7 +13,7 @@ ON CONFLICT (mailbox_number, uid) DO UPDATE SET flags = excluded.flags,
     labels = coalesce(excluded.labels, messages.labels), digest = coalesce(excluded.digest, messages.digest),
     digested = CASE WHEN excluded.digested = 1 THEN 1 ELSE messages.digested END,
     thread = coalesce(excluded.thread, messages.thread), subject = coalesce(excluded.subject, messages.subject),
-    sender = coalesce(excluded.sender, messages.sender),
+    sender = coalesce(excluded.sender, messages.sender), date_ms = coalesce(excluded.date_ms, messages.date_ms),
     error = CASE WHEN excluded.digested = 1 THEN NULL ELSE messages.error END,
     tries = CASE WHEN excluded.digested = 1 THEN NULL ELSE messages.tries END,
     retry_ms = CASE WHEN excluded.digested = 1 THEN NULL ELSE messages.retry_ms END,
@@ -24,7 +24,7 @@ UPDATE messages SET internal_date_ms = coalesce($3, internal_date_ms), size_byte
     envelope = coalesce($5, envelope), structure = coalesce($6, structure), email_id = coalesce($7, email_id),
     thread_id = coalesce($8, thread_id), digest = coalesce($9, digest),
     digested = CASE WHEN $10 = 1 THEN 1 ELSE digested END, thread = coalesce($11, thread),
-    subject = coalesce($12, subject), sender = coalesce($13, sender)
+    subject = coalesce($12, subject), sender = coalesce($13, sender), date_ms = coalesce($14, date_ms)
 WHERE mailbox_number = $1 AND uid = $2 AND error IS NULL;
 
 -- name: message_update_flags

@@ -14,11 +14,24 @@ DELETE FROM purges WHERE kind = $1 AND number = $2;
 SELECT uid FROM messages WHERE mailbox_number = $1 AND uid >= $2 ORDER BY uid LIMIT 1 OFFSET $3;
 
 -- name: purge_contents
-UPDATE messages SET envelope = NULL, structure = NULL, subject = NULL, sender = NULL
+UPDATE messages SET envelope = NULL, structure = NULL, subject = NULL, sender = NULL, date_ms = NULL
 WHERE mailbox_number = $1 AND uid >= $2 AND uid < $3 AND (envelope IS NOT NULL OR structure IS NOT NULL);
 
 -- name: purge_done_below
 UPDATE purges SET done_below = $3 WHERE kind = $1 AND number = $2;
+
+-- name: purge_texts sqlite
+DELETE FROM message_texts WHERE id IN (
+    SELECT id FROM message_texts WHERE id >= $1 * 4294967296 AND id < ($1 + 1) * 4294967296 ORDER BY id LIMIT $2
+) RETURNING 1;
+
+-- name: purge_texts postgres
+DELETE FROM message_texts WHERE mailbox_number = $1 AND uid IN (
+    SELECT uid FROM message_texts WHERE mailbox_number = $1 ORDER BY uid LIMIT $2
+) RETURNING 1;
+
+-- name: purge_words_add
+INSERT INTO purges (kind, number) VALUES ('words', 0) ON CONFLICT (kind, number) DO UPDATE SET done_below = 0;
 
 -- name: purge_messages
 DELETE FROM messages WHERE mailbox_number = $1 AND uid < coalesce(

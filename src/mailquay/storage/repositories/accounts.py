@@ -276,6 +276,10 @@ class AccountRepository:
         elif existing.profile.keeps_envelopes and not profile.keeps_envelopes:
             yield Run("account_purge_contents", (existing.number,))
             pending.signal(PURGE_DUE)
+        if profile.keeps_texts != existing.profile.keeps_texts:
+            yield Run("account_lacks_texts", (existing.number,))
+            yield Run("account_keep_texts" if profile.keeps_texts else "account_purge_texts", (existing.number,))
+            pending.signal(PURGE_DUE)
         pending.signal(ACCOUNT_CHANGED, existing.number)
         return dataclasses.replace(existing, profile=profile, revision=rows[0][0])
 

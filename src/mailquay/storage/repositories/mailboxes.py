@@ -26,16 +26,16 @@ class MailboxRepository:
     async def get(self, number: int) -> Mailbox | None:
         """The mailbox with this number."""
         rows = await self._database.point("mailbox_by_number", number)
-        return _mailbox(rows[0]) if rows else None
+        return read_mailbox(rows[0]) if rows else None
 
     async def by_path(self, account: int, path: str) -> Mailbox | None:
         """The mailbox of an account at this path."""
         rows = await self._database.point("mailbox_by_path", account, path)
-        return _mailbox(rows[0]) if rows else None
+        return read_mailbox(rows[0]) if rows else None
 
     async def of_account(self, account: int) -> list[Mailbox]:
         """All mailboxes of an account, by path; those that vanished lately are among them (missing_since_ms)."""
-        return [_mailbox(row) for row in await self._database.point("mailboxes_of_account", account)]
+        return [read_mailbox(row) for row in await self._database.point("mailboxes_of_account", account)]
 
     async def all_verified(self) -> IndexVerification:
         """The same of all accounts together; `at_ms` is the oldest there is."""
@@ -152,7 +152,8 @@ class MailboxRepository:
         return script
 
 
-def _mailbox(row: Row) -> Mailbox:
+def read_mailbox(row: Row) -> Mailbox:
+    """A mailbox from the columns that every statement reads of it."""
     cursor = None
     if row[3] is not None and row[8] is not None:
         cursor = MailboxCursor(
@@ -175,4 +176,5 @@ def _mailbox(row: Row) -> Mailbox:
         uidvalidity=row[3],
         announced_below=row[4],
         verification=None if row[17] is None else Verification(row[17], row[18], row[19]),
+        texts_state=row[20],
     )

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import repeat
 
-from mailquay.model.account import KEEPS_ENVELOPES, AccountNumber
+from mailquay.model.account import KEEPS_ENVELOPES, KEEPS_TEXT, AccountNumber
 from mailquay.model.digest import message_digest
 from mailquay.model.mailbox import MailboxNumber
 from mailquay.model.message import Address, DroppedMessage, Envelope, IndexEntry, MessageMarks, Structure, Uid
@@ -57,17 +57,17 @@ class MessageIndex:
     async def get(self, mailbox: int, uid: int) -> IndexEntry | None:
         """One entry."""
         rows = await self._database.point("message_by_uid", mailbox, uid)
-        return stored_entry(rows[0]) if rows else None
+        return read_entry(rows[0]) if rows else None
 
     async def page(self, mailbox: int, *, limit: int, offset: int) -> list[IndexEntry]:
         """Entries newest (highest UID) first."""
         small = offset <= 1000 and limit <= 100
         read = self._database.point if small else self._database.fetch
-        return [stored_entry(row) for row in await read("message_page", mailbox, limit, offset)]
+        return [read_entry(row) for row in await read("message_page", mailbox, limit, offset)]
 
     async def range(self, mailbox: int, first: int, last: int) -> list[IndexEntry]:
         """Entries from one UID to another, ascending."""
-        return [stored_entry(row) for row in await self._database.fetch("message_range", mailbox, first, last)]
+        return [read_entry(row) for row in await self._database.fetch("message_range", mailbox, first, last)]
 
     async def search(self, mailbox: int, terms: IndexTerms) -> list[int]:
         """The UIDs of the messages to which all terms apply, descending."""
@@ -87,9 +87,7 @@ class MessageIndex:
 
     async def several(self, mailbox: int, uids: Sequence[int]) -> list[IndexEntry]:
         """Those of these messages that the index holds, newest first."""
-        return [
-            stored_entry(row) for row in await self._database.fetch("message_several", mailbox, to_json(list(uids)))
-        ]
+        return [read_entry(row) for row in await self._database.fetch("message_several", mailbox, to_json(list(uids)))]
 
     async def uids(self, mailbox: int, first: int = 1, last: int = 2**32 - 1, *, limit: int = 2**32) -> list[int]:
         """UIDs from one to another, ascending."""
@@ -128,13 +126,19 @@ class MessageIndex:
         return int(count)
 
     def put(
-        self, mailbox: MailboxNumber, entries: Sequence[IndexEntry], threads: Sequence[int | None] = ()
+        self,
+        mailbox: MailboxNumber,
+        entries: Sequence[IndexEntry],
+        threads: Sequence[int | None] = (),
+        *,
+        texts_follow: bool = False,
     ) -> Unit[None]:
         """Insert entries or update them; what an entry does not know (None) keeps its stored value.
 
         `threads` has the thread of ours of each, where they were put into threads. What the account does not want to be
         kept is left out. An entry with an envelope ends a quarantine; errors are left to QuarantineRepository. Nothing
-        happens when the mailbox has been removed: its purge may be over.
+        happens when the mailbox has been removed: its purge may be over. Unless `texts_follow` in the same transaction,
+        the mailbox lacks texts from now on where the account wants them.
         """
 
         def script(_pending: Pending) -> Script[None]:
@@ -145,6 +149,8 @@ class MessageIndex:
                 return
             rows = zip(entries, threads or repeat(None), strict=False)
             yield RunMany("message_upsert", [keeper.row(mailbox, entry, thread) for entry, thread in rows])
+            if keeper.keeps_texts and not texts_follow:
+                yield Run("mailbox_lacks_texts", (mailbox,))
 
         return script
 
@@ -260,6 +266,7 @@ class Keeper:
 
     account: AccountNumber
     keeps_envelopes: bool
+    keeps_texts: bool
 
     def row(self, mailbox: MailboxNumber, entry: IndexEntry, thread: int | None) -> tuple[object, ...]:
         """What is stored of an entry."""
@@ -281,13 +288,19 @@ class Keeper:
             int(entry.envelope is not None),
             thread,
             None if envelope is None else folded(envelope.subject or ""),
-            None if envelope is None else folded(", ".join(map(_shown, envelope.from_))),
+            None if envelope is None else folded_addresses(envelope.from_),
+            None if envelope is None else envelope.date_ms,
         )
 
 
 def folded(text: str) -> str:
     """A text as it is looked for, whatever its letters' case; no database keeps NUL in a text."""
     return text.casefold().replace("\0", "")
+
+
+def folded_addresses(addresses: Sequence[Address]) -> str:
+    """Addresses as they are looked for, in one line."""
+    return folded(", ".join(map(_shown, addresses)))
 
 
 def _shown(address: Address) -> str:
@@ -297,15 +310,18 @@ def _shown(address: Address) -> str:
 def held(mailbox: MailboxNumber) -> Script[Keeper | None]:
     """Keep a mailbox and its account as they are until the end of the transaction; None when it has been removed."""
     rows = yield Run("mailbox_hold", (mailbox,))
-    return Keeper(AccountNumber(rows[0][0]), rows[0][1] == KEEPS_ENVELOPES) if rows else None
+    if not rows:
+        return None
+    account, keeps = rows[0]
+    return Keeper(AccountNumber(account), keeps in (KEEPS_ENVELOPES, KEEPS_TEXT), keeps == KEEPS_TEXT)
 
 
 def _labels(stored: str | None) -> tuple[str, ...] | None:
     return None if stored is None else tuple(from_json(stored, list[str]))
 
 
-def stored_entry(row: Row) -> IndexEntry:
-    """An entry from the columns that every query for entries gives."""
+def read_entry(row: Row) -> IndexEntry:
+    """An entry from the columns that every statement reads of it."""
     uid, flags, modseq, date_ms, size, envelope, structure, email_id, thread_id, labels, thread, digested, error = row
     return IndexEntry(
         uid=Uid(uid),

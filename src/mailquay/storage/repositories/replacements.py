@@ -113,6 +113,7 @@ class ReplacementRepository:
             places = [(*_pair(former.ref), mailbox, entry.uid) for former, entry in pairs]
             yield RunMany("message_alias_follow", places)
             yield RunMany("message_alias_insert", [(*place, expires_ms) for place in places])
+            yield RunMany("text_follow", places)
             yield RunMany("message_forget", [_pair(former.ref) for former, _ in pairs])
 
         return script

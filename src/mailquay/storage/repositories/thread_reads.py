@@ -10,7 +10,7 @@ from mailquay.model.mailbox import MailboxNumber
 from mailquay.model.message import IndexEntry
 from mailquay.storage.codec import to_json
 from mailquay.storage.interface import Database, Row
-from mailquay.storage.repositories.messages import stored_entry
+from mailquay.storage.repositories.messages import read_entry
 
 ThreadKey = int | str
 """A thread of ours by its number, one of the server by the id that it gives."""
@@ -80,4 +80,4 @@ def _by_kind(threads: Sequence[ThreadKey]) -> list[tuple[str, list[ThreadKey]]]:
 
 
 def _member(row: Row) -> ThreadMember:
-    return ThreadMember(MailboxNumber(row[0]), stored_entry(row[1:]))
+    return ThreadMember(MailboxNumber(row[0]), read_entry(row[1:]))

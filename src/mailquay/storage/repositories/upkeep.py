@@ -1,7 +1,7 @@
 """What goes in small steps: rows of accounts and mailboxes that are gone, and what is too old to be of use.
 
 Removing an account, a mailbox or an index is one small transaction, after which nothing of it can be found any more. So
-is the wish that an index keeps no envelopes: nothing is added to it from then on.
+is the wish that an index keeps less of messages: nothing of it is added from then on.
 What it leaves behind may be millions of rows; they are noted in `purges` and deleted here, so many at a time that
 another writer never waits long, by whichever node gets to it.
 """
@@ -17,9 +17,11 @@ _PURGE_BYTES = 32 * 1024 * 1024
 """How much of large bodies is deleted at a time; at least one is."""
 _PURGE_EXPORTS = 100
 _DAY_MS = 24 * 3600 * 1000
+_PURGED_TEXTS = 100
+"""Each has hundreds of words, which are taken out of the full-text index one by one."""
+_MERGED_PAGES = 250
 
 _PURGES = {
-    "messages": "purge_messages",
     "known": "purge_known",
     "threads": "purge_threads",
     "idempotency": "purge_idempotency",
@@ -83,6 +85,13 @@ class UpkeepRepository:
             kind, number, done_below = found[0]
             if kind == "contents":
                 more = yield from _purge_contents(number, done_below, rows)
+            elif kind == "texts":
+                more = yield from _purge_texts(number, rows)
+            elif kind == "messages":
+                # Their texts would go with them, and make the step a long one.
+                more = (yield from _purge_texts(number, rows)) or bool((yield Run("purge_messages", (number, rows))))
+            elif kind == "words":
+                more = yield from _merge_words(number, done_below)
             elif kind == "outbox":
                 more = yield from _purge_outbox(number, rows)
             elif kind == "exports":
@@ -155,6 +164,27 @@ def _purge_exports(account: int, pending: Pending) -> Script[bool]:
     for (number,) in found:
         yield from drop_export(number, pending)
     return bool(found)
+
+
+def _purge_texts(mailbox: int, rows: int) -> Script[bool]:
+    """Delete some texts of a mailbox; what the full-text index still holds of them is to be merged away afterwards."""
+    if not (yield Run("purge_texts", (mailbox, min(rows, _PURGED_TEXTS)))):
+        return False
+    yield Run("purge_words_add")
+    return True
+
+
+def _merge_words(number: int, done_below: int) -> Script[bool]:
+    """Rewrite some pages of the full-text index without what was deleted; nothing where rows are all there is.
+
+    Its turn comes after all other purges, so that one pass does for everything that was removed.
+    """
+    [(before,)] = yield Run("text_merge_extent")
+    yield Run("text_merge", (-_MERGED_PAGES if not done_below else _MERGED_PAGES,))
+    [(after,)] = yield Run("text_merge_extent")
+    yield Run("purge_done_below", ("words", number, 1))
+    # FTS5 says by a single change that there was nothing to merge.
+    return bool(after - before >= 2)
 
 
 def _purge_outbox(account: int, rows: int) -> Script[bool]:

@@ -34,6 +34,7 @@ from mailquay.storage.interface import (
     Unit,
 )
 from mailquay.storage.migrations import load_migrations, outstanding, split_statements
+from mailquay.storage.sqlite.words import WORD_FUNCTIONS
 
 T = TypeVar("T")
 _log = structlog.get_logger(__name__)
@@ -41,6 +42,9 @@ _CALM_LOOKS = 100
 _GROUP_LIMIT = 2000
 _BUSY_MS = 15_000
 _READERS = 2
+_SEARCHERS = 1
+_STEPS_BETWEEN_LOOKS = 10_000
+"""How often a search looks at the clock: a fraction of a millisecond's work."""
 
 
 @dataclass(slots=True)
@@ -73,6 +77,8 @@ class SqliteDatabase:
         self._watch_interval_seconds = watch_interval_seconds
         self._watcher: asyncio.Task[None] | None = None
         self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="sqlite-reader")
+        # What may take long must not keep the short reads waiting.
+        self._searchers = ThreadPoolExecutor(_SEARCHERS, thread_name_prefix="sqlite-searcher")
         self._reader_local = threading.local()
         self._reader_connections: list[sqlite3.Connection] = []
         self._point = _connect(path, read_only=True)
@@ -105,6 +111,12 @@ class SqliteDatabase:
         """See Database.fetch."""
         return await self._loop.run_in_executor(self._readers, self._read, name, params)
 
+    async def search(self, seconds: float, name: str, *params: Any) -> list[Row]:
+        """See Database.search."""
+        deadline = time.monotonic() + seconds
+        async with asyncio.timeout(seconds):
+            return await self._loop.run_in_executor(self._searchers, self._search, deadline, name, params)
+
     async def point(self, name: str, *params: Any) -> list[Row]:
         """See Database.point."""
         try:
@@ -128,18 +140,34 @@ class SqliteDatabase:
         self._inbox.put(None)
         await asyncio.to_thread(self._writer.join)
         self._readers.shutdown(wait=True)
+        self._searchers.shutdown(wait=True)
         for connection in [*self._reader_connections, self._point]:
             connection.close()
 
-    def _read(self, name: str, params: tuple[Any, ...]) -> list[Row]:
+    def _reader(self) -> sqlite3.Connection:
         connection: sqlite3.Connection | None = getattr(self._reader_local, "connection", None)
         if connection is None:
             connection = _connect(self._path, read_only=True)
             self._reader_local.connection = connection
             self._reader_connections.append(connection)
+        return connection
+
+    def _read(self, name: str, params: tuple[Any, ...]) -> list[Row]:
+        try:
+            return self._reader().execute(self._sql[name], params).fetchall()
+        except sqlite3.Error as error:
+            raise StorageError(f"{name}: {error}") from error
+
+    def _search(self, deadline: float, name: str, params: tuple[Any, ...]) -> list[Row]:
+        connection = self._reader()
+        connection.set_progress_handler(lambda: time.monotonic() > deadline or self._closed, _STEPS_BETWEEN_LOOKS)
+        if time.monotonic() > deadline:
+            raise TimeoutError
         try:
             return connection.execute(self._sql[name], params).fetchall()
         except sqlite3.Error as error:
+            if time.monotonic() > deadline:
+                raise TimeoutError from error
             raise StorageError(f"{name}: {error}") from error
 
     async def _watch(self, interval_seconds: float) -> None:
@@ -341,6 +369,8 @@ def _connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
     connection.execute("PRAGMA journal_size_limit = 67108864")
     # What is deleted is overwritten, however the library was built.
     connection.execute("PRAGMA secure_delete = ON")
+    for name, arguments, function in WORD_FUNCTIONS:
+        connection.create_function(name, arguments, function, deterministic=True)
     if read_only:
         connection.execute("PRAGMA query_only = ON")
     return connection

@@ -94,6 +94,7 @@ CREATE TABLE mailboxes (
     verified_at_ms INTEGER,
     verified_messages INTEGER,
     verified_missing INTEGER,
+    texts_state INTEGER NOT NULL DEFAULT 0,
     UNIQUE (account_number, path)
 ) STRICT;
 
@@ -127,6 +128,7 @@ CREATE TABLE messages (
     modseq INTEGER,
     internal_date_ms INTEGER,
     size_bytes INTEGER,
+    date_ms INTEGER,
     envelope TEXT,
     structure TEXT,
     email_id TEXT,
@@ -151,6 +153,33 @@ CREATE INDEX messages_with_error ON messages (mailbox_number, retry_ms) WHERE er
 CREATE INDEX messages_by_text ON messages (mailbox_number, uid, subject, sender);
 CREATE INDEX messages_by_thread ON messages (thread, mailbox_number, uid) WHERE thread IS NOT NULL;
 CREATE INDEX messages_by_server_thread ON messages (thread_id, mailbox_number, uid) WHERE thread_id IS NOT NULL;
+
+CREATE TABLE message_texts (
+    id INTEGER PRIMARY KEY,
+    account_number INTEGER NOT NULL,
+    to_text TEXT NOT NULL,
+    cc_text TEXT NOT NULL,
+    bcc_text TEXT NOT NULL,
+    words BLOB NOT NULL
+) STRICT;
+CREATE INDEX message_texts_by_recipient ON message_texts (id, to_text, cc_text, bcc_text);
+
+CREATE VIRTUAL TABLE message_words USING fts5 (words, content = '', columnsize = 0, tokenize = 'ascii');
+
+CREATE TRIGGER message_texts_added AFTER INSERT ON message_texts
+BEGIN INSERT INTO message_words (rowid, words) VALUES (new.id, scoped_words(new.words, new.account_number)); END;
+
+CREATE TRIGGER message_texts_moved AFTER UPDATE OF id ON message_texts
+BEGIN INSERT INTO message_words (message_words, rowid, words)
+    VALUES ('delete', old.id, scoped_words(old.words, old.account_number)); INSERT INTO message_words (rowid, words)
+    VALUES (new.id, scoped_words(new.words, new.account_number)); END;
+
+CREATE TRIGGER message_texts_removed AFTER DELETE ON message_texts
+BEGIN INSERT INTO message_words (message_words, rowid, words)
+    VALUES ('delete', old.id, scoped_words(old.words, old.account_number)); END;
+
+CREATE TRIGGER messages_removed AFTER DELETE ON messages
+BEGIN DELETE FROM message_texts WHERE id = old.mailbox_number * 4294967296 + old.uid; END;
 
 CREATE TABLE thread_links (
     account_number INTEGER NOT NULL,
