@@ -6,7 +6,7 @@ import asyncio
 import sys
 from collections.abc import Callable
 
-from bench import accounts, imap_fetch, large, mime, server, store
+from bench import accounts, imap_fetch, large, mime, server, store, text
 
 
 def _server() -> None:
@@ -25,11 +25,16 @@ def _store() -> None:
     asyncio.run(store.main())
 
 
+def _text() -> None:
+    asyncio.run(text.main())
+
+
 PARTS: dict[str, Callable[[], None]] = {
     "server": _server,
     "large": _large,
     "accounts": _accounts,
     "store": _store,
+    "text": _text,
     "imap": imap_fetch.main,
     "mime": mime.main,
 }

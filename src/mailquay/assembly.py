@@ -58,6 +58,7 @@ from mailquay.services.settings import SettingsService
 from mailquay.services.stats import StatsService
 from mailquay.services.submission import SubmissionService
 from mailquay.services.sync import MailboxSync
+from mailquay.services.text_reading import TextReader
 from mailquay.services.thread_view import ThreadView
 from mailquay.services.tokens import TokenService
 from mailquay.services.upload import UploadService
@@ -142,7 +143,13 @@ class Core:
             config=config,
             clock=self.clock,
             backend=self.transports.imap,
-            sync=MailboxSync(store, NewMail(self.settings), self.clock, batch_size=config.sync_batch_size),
+            sync=MailboxSync(
+                store,
+                NewMail(self.settings),
+                TextReader(self.settings),
+                self.clock,
+                batch_size=config.sync_batch_size,
+            ),
             listing=MailboxListing(store, self.clock),
             journal=self.account_logs,
             on_fenced=lambda number: self.supervisor.fenced_off(number),

@@ -98,7 +98,7 @@ async def test_the_indexer_is_chosen_for_an_account_or_by_the_setting(world: Wor
         ({"smtp": {**SMTP, "auth": {"user": "x"}}}, "smtp"),
         ({"oauth2": {"auth": {"user": "x"}}}, "oauth2"),
         ({"imapIndexer": "slow"}, "imapIndexer"),
-        ({"index": "text"}, "index"),
+        ({"index": "everything"}, "index"),
         ({"index": None}, "index"),
         ({"imap": {**IMAP, "useAuthServer": "perhaps"}}, "imap.useAuthServer"),
         ({"imap": {**IMAP, "tls": {"nonsense": 1}}}, "imap.tls.nonsense"),

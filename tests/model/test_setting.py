@@ -90,7 +90,7 @@ def test_a_bad_value_is_refused_with_the_reason(key: str, given: object, message
 def test_no_key_stands_twice() -> None:
     keys = Counter(definition.key for _, definitions in SETTING_AREAS for definition in definitions)
     assert [key for key, count in keys.items() if count > 1] == []
-    assert len(SETTINGS) == 112
+    assert len(SETTINGS) == 113
 
 
 def test_every_default_is_a_value_the_setting_itself_accepts() -> None:

@@ -27,6 +27,7 @@ from mailquay.services.mailbox_listing import MailboxListing
 from mailquay.services.new_mail import NewMail
 from mailquay.services.settings import SettingsService
 from mailquay.services.sync import MailboxSync
+from mailquay.services.text_reading import TextReader
 from mailquay.storage.store import Store, open_store
 from tests.servers.dovecot import Dovecot, MailUser
 
@@ -174,7 +175,7 @@ async def running_node(
         config=config,
         clock=clock,
         backend=backend,
-        sync=MailboxSync(store, NewMail(service), clock, batch_size=config.sync_batch_size),
+        sync=MailboxSync(store, NewMail(service), TextReader(service), clock, batch_size=config.sync_batch_size),
         listing=MailboxListing(store, clock),
         journal=Journal(),
         on_fenced=on_fenced,

@@ -207,7 +207,7 @@ async def test_a_mailbox_that_refuses_to_show_envelopes_does_not_keep_the_accoun
             world.store_of(world.accounts[0].email).append("INBOX", b"Subject: news\r\n\r\n")
             await node.wait_for(EventName.MESSAGE_NEW, account=account, path="INBOX")
             async with asyncio.timeout(10):
-                while "envelopes_refused" not in [entry["event"] for entry in logs]:
+                while "messages_refused" not in [entry["event"] for entry in logs]:
                     await asyncio.sleep(0.01)  # nothing tells of a line in the log
     assert [entry for entry in logs if entry["event"] == "account_failed"] == []
 

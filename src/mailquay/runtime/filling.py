@@ -1,9 +1,10 @@
-"""What an index still lacks: envelopes are read in the background, broken messages are tried again in time."""
+"""What an index still lacks: envelopes and texts are read in the background, broken messages tried again in time."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
+from functools import partial
 
 import structlog
 
@@ -19,7 +20,7 @@ from mailquay.errors import (
     Unavailable,
 )
 from mailquay.model.account import Account
-from mailquay.model.mailbox import Mailbox
+from mailquay.model.mailbox import TEXTS_COMPLETE, Mailbox
 from mailquay.model.node import Fence
 from mailquay.runtime.refusals import Refusals
 from mailquay.runtime.session_pool import SessionPool
@@ -27,11 +28,13 @@ from mailquay.services.mailbox_listing import MailboxListing
 from mailquay.services.ports import Clock
 from mailquay.services.sync import MailboxSync
 from mailquay.services.sync_context import SyncContext
+from mailquay.storage.repositories.fencing import fenced
 from mailquay.storage.repositories.messages import NEWEST, Unread
 from mailquay.storage.store import Store
 
 _log = structlog.get_logger(__name__)
 _BATCH = 200
+_TEXT_BATCH = 50
 _NOT_ITS_FAULT = (StorageError, AuthenticationFailed, RateLimited)
 """What says nothing about the mailbox that was at work."""
 _LONGEST_SLEEP_SECONDS = 3600.0
@@ -68,6 +71,7 @@ class Filling:
         self._watched = watched
         self._nudge = nudge
         self._filled: set[int] = set()
+        self._texts_tried: dict[int, int] = {}
         self._due = asyncio.Event()
         self._turns_changed = asyncio.Event()
 
@@ -79,21 +83,24 @@ class Filling:
     def begin_anew(self, number: int) -> None:
         """A mailbox is indexed from the beginning."""
         self._filled.discard(number)
+        self._texts_tried.pop(number, None)
 
     def take_profile(self, account: Account) -> None:
         """Go on with a changed profile; it may want more to be kept than before."""
         self._account = account
         self._filled.clear()
+        self._texts_tried.clear()
         self._due.set()
 
     async def fill(self) -> None:
-        """Read the envelopes that the first sync left out, the last received first, until cancelled."""
+        """Read the envelopes that the first sync left out, the last received first, then texts, until cancelled."""
         while True:
             await self._due.wait()
             self._due.clear()
             for mailbox in await self._listing.followed(self._account, self._watched):
                 path, account = mailbox.listing.path, self._account
-                if mailbox.number in self._filled or mailbox.cursor is None or self._unfillable.skips(path):
+                lacking = mailbox.number not in self._filled or self._lacks_texts(account, mailbox)
+                if not lacking or mailbox.cursor is None or self._unfillable.skips(path):
                     continue
                 try:
                     complete = await self._fill_mailbox(account, mailbox)
@@ -124,12 +131,48 @@ class Filling:
             while batch := await self._store.messages.without_envelope(
                 mailbox.number, digested=digested, since_ms=since_ms, after=after, limit=_BATCH
             ):
-                if not await self._read(account, mailbox, [one.uid for one in batch]):
+                uids = [one.uid for one in batch]
+                if not await self._read(account, mailbox, partial(self._sync.complete, uids=uids)):
                     return False
                 after = batch[-1]
+        return not account.profile.keeps_texts or await self._fill_texts(account, mailbox, since_ms)
+
+    def _lacks_texts(self, account: Account, mailbox: Mailbox) -> bool:
+        """Whether there may be texts to be read that were not lacking when that was tried last."""
+        state = mailbox.texts_state
+        return account.profile.keeps_texts and state <= 0 and self._texts_tried.get(mailbox.number) != state
+
+    async def _fill_texts(self, account: Account, mailbox: Mailbox, since_ms: int | None) -> bool:
+        """Read the texts that are lacking in one mailbox, the newest first; False as in `_fill_mailbox`.
+
+        Which those are is found out on the way, and noted at the end: a node that begins here goes on there.
+        """
+        if mailbox.texts_state == TEXTS_COMPLETE:
+            return True
+        below, everything = 2**32, True
+        while batch := await self._store.texts.lacking(
+            mailbox.number, below=below, since_ms=since_ms, limit=_TEXT_BATCH
+        ):
+            if not await self._read(account, mailbox, partial(self._sync.complete_texts, entries=batch)):
+                return False
+            below = batch[-1].uid
+        if await self._store.texts.lacking(mailbox.number, since_ms=since_ms, limit=1):
+            # Refused, or come meanwhile: the latter are another state.
+            self._texts_tried[mailbox.number] = mailbox.texts_state
+            return True
+        if since_ms is not None:
+            unread, _ = await self._store.messages.unread(mailbox.number)
+            everything = not unread and not await self._store.texts.lacking(mailbox.number, limit=1)
+        note = self._store.texts.complete(mailbox.number, mailbox.texts_state, everything=everything)
+        await self._store.commit(fenced(self._fence, note))
         return True
 
-    async def _read(self, account: Account, mailbox: Mailbox, uids: list[int]) -> bool:
+    async def _read(
+        self,
+        account: Account,
+        mailbox: Mailbox,
+        complete: Callable[[MailSession, SyncContext, Mailbox], Awaitable[None]],
+    ) -> bool:
         path = mailbox.listing.path
         async with self._pool.borrow(
             path=path, timeout_seconds=self._config.imap_connect_timeout_seconds, patient=True
@@ -144,10 +187,10 @@ class Filling:
                 return False
             context = SyncContext(account, self._fence, first_sync=False)
             try:
-                await self._sync.complete(session, context, mailbox, uids)
+                await complete(session, context, mailbox)
             except CommandRejected as error:
                 # The others can be read all the same; a page that shows these asks again.
-                _log.warning("envelopes_refused", account=account.id, path=path, error=error.message)
+                _log.warning("messages_refused", account=account.id, path=path, error=error.message)
         return True
 
     async def try_again(self) -> None:

@@ -21,9 +21,11 @@ from mailquay.services.sequences import sequence_set
 from mailquay.services.set_aside import set_aside, with_turns
 from mailquay.services.sync_context import SyncContext
 from mailquay.services.sync_events import announcement, missing_event, unprocessable_event
+from mailquay.services.text_reading import TextReader
 from mailquay.services.threads import placed, threaded
 from mailquay.storage.interface import Pending, Script, Unit, append_events
 from mailquay.storage.repositories.fencing import check_fence, fenced
+from mailquay.storage.repositories.texts import MessageWords
 from mailquay.storage.store import Store
 
 _log = structlog.get_logger(__name__)
@@ -37,9 +39,10 @@ _WIDE_RANGE = 50 * _UID_WINDOW
 class Arrivals:
     """Finds new messages of an open mailbox and announces them, each once."""
 
-    def __init__(self, store: Store, new_mail: NewMail, clock: Clock) -> None:
+    def __init__(self, store: Store, new_mail: NewMail, texts: TextReader, clock: Clock) -> None:
         self._store = store
         self._new_mail = new_mail
+        self._texts = texts
         self._clock = clock
 
     async def fetch(
@@ -148,6 +151,9 @@ class Arrivals:
         payloads = Payloads()
         if not context.silent:
             payloads = await self._new_mail.payloads(session, context.account, mailbox, readable)
+        texts: list[MessageWords] = []
+        if context.account.profile.keeps_texts and not context.silent:
+            texts = await self._texts.read(session, readable, payloads.bodies)
         now_ms = self._clock.now_ms()
         moved = mailbox.cursor
         if moved is not None:
@@ -166,7 +172,10 @@ class Arrivals:
             yield from check_fence(context.fence)
             threads = yield from place(pending)
             if moved is None or not context.unindexed:
-                yield from self._store.messages.put(mailbox.number, readable, threads)(pending)
+                complete = len(texts) == len(readable) and all(entry.envelope is not None for entry in readable)
+                put = self._store.messages.put(mailbox.number, readable, threads, texts_follow=complete)
+                yield from put(pending)
+                yield from self._store.texts.put(mailbox.number, texts)(pending)
             fresh = yield from recognise(pending)
             if moved is not None:
                 yield from self._store.mailboxes.update_cursor(mailbox.number, moved, context.fence.epoch)(pending)

@@ -8,20 +8,24 @@ from typing import Any
 
 from mailquay.backends.interface import SearchTerms
 from mailquay.errors import Unsupported
+from mailquay.mime.words import parse_query
 from mailquay.model.account import Account
-from mailquay.model.mailbox import Mailbox
+from mailquay.model.mailbox import TEXTS_COMPLETE, Mailbox
 from mailquay.model.message import IndexEntry, Uid
 from mailquay.services import identifiers
 from mailquay.services.message_pages import fetch_entries, relies_on_index
 from mailquay.services.messages import MessageReader
 from mailquay.services.sequences import sequence_set
 from mailquay.services.threads import looked_up
+from mailquay.storage.repositories.local_search import LocalTerms
 from mailquay.storage.repositories.messages import IndexTerms
 
 _EVERYTHING = SearchTerms()
 _LONGEST_SET = 4000
 """Servers end connections over lines of 8000 characters and more; without the set they find too much, and we choose."""
 _IDS_TOGETHER = 50
+_LONGEST_SEARCH_SECONDS = 30.0
+_IN_TEXTS = ("to", "cc", "bcc", "body")
 _OPPOSITES = {"unseen": "seen"}
 
 
@@ -32,7 +36,7 @@ class MessageFinder(MessageReader):
         """Whether a search can be answered only by the node that owns the account."""
         if await self.needs_owner(account, path):
             return True
-        return await self._found_in_index(account, await self._mailboxes.find(account, path), terms) is None
+        return await self._in_index(account, await self._mailboxes.find(account, path), terms) is None
 
     async def search(
         self, account: Account, *, path: str, terms: SearchTerms, page: int, page_size: int, timeout_seconds: float
@@ -62,19 +66,32 @@ class MessageFinder(MessageReader):
         return mailbox, uids
 
     async def _found_in_index(self, account: Account, mailbox: Mailbox, terms: SearchTerms) -> set[int] | None:
-        """What the index says; None where the server may know better."""
-        looked_for = index_terms(terms)
+        """What the index says; None where the server may know better. Raises TimeoutError."""
+        looked_for = await self._in_index(account, mailbox, terms)
+        if looked_for is None:
+            return None
+        if isinstance(looked_for, IndexTerms):
+            return set(await self._store.messages.search(mailbox.number, looked_for))
+        found = await self._store.searches.page(
+            {account.number: [mailbox.number]}, looked_for, seconds=_LONGEST_SEARCH_SECONDS
+        )
+        return {int(place.uid) for place in found.places}
+
+    async def _in_index(self, account: Account, mailbox: Mailbox, terms: SearchTerms) -> IndexTerms | LocalTerms | None:
+        """What to look up in the index; None where the server may know better."""
+        texts_known = account.profile.keeps_texts and mailbox.texts_state == TEXTS_COMPLETE
+        looked_for = index_terms(terms) or (text_terms(terms) if texts_known else None)
         cursor = mailbox.cursor
         if looked_for is None or cursor is None or not mailbox.current or not relies_on_index(account, mailbox):
             return None
         if looked_for.flags and cursor.highestmodseq is None:
             # Flags of such a mailbox are compared now and then only.
             return None
-        texts = bool(looked_for.subject or looked_for.sender)
+        texts = isinstance(looked_for, LocalTerms) or bool(looked_for.subject or looked_for.sender)
         unread, broken = await self._store.messages.unread(mailbox.number)
         if broken or (texts and (unread or not account.profile.keeps_envelopes)):
             return None
-        return set(await self._store.messages.search(mailbox.number, looked_for))
+        return looked_for
 
     async def _ask(self, account: Account, mailbox: Mailbox, terms: SearchTerms, timeout_seconds: float) -> set[int]:
         async with self._opened(account, mailbox, timeout_seconds) as session:
@@ -139,4 +156,24 @@ def index_terms(terms: SearchTerms) -> IndexTerms | None:
         larger=-1 if terms.larger is None else terms.larger,
         smaller=2**62 if terms.smaller is None else terms.smaller,
         flags=flags,
+    )
+
+
+def text_terms(terms: SearchTerms) -> LocalTerms | None:
+    """The same for the text index; None where it does not know one of the terms, or a text holds no word."""
+    texts = {name: text for name, text in terms.text.items() if name not in _IN_TEXTS}
+    rest = index_terms(dataclasses.replace(terms, text=texts))
+    words = parse_query(terms.text.get("body", ""))
+    if rest is None or ("body" in terms.text and not words):
+        return None
+    return LocalTerms(
+        subject=rest.subject,
+        sender=rest.sender,
+        to=terms.text.get("to", ""),
+        cc=terms.text.get("cc", ""),
+        bcc=terms.text.get("bcc", ""),
+        words=tuple(words),
+        larger=terms.larger,
+        smaller=terms.smaller,
+        flags=rest.flags,
     )

@@ -43,10 +43,14 @@ _MAX_FETCH_MESSAGES = 40
 
 @dataclass(frozen=True, slots=True)
 class Payloads:
-    """What webhooks carry of messages, by UID. `unreadable` says why it is no more than the identifiers."""
+    """What webhooks carry of messages, by UID. `unreadable` says why it is no more than the identifiers.
+
+    `bodies` has the sections that were fetched for it.
+    """
 
     contents: dict[int, dict[str, Any]] = field(default_factory=dict)
     unreadable: dict[int, str] = field(default_factory=dict)
+    bodies: dict[int, Mapping[str, bytes]] = field(default_factory=dict)
 
 
 class NewMail:
@@ -102,6 +106,8 @@ class NewMail:
             for entry in members:
                 sections_of = fetched.found.get(entry.uid)
                 bodies = sections_of.bodies if sections_of is not None else {}
+                if account.profile.keeps_texts:
+                    payloads.bodies[entry.uid] = bodies
                 failure: Exception | None = fetched.refused.get(entry.uid)
                 if failure is None:
                     try:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from mailquay.backends.interface import FlagState, MailSession, OpenedMailbox
 from mailquay.model.mailbox import Mailbox, MailboxCursor, MailboxEvidence, Verification
 from mailquay.model.mailbox_state import KnownState, UidRanges
+from mailquay.model.message import IndexEntry
 from mailquay.services.arrivals import Arrivals
 from mailquay.services.first_sync import FirstSync
 from mailquay.services.index_changes import flags_seen, messages_gone
@@ -19,6 +20,7 @@ from mailquay.services.sequences import sequence_set
 from mailquay.services.set_aside import completed
 from mailquay.services.sync_context import MANY_GONE, LossInDoubt, SyncContext
 from mailquay.services.sync_plan import FlagSource, difference, plan_sync, windows, without
+from mailquay.services.text_reading import TextReader
 from mailquay.storage.repositories.fencing import fenced
 from mailquay.storage.store import Store
 
@@ -30,9 +32,10 @@ _RANGES_LOOKED_UP = 50
 class MailboxSync:
     """Catches up with one mailbox after the other; holds no state of its own between two calls."""
 
-    def __init__(self, store: Store, new_mail: NewMail, clock: Clock, *, batch_size: int) -> None:
+    def __init__(self, store: Store, new_mail: NewMail, texts: TextReader, clock: Clock, *, batch_size: int) -> None:
         self._store = store
-        self._arrivals = Arrivals(store, new_mail, clock)
+        self._texts = texts
+        self._arrivals = Arrivals(store, new_mail, texts, clock)
         self._retries = Retries(store, self._arrivals, clock)
         self._clock = clock
         self._replacement = MailboxReplacement(store, clock)
@@ -95,6 +98,16 @@ class MailboxSync:
             now_ms = self._clock.now_ms()
             unit = completed(self._store, context.account, mailbox, batch, now_ms, silent=context.silent)
             await self._store.commit(fenced(context.fence, unit))
+
+    async def complete_texts(
+        self, session: MailSession, context: SyncContext, mailbox: Mailbox, entries: Sequence[IndexEntry]
+    ) -> None:
+        """Read the texts of messages of the open mailbox that are in the index without them.
+
+        Raises what the session raises.
+        """
+        texts = await self._texts.read(session, entries)
+        await self._store.commit(fenced(context.fence, self._store.texts.put(mailbox.number, texts)))
 
     # -- later -----------------------------------------------------------------------------------
 

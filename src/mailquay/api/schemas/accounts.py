@@ -65,7 +65,7 @@ Later = _later
 Indexer = Literal["full", "fast"] | None
 
 
-IndexName = Literal["identifiers", "envelopes"]
+IndexName = Literal["identifiers", "envelopes", "text"]
 
 
 class WebhooksCustomHeader(Model):
@@ -213,7 +213,8 @@ class _Profile(Model):
         IndexName | None,
         Given,
         Field(
-            description="How much of each message the index keeps; identifiers is nothing that it says.",
+            description="How much of each message the index keeps; identifiers is nothing that it says, text also the "
+            "words of its text, to be searched for.",
             json_schema_extra={"default": "envelopes"},
         ),
     ] = None

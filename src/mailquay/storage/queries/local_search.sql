@@ -18,6 +18,7 @@ WITH chosen AS MATERIALIZED (
         AND ($13 < 0 OR (CASE WHEN instr(lower(m.flags), '\deleted') > 0 THEN 1 ELSE 0 END) = $13)
         AND ($14 IS NULL OR m.internal_date_ms >= $14) AND ($15 IS NULL OR m.internal_date_ms < $15)
         AND ($18 IS NULL OR m.date_ms >= $18) AND ($19 IS NULL OR m.date_ms < $19)
+        AND ($22 = '' OR m.thread IN (SELECT value FROM json_each($22)))
         AND ($16 = '' OR m.thread_id = $16) AND ($17 = '' OR m.email_id IN (SELECT value FROM json_each($17)))
 )
 SELECT count(*), 0, 0 FROM found
@@ -44,6 +45,8 @@ WITH found AS MATERIALIZED (
         AND (CAST($14 AS BIGINT) IS NULL OR m.internal_date_ms >= $14)
         AND (CAST($15 AS BIGINT) IS NULL OR m.internal_date_ms < $15)
         AND (CAST($18 AS BIGINT) IS NULL OR m.date_ms >= $18) AND (CAST($19 AS BIGINT) IS NULL OR m.date_ms < $19)
+        AND ($22 = '' OR m.thread = ANY (ARRAY(
+            SELECT CAST(value AS BIGINT) FROM json_array_elements_text(CAST(CAST($22 AS TEXT) AS JSON)) AS one(value))))
         AND ($16 = '' OR m.thread_id = $16) AND ($17 = '' OR m.email_id = ANY (ARRAY(SELECT json_array_elements_text(CAST(CAST($17 AS TEXT) AS JSON)))))
 )
 SELECT count(*), 0, 0 FROM found
@@ -53,7 +56,7 @@ SELECT * FROM (SELECT at_ms, mailbox, uid FROM found ORDER BY at_ms DESC, mailbo
 -- name: local_search_words sqlite
 WITH found AS MATERIALIZED (
     SELECT coalesce(m.date_ms, m.internal_date_ms, 0) AS at_ms, m.mailbox_number AS mailbox, m.uid AS uid
-    FROM json_each($22) AS sought CROSS JOIN message_words AS w CROSS JOIN messages AS m
+    FROM json_each($23) AS sought CROSS JOIN message_words AS w CROSS JOIN messages AS m
     WHERE w.words MATCH json_extract(sought.value, '$.match')
         AND w.rowid >= json_extract(sought.value, '$.first') * 4294967296
         AND w.rowid < (json_extract(sought.value, '$.last') + 1) * 4294967296
@@ -72,6 +75,7 @@ WITH found AS MATERIALIZED (
         AND ($13 < 0 OR (CASE WHEN instr(lower(m.flags), '\deleted') > 0 THEN 1 ELSE 0 END) = $13)
         AND ($14 IS NULL OR m.internal_date_ms >= $14) AND ($15 IS NULL OR m.internal_date_ms < $15)
         AND ($18 IS NULL OR m.date_ms >= $18) AND ($19 IS NULL OR m.date_ms < $19)
+        AND ($22 = '' OR m.thread IN (SELECT value FROM json_each($22)))
         AND ($16 = '' OR m.thread_id = $16) AND ($17 = '' OR m.email_id IN (SELECT value FROM json_each($17)))
 )
 SELECT count(*), 0, 0 FROM found
@@ -81,7 +85,7 @@ SELECT * FROM (SELECT at_ms, mailbox, uid FROM found ORDER BY at_ms DESC, mailbo
 -- name: local_search_words postgres
 WITH hits AS MATERIALIZED (
     SELECT hit.mailbox_number, hit.uid
-    FROM json_array_elements(CAST(CAST($22 AS TEXT) AS JSON)) AS sought(query) CROSS JOIN LATERAL (
+    FROM json_array_elements(CAST(CAST($23 AS TEXT) AS JSON)) AS sought(query) CROSS JOIN LATERAL (
         SELECT w.mailbox_number, w.uid FROM message_texts AS w
         WHERE array_to_tsvector(string_to_array(w.scope || replace(w.words, ' ', ' ' || w.scope), ' '))
                 @@ CAST(sought.query ->> 'lexemes' AS tsquery)
@@ -107,6 +111,8 @@ WITH hits AS MATERIALIZED (
         AND (CAST($14 AS BIGINT) IS NULL OR m.internal_date_ms >= $14)
         AND (CAST($15 AS BIGINT) IS NULL OR m.internal_date_ms < $15)
         AND (CAST($18 AS BIGINT) IS NULL OR m.date_ms >= $18) AND (CAST($19 AS BIGINT) IS NULL OR m.date_ms < $19)
+        AND ($22 = '' OR m.thread = ANY (ARRAY(
+            SELECT CAST(value AS BIGINT) FROM json_array_elements_text(CAST(CAST($22 AS TEXT) AS JSON)) AS one(value))))
         AND ($16 = '' OR m.thread_id = $16) AND ($17 = '' OR m.email_id = ANY (ARRAY(SELECT json_array_elements_text(CAST(CAST($17 AS TEXT) AS JSON)))))
 )
 SELECT count(*), 0, 0 FROM found
@@ -148,3 +154,22 @@ WHERE EXISTS (SELECT 1 FROM messages WHERE mailbox_number = box.value AND envelo
 SELECT CAST(value AS BIGINT) FROM json_array_elements_text(CAST(CAST($1 AS TEXT) AS JSON)) AS box(value)
 WHERE EXISTS (SELECT 1 FROM messages WHERE mailbox_number = CAST(value AS BIGINT) AND envelope IS NULL AND error IS NULL)
     OR EXISTS (SELECT 1 FROM messages WHERE mailbox_number = CAST(value AS BIGINT) AND error IS NOT NULL);
+
+-- name: local_threads sqlite
+WITH RECURSIVE way (account_number, thread) AS (
+    SELECT value, $2 FROM json_each($1)
+    UNION
+    SELECT l.account_number, l.thread FROM way JOIN thread_links AS l
+        ON l.account_number = way.account_number AND l.link = way.thread
+)
+SELECT DISTINCT thread FROM way;
+
+-- name: local_threads postgres
+WITH RECURSIVE way (account_number, thread) AS (
+    SELECT CAST(value AS BIGINT), CAST($2 AS BIGINT)
+    FROM json_array_elements_text(CAST(CAST($1 AS TEXT) AS JSON)) AS one(value)
+    UNION
+    SELECT l.account_number, l.thread FROM way JOIN thread_links AS l
+        ON l.account_number = way.account_number AND l.link = way.thread
+)
+SELECT DISTINCT thread FROM way;

@@ -23,7 +23,7 @@ class LocalTerms:
 
     `words` are found in the text index, which also has the recipients. Sizes in bytes and times in milliseconds:
     `larger` and `smaller` exclusive, `…_from` inclusive, `…_before` exclusive. `received` is the server's date, `dated`
-    that of the message. `thread_id` is the server's.
+    that of the message. `thread_id` is the server's; `threads` are ours, of `email_ids` and of those any.
     """
 
     subject: str = ""
@@ -40,6 +40,7 @@ class LocalTerms:
     dated_from_ms: int | None = None
     dated_before_ms: int | None = None
     thread_id: str | None = None
+    threads: tuple[int, ...] | None = None
     email_ids: tuple[str, ...] | None = None
 
     @property
@@ -92,6 +93,7 @@ class LocalSearch:
             terms.dated_before_ms,
             limit,
             offset,
+            "" if terms.threads is None else to_json(list(terms.threads)),
         )
         if terms.words:
             sought = [_query(account, several, terms.words) for account, several in mailboxes.items() if several]
@@ -111,6 +113,11 @@ class LocalSearch:
     async def mailboxes(self, accounts: Sequence[int]) -> list[Mailbox]:
         """The mailboxes of several accounts."""
         return [read_mailbox(row) for row in await self._database.fetch("local_mailboxes", to_json(list(accounts)))]
+
+    async def threads(self, accounts: Sequence[int], thread: int) -> tuple[int, ...]:
+        """By what names a thread of ours has gone since it had this one, in whichever of these accounts it is."""
+        rows = await self._database.fetch("local_threads", to_json(list(accounts)), thread)
+        return tuple(number for (number,) in rows)
 
     async def with_unread(self, mailboxes: Sequence[int]) -> set[int]:
         """Those of the mailboxes that have messages without an envelope."""
