@@ -61,6 +61,7 @@ from mailquay.services.sync import MailboxSync
 from mailquay.services.text_reading import TextReader
 from mailquay.services.thread_view import ThreadView
 from mailquay.services.tokens import TokenService
+from mailquay.services.unified_search import UnifiedSearch
 from mailquay.services.upload import UploadService
 from mailquay.services.verify import VerifyService
 from mailquay.services.webhooks import WebhookPolicy, WebhookService
@@ -351,6 +352,7 @@ class Node:
             messages=core.messages,
             submission=SubmissionService(core.store, core.settings, references, core.clock),
             threads=ThreadView(core.store, core.mailboxes),
+            searches=UnifiedSearch(core.store),
             upload=UploadService(core.store, core.access, core.mailboxes, references, core.clock),
             outbox=OutboxService(core.store, core.clock),
             exports=ExportService(

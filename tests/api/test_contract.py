@@ -168,6 +168,7 @@ _BASES: dict[str, dict[str, Any]] = {
     "postV1Account": {"account": "new", "name": "N", "imap": IMAP, "smtp": SMTP},
     "putV1AccountAccount": {"imap": {"partial": True}, "smtp": {"partial": True}},
     "postV1Verifyaccount": {"imap": IMAP, "smtp": SMTP},
+    "postV1UnifiedSearch": {"search": {}},
     "postV1AccountAccountSubmit": {
         "to": [{"address": "a@example.com"}],
         "dsn": {"return": "full"},

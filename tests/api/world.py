@@ -32,6 +32,7 @@ from mailquay.services.settings import SettingsService
 from mailquay.services.stats import StatsService
 from mailquay.services.submit_request import SubmitRequest
 from mailquay.services.tokens import TokenService
+from mailquay.services.unified_search import UnifiedSearch
 from mailquay.services.upload import UploadRequest
 from mailquay.services.verify import Note, VerifyRoute, VerifyService
 from mailquay.storage.export_files import ExportFiles
@@ -430,6 +431,7 @@ class World:
             mailboxes=Folders(self.recorder),
             messages=mail,
             submission=mail,
+            searches=UnifiedSearch(self.store),
             upload=mail,
             threads=Conversations(self.recorder),
             outbox=self.outbox,

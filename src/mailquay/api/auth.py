@@ -159,7 +159,7 @@ def _is_bound_to(
 ) -> bool:
     if "account" in path:
         return path["account"] == account
-    return operation.account_in_query and query.get("account") == account
+    return operation.within_account or (operation.account_in_query and query.get("account") == account)
 
 
 def _check_origin(restrictions: Restrictions, address: str, referrer: str) -> None:

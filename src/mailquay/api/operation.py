@@ -108,7 +108,8 @@ class Operation:
     `action` and `group` are what a token with permissions needs; None: no such token may call it. `public` ones ask for
     no token. `needs_owner` decides whether the node that owns the account must answer, `other_node` finds one that must
     for another reason. `body_bytes` is how long a body may be, None as long as the operator lets submissions be.
-    `account_in_query`: a token bound to an account may call it with ?account=.
+    `account_in_query`: a token bound to an account may call it with ?account=. `within_account`: it may
+    call it at all, and is shown nothing but that account.
     """
 
     id: str
@@ -131,6 +132,7 @@ class Operation:
     needs_owner: OwnerNeed | None = None
     other_node: OtherNode | None = None
     account_in_query: bool = False
+    within_account: bool = False
     documented: bool = True
     body_schema: Mapping[str, Any] | None = None
     description: str = ""

@@ -17,6 +17,7 @@ from mailquay.services.settings import SettingsService
 from mailquay.services.stats import StatsService
 from mailquay.services.submit_request import SubmitRequest
 from mailquay.services.tokens import TokenService
+from mailquay.services.unified_search import UnifiedRequest
 from mailquay.services.upload import UploadRequest
 from mailquay.services.verify import VerifyService
 
@@ -148,6 +149,14 @@ class Threads(Protocol):
         ...
 
 
+class Searches(Protocol):
+    """Searches over many accounts."""
+
+    async def search(self, request: UnifiedRequest, *, timeout_seconds: float) -> dict[str, Any]:
+        """One page of what is found in all of them, newest first."""
+        ...
+
+
 class Uploads(Protocol):
     """Messages on their way into a mailbox."""
 
@@ -231,6 +240,7 @@ class ApiServices:
     mailboxes: Mailboxes
     messages: Messages
     submission: Submissions
+    searches: Searches
     upload: Uploads
     threads: Threads
     outbox: Outbox

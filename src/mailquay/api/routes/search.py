@@ -7,6 +7,7 @@ from typing import Any
 
 from mailquay.api.operation import Call, Operation, always
 from mailquay.api.routes.messages import changes_asked, page_of_cursor
+from mailquay.api.schemas.common import Paging
 from mailquay.api.schemas.messages import MessageList, MessageUpdate, MessageUpdated
 from mailquay.api.schemas.search import (
     ChosenPath,
@@ -17,7 +18,10 @@ from mailquay.api.schemas.search import (
     MessagesUpdate,
     Search,
     SearchPage,
+    UnifiedSearchAnswer,
+    UnifiedSearchQuery,
 )
+from mailquay.services.unified_search import UnifiedRequest
 
 
 async def _search_needs_owner(call: Call) -> bool:
@@ -36,6 +40,19 @@ async def _search(call: Call) -> Mapping[str, Any]:
         page_size=query.page_size,
         timeout_seconds=call.timeout_seconds,
     )
+
+
+async def _search_everywhere(call: Call) -> Mapping[str, Any]:
+    query, body = call.parameters(Paging), call.payload(UnifiedSearchQuery)
+    request = UnifiedRequest(
+        body.search.terms(),
+        accounts=tuple(body.accounts or ()),
+        paths=tuple(body.paths or ()),
+        only=call.principal.account,
+        page=query.page,
+        page_size=query.page_size,
+    )
+    return await call.services.searches.search(request, timeout_seconds=call.timeout_seconds)
 
 
 async def _update(call: Call) -> Mapping[str, Any]:
@@ -85,8 +102,24 @@ OPERATIONS = (
         body=Search,
         answer=MessageList,
         needs_owner=_search_needs_owner,
-        description="All terms apply. Flags, sizes, subjects and senders are looked up in a current index, the rest is "
-        "asked of the mail server.",
+        description="All terms apply. Flags, sizes, subjects and senders are looked up in a current index, texts and "
+        "recipients in that of an account that keeps texts; the rest is asked of the mail server.",
+    ),
+    Operation(
+        "postV1UnifiedSearch",
+        "POST",
+        "/v1/unified/search",
+        "Message",
+        "Search messages of many accounts",
+        _search_everywhere,
+        "read",
+        "admin",
+        query=Paging,
+        body=UnifiedSearchQuery,
+        answer=UnifiedSearchAnswer,
+        within_account=True,
+        description="Answered by what is kept of the accounts, newest first. Terms that only a mail server knows are "
+        "refused; accounts that do not keep what is asked for are named.",
     ),
     Operation(
         "putV1AccountAccountMessages",

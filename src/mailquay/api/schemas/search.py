@@ -11,7 +11,7 @@ from pydantic import AfterValidator, Field, StringConstraints
 from mailquay.api.schemas.common import Shown
 from mailquay.api.schemas.fields import Absent, Flag, Given, Line256, Line1024, NoneHidden, Single, TimeMs
 from mailquay.api.schemas.mailboxes import MailboxPath
-from mailquay.api.schemas.messages import MessagesQuery, MessageUpdate
+from mailquay.api.schemas.messages import MessageEntry, MessagesQuery, MessageUpdate
 from mailquay.api.validation import Model
 from mailquay.backends.interface import SearchTerms
 
@@ -161,6 +161,23 @@ class MessagesMove(Search):
     path: MailboxPath
 
 
+class UnifiedSearchQuery(Search):
+    """A search over many accounts."""
+
+    accounts: Annotated[
+        Annotated[list[Line256], Field(max_length=1000)] | None,
+        Single,
+        Given,
+        Field(description="Ids of accounts; none: all that the token may see."),
+    ] = None
+    paths: Annotated[
+        Annotated[list[MailboxPath], Field(max_length=1000)] | None,
+        Single,
+        Given,
+        Field(description="Paths of mailboxes or special-use tags; none: all mailboxes that the accounts sync."),
+    ] = None
+
+
 # -- answers --------------------------------------------------------------------------------------
 
 IdPair = Annotated[list[str], Field(min_length=2, max_length=2)]
@@ -185,3 +202,30 @@ class MessagesDeleted(Shown):
 
     deleted: bool
     moved: MovedToTrash | NoneHidden = None
+
+
+class UnifiedMessage(MessageEntry):
+    """A message, and in whose mailbox it stands."""
+
+    account: str
+    path: str
+
+
+class AccountLeftOut(Shown):
+    """An account of which not everything is searched, and why."""
+
+    account: str
+    reason: str
+
+
+class UnifiedSearchAnswer(Shown):
+    """A page of messages of many accounts, the last dated first."""
+
+    total: int
+    page: int
+    pages: int
+    accounts: list[str]
+    paths: list[str]
+    messages: list[UnifiedMessage]
+    skipped: Annotated[list[AccountLeftOut], Field(description="Accounts that keep nothing of what is asked for.")]
+    incomplete: Annotated[list[AccountLeftOut], Field(description="Accounts that are not wholly read, and why.")]

@@ -33,6 +33,14 @@ SELECT number, id, profile, private, state, status, revision, created_ms FROM ac
 -- name: account_by_number
 SELECT number, id, profile, private, state, status, revision, created_ms FROM accounts WHERE number = $1;
 
+-- name: account_several sqlite
+SELECT number, id, profile, private, state, status, revision, created_ms FROM accounts
+WHERE id IN (SELECT value FROM json_each($1)) ORDER BY id;
+
+-- name: account_several postgres
+SELECT number, id, profile, private, state, status, revision, created_ms FROM accounts
+WHERE id = ANY (ARRAY(SELECT json_array_elements_text(CAST(CAST($1 AS TEXT) AS JSON)))) ORDER BY id;
+
 -- name: account_page
 SELECT number, id, profile, private, state, status, revision, created_ms FROM accounts
 WHERE ($1 = '' OR state = $1) AND ($2 = '' OR lower(id || ' ' || name || ' ' || coalesce(email, '')) LIKE $2 ESCAPE '\')

@@ -91,6 +91,10 @@ class AccountRepository:
         rows = await self._database.fetch("account_page", state, pattern, limit, offset)
         return total, [self._account(row) for row in rows]
 
+    async def several(self, ids: Sequence[str]) -> list[Account]:
+        """Those of these accounts that exist, by their public ids."""
+        return [self._account(row) for row in await self._database.fetch("account_several", to_json(list(ids)))]
+
     async def numbers(self) -> list[AccountNumber]:
         """The numbers of all accounts."""
         return [AccountNumber(number) for (number,) in await self._database.fetch("account_numbers")]
