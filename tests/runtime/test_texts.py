@@ -160,6 +160,21 @@ async def test_a_text_that_cannot_be_read_harms_no_other(
         assert await _by_index(ann, body="file5") == [5]
 
 
+async def test_a_new_message_that_cannot_be_read_keeps_nobody_from_the_index(
+    world: SandboxWorld, tmp_path: Path, fetched: Counter[str]
+) -> None:
+    _append(world, _letter("needle 1"))
+    async with reading(world, tmp_path / "a", index=KEEPS_TEXT) as ann:
+        await _complete(ann)
+        await ann.node.settings.write({"notifyText": False})
+        fetched["refused 2"] = 1
+        _append(world, _letter("needle 2", attached="file.pdf"), new=True)
+        await ann.catch_up()
+        await ann.node.wait_for(EventName.MESSAGE_NEW, account=ann.account)
+        assert await _by_index(ann, body="needle") == [1]
+        assert await _by_index(ann, body="file") == [2]
+
+
 async def test_where_no_text_can_be_read_the_server_is_searched(
     world: SandboxWorld, tmp_path: Path, fetched: Counter[str]
 ) -> None:

@@ -42,12 +42,12 @@ async def fetch_apart(
                 middle = len(part) // 2
                 pending += [part[middle:], part[:middle]]
     trouble = next((error for error in apart.refused.values() if isinstance(error, PartUnavailable)), None)
-    if trouble is not None and not apart.found and not await _gives_others(session, uids):
+    if trouble is not None and not apart.found and not await gives_others(session, uids):
         raise trouble
     return apart
 
 
-async def _gives_others(session: MailSession, uids: Sequence[int]) -> bool:
+async def gives_others(session: MailSession, uids: Sequence[int]) -> bool:
     """Whether the server gives the header of another message; where there is none, nothing says that it would not."""
     others = sorted(set(await session.uids()) - set(uids))
     for uid in {*others[:1], *others[len(others) // 2 :][:1], *others[-1:]}:

@@ -15,7 +15,7 @@ from mailquay.mime.words import words_of
 from mailquay.model.message import IndexEntry, Structure, TextPart
 from mailquay.services.body_source import needs_source, read_source
 from mailquay.services.message_text import assemble
-from mailquay.services.sections_apart import fetch_apart
+from mailquay.services.sections_apart import fetch_apart, gives_others
 from mailquay.services.settings import SettingsService
 from mailquay.storage.repositories.texts import MessageWords, joined_words
 
@@ -25,10 +25,12 @@ _BYTES_PER_CHARACTER = 6
 _BATCH_BYTES = 8 * 1024 * 1024
 _BATCH_MESSAGES = 50
 _MOST_SOURCE_BYTES = 8 * 1024 * 1024
+_FEW = 3
 _STUB = 50
 """A plain text so many times smaller than the HTML beside it says no more than that there is HTML."""
-_BOUNDARY = " · "
-"""Between the text and each name of an attachment: no phrase goes across."""
+_BOUNDARY = "·"
+"""Before each name of an attachment: no phrase goes across."""
+_MOST_NAMES = 100
 
 
 class TextReader:
@@ -46,7 +48,7 @@ class TextReader:
         """The words of messages whose structure is known; `at_hand` has bodies that were fetched before, by UID.
 
         A message that the server refuses, while it gives others, has the names of its attachments alone. Where it
-        gives none, those that had to be asked for are left out. Raises what the session raises otherwise.
+        gives none, those that were asked for are left out. Raises what the session raises otherwise.
         """
         await self._settings.refresh()
         known: dict[int, Mapping[str, bytes]] = {
@@ -77,7 +79,7 @@ class TextReader:
             refused += [entry for entry in members if entry.uid in fetched.refused]
         if refused:
             _log.warning("texts_refused", path=session.selected, uids=[entry.uid for entry in refused])
-        if any(bodies.values()):
+        if any(bodies.values()) or await _is_their_fault(session, refused):
             bodies |= {entry.uid: {} for entry in refused}
         entries = [entry for entry in entries if entry.uid in bodies]
         sourced = [await self._from_source(session, entry) for entry in entries if _unreliable(entry)]
@@ -127,6 +129,14 @@ class TextReader:
             yield entries[start:]
 
 
+async def _is_their_fault(session: MailSession, refused: Sequence[IndexEntry]) -> bool:
+    """Whether few messages were refused alone, by a server that gives others: it is in no trouble."""
+    uids = [entry.uid for entry in refused]
+    if not 0 < len(uids) <= _FEW or not set(await session.uids()) - set(uids):
+        return False
+    return await gives_others(session, uids)
+
+
 def _unreliable(entry: IndexEntry) -> bool:
     return entry.structure is None or needs_source(entry.structure)
 
@@ -151,5 +161,7 @@ def _word_text(
     except Exception as error:
         _log.error("text_undecodable", uid=entry.uid, exc_info=error)
         words = []
-    names = [" ".join(words_of(part.filename, 1000)) for part in structure.attachments if part.filename]
-    return MessageWords(entry, _BOUNDARY.join([name for name in [*names, joined_words(words)] if name]))
+    for part in structure.attachments[:_MOST_NAMES]:
+        if part.filename:
+            words += [_BOUNDARY, *words_of(part.filename, 1000)]
+    return MessageWords(entry, joined_words(words))

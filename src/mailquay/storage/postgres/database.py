@@ -79,7 +79,9 @@ class PostgresDatabase:
         """
         try:
             await migrate(dsn)
-            limits = {"timeout": _CONNECT_SECONDS, "command_timeout": _COMMAND_SECONDS}
+            limits: dict[str, Any] = {"timeout": _CONNECT_SECONDS, "command_timeout": _COMMAND_SECONDS}
+            # Compiling a search takes longer than the search.
+            limits["server_settings"] = {"jit": "off"}
             pool = await asyncpg.create_pool(dsn, min_size=2, max_size=pool_size, **limits)
             # Writing has a connection of its own: however many read, leases are renewed and results stored in time.
             writer_pool = await asyncpg.create_pool(dsn, min_size=1, max_size=1, **limits)
