@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import aclosing
 
 import structlog
 
@@ -13,7 +14,7 @@ from mailquay.errors import MessageNotFound
 from mailquay.mime.html_text import html_to_text
 from mailquay.mime.words import words_of
 from mailquay.model.message import IndexEntry, Structure, TextPart
-from mailquay.services.body_source import needs_source, read_source
+from mailquay.services.body_source import needs_source, read_texts
 from mailquay.services.message_text import assemble
 from mailquay.services.sections_apart import fetch_apart, gives_others
 from mailquay.services.settings import SettingsService
@@ -90,11 +91,12 @@ class TextReader:
         if (entry.size_bytes or 0) > _MOST_SOURCE_BYTES:
             return MessageWords(entry, "")
         try:
-            source = await read_source(session, entry.uid)
+            async with aclosing(session.stream_section(entry.uid, "")) as chunks:
+                source = await read_texts(chunks, ("plain", "html"), limit_bytes=self._limit_bytes())
         except MessageNotFound:
             return MessageWords(entry, "")
         limit = int(self._settings.current("textIndexSize"))
-        return await asyncio.to_thread(_word_text, entry, source.structure, source.bodies("*"), limit)
+        return await asyncio.to_thread(_word_text, entry, source.structure, source.bodies, limit)
 
     async def _words(
         self, entries: Sequence[IndexEntry], bodies: Mapping[int, Mapping[str, bytes]]
