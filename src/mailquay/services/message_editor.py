@@ -13,7 +13,7 @@ from mailquay.services import identifiers
 from mailquay.services.index_changes import flags_seen, messages_gone
 from mailquay.services.message_request import MessageChanges
 from mailquay.services.message_search import MessageFinder
-from mailquay.storage.repositories.fencing import fenced
+from mailquay.storage.interface import run_together
 
 GONE_FOR_GOOD = ("\\Trash", "\\Junk")
 """What is deleted there goes nowhere else."""
@@ -113,9 +113,9 @@ class MessageEditor(MessageFinder):
     async def _left(self, account: Account, mailbox: Mailbox, uids: Sequence[int], target: Mailbox | None) -> None:
         """Store that messages have left a mailbox, and have the one that they went to looked at."""
         fence = self._access.fence(account.number)
-        await self._store.commit(messages_gone(self._store, fence, mailbox, uids, self._clock.now_ms()))
         touched = [mailbox] if target is None else [mailbox, target]
-        await self._store.commit(fenced(fence, *(self._store.mailboxes.doubt(box.number) for box in touched)))
+        gone = messages_gone(self._store, fence, mailbox, uids, self._clock.now_ms())
+        await self._store.commit(run_together(gone, *(self._store.mailboxes.doubt(box.number) for box in touched)))
         self._access.nudge(account.number, [box.listing.path for box in touched])
 
 

@@ -66,7 +66,8 @@ ORDER BY uid DESC;
 
 -- name: message_search_text sqlite
 SELECT uid FROM messages INDEXED BY messages_by_text
-WHERE mailbox_number = $1 AND ($2 = '' OR instr(subject, $2) > 0) AND ($3 = '' OR instr(sender, $3) > 0)
+WHERE mailbox_number = $1 AND subject IS NOT NULL AND ($2 = '' OR instr(subject, $2) > 0)
+    AND ($3 = '' OR instr(sender, $3) > 0)
 ORDER BY uid DESC;
 
 -- name: message_search_text postgres

@@ -82,7 +82,7 @@ class MessageIndex:
 
     async def unread(self, mailbox: int) -> tuple[bool, bool]:
         """Whether there are messages without a kept envelope, and whether there are such that cannot be read."""
-        [(unread, broken)] = await self._database.fetch("message_unread", mailbox)
+        [(unread, broken)] = await self._database.point("message_unread", mailbox)
         return bool(unread), bool(broken)
 
     async def several(self, mailbox: int, uids: Sequence[int]) -> list[IndexEntry]:

@@ -150,7 +150,7 @@ CREATE INDEX messages_without_envelope
 ON messages (mailbox_number, digested, coalesce(internal_date_ms, 9223372036854775807), uid)
 WHERE envelope IS NULL AND error IS NULL;
 CREATE INDEX messages_with_error ON messages (mailbox_number, retry_ms) WHERE error IS NOT NULL;
-CREATE INDEX messages_by_text ON messages (mailbox_number, uid, subject, sender);
+CREATE INDEX messages_by_text ON messages (mailbox_number, uid, subject, sender) WHERE subject IS NOT NULL;
 CREATE INDEX messages_by_thread ON messages (thread, mailbox_number, uid) WHERE thread IS NOT NULL;
 CREATE INDEX messages_by_server_thread ON messages (thread_id, mailbox_number, uid) WHERE thread_id IS NOT NULL;
 
