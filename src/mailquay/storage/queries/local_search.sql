@@ -1,7 +1,8 @@
 -- name: local_search sqlite
 WITH chosen AS MATERIALIZED (
     SELECT m.mailbox_number, m.uid FROM json_each($1) AS box CROSS JOIN messages AS m INDEXED BY messages_by_text
-    WHERE m.mailbox_number = box.value AND ($2 = '' OR instr(m.subject, $2) > 0) AND ($3 = '' OR instr(m.sender, $3) > 0)
+    WHERE m.mailbox_number = box.value AND m.subject IS NOT NULL AND ($2 = '' OR instr(m.subject, $2) > 0)
+        AND ($3 = '' OR instr(m.sender, $3) > 0)
 ), found AS MATERIALIZED (
     SELECT coalesce(m.date_ms, m.internal_date_ms, 0) AS at_ms, m.mailbox_number AS mailbox, m.uid AS uid
     FROM chosen CROSS JOIN messages AS m
