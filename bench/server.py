@@ -65,14 +65,19 @@ class _Bench:
             await self._requests(server)
 
     async def _requests(self, server: Server) -> None:
-        listing = await server.ok("GET", "/v1/account/big/messages?path=INBOX")
-        ids = [message["id"] for message in listing["messages"]]
-        for name, paths in (
-            ("list 20 messages", ["/v1/account/big/messages?path=INBOX"]),
-            ("message with text", [f"/v1/account/big/message/{one}?textType=*" for one in ids]),
-            ("GET account", ["/v1/account/big"]),
+        paths = [f"/v1/account/big/messages?path=INBOX&page={page}&pageSize=1000" for page in range(10)]
+        pages = [await server.ok("GET", path) for path in paths]
+        texts = [f"/v1/account/big/message/{one['id']}?textType=*" for page in pages for one in page["messages"]]
+        # Each is read once before any is read again.
+        unread = iter(texts)
+        for name, gets in (
+            ("list 20 messages", _gets(server, ["/v1/account/big/messages?path=INBOX"])),
+            ("message with text, not read before", lambda _n: server.ok("GET", next(unread))),
+            ("message with text, read before", _gets(server, texts[:20])),
+            ("search for a subject in 10,000", _searches(server)),
+            ("GET account", _gets(server, ["/v1/account/big"])),
         ):
-            rates = [await _rate(connections, _gets(server, paths)) for connections in (1, 8)]
+            rates = [await _rate(connections, gets) for connections in (1, 8)]
             row(f"{name}, 1 / 8 connections", f"{rates[0]:,.0f} / {rates[1]:,.0f} req/s")
 
     async def webhooks(self) -> None:
@@ -166,6 +171,11 @@ class _Bench:
 
 def _gets(server: Server, paths: list[str]) -> Callable[[int], Awaitable[Any]]:
     return lambda n: server.ok("GET", paths[n % len(paths)])
+
+
+def _searches(server: Server) -> Callable[[int], Awaitable[Any]]:
+    target = "/v1/account/big/search?path=INBOX"
+    return lambda n: server.ok("POST", target, {"search": {"subject": f"number {n % 1000}"}})
 
 
 def _submits(server: Server) -> Callable[[int], Awaitable[Any]]:
