@@ -81,6 +81,17 @@ def test_when_an_event_begins(start: str, head: str, expected: tuple[int, int, i
     assert event.start == (None if expected is None else datetime(*expected, tzinfo=UTC))
 
 
+def test_zones_of_one_calendar_are_none_of_the_next() -> None:
+    for offset, hour in (("+0100", 9), ("-0500", 15), (None, 10)):
+        zone = (
+            "BEGIN:VTIMEZONE\r\nTZID:Customized Time Zone\r\nBEGIN:STANDARD\r\nDTSTART:16010101T000000\r\n"
+            f"TZOFFSETFROM:{offset}\r\nTZOFFSETTO:{offset}\r\nEND:STANDARD\r\nEND:VTIMEZONE\r\n"
+        )
+        start = "DTSTART;TZID=Customized Time Zone:20260701T100000"
+        [event] = read_events(calendar(start, head=zone if offset else ""))
+        assert event.start == datetime(2026, 7, 1, hour, tzinfo=UTC)
+
+
 def test_an_event_with_a_duration() -> None:
     [event] = read_events(calendar("DTSTART:20260701T100000Z", "DURATION:PT1H30M"))
     assert event.end == datetime(2026, 7, 1, 11, 30, tzinfo=UTC)

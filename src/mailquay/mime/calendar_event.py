@@ -53,15 +53,21 @@ class CalendarEvent:
 
 
 def read_events(data: bytes, charset: str | None = None) -> list[CalendarEvent]:
-    """The events of a calendar; none when it is broken or too large. Takes milliseconds for each event."""
+    """The events of a calendar; none when it is broken or too large. Takes milliseconds for each event.
+
+    To be called by one thread at a time, since the library has state that all share.
+    """
     if len(data) > MAX_CALENDAR_BYTES:
         return []
-    # It takes a tenth of a second to import, and few processes ever meet an invitation.
-    from icalendar import Calendar
-
     text = "\r\n".join(_essential(decode(data, charset or "utf-8"))) + "\r\n"
     if len(text) > _MAX_ESSENTIAL_CHARACTERS:
         return []
+    # It takes a tenth of a second to import, and few processes ever meet an invitation.
+    from icalendar import Calendar
+    from icalendar.timezone import tzp
+
+    # The library keeps the zones of all calendars by name, and senders have different ones of the same name.
+    tzp.use_default()
     try:
         calendars = Calendar.from_ical(text, multiple=True)
     except (ValueError, KeyError, IndexError, TypeError, OverflowError):

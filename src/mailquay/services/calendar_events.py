@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import threading
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
@@ -21,6 +22,7 @@ _MAX_ENCODED_BYTES = MAX_CALENDAR_BYTES * 3
 """Quoted-printable at its worst."""
 _MAX_TOLD_BYTES = 2 * 1024 * 1024
 """What all the contents of one message's events may come to; what is beyond is told without its content."""
+_one_at_a_time = threading.Lock()
 
 
 def calendar_parts(structure: Structure) -> list[tuple[Attachment, str | None]]:
@@ -63,7 +65,8 @@ async def calendar_events(
 
 def _read(raw: bytes, encoding: str | None, charset: str | None) -> tuple[bytes, Sequence[CalendarEvent]]:
     data = decode_transfer(raw, encoding)
-    return data, read_events(data, charset)
+    with _one_at_a_time:
+        return data, read_events(data, charset)
 
 
 def _shown(mailbox: int, uid: int, part: Attachment, event: CalendarEvent, data: bytes | None) -> dict[str, Any]:
