@@ -106,12 +106,37 @@ def test_folded_lines_and_other_charsets() -> None:
     assert read_events(data.replace("\r\n", "\n").encode("latin-1"))[0].summary == "Grüße"
 
 
-@pytest.mark.parametrize("rule", ["FREQ=SECONDLY", "FREQ=YEARLY;BYSECOND=1,2,3;BYHOUR=1,2", "FREQ=HOURLY;INTERVAL=1"])
+@pytest.mark.parametrize(
+    "rule",
+    [
+        "FREQ=SECONDLY",
+        "FREQ=YEARLY;BYSECOND=1,2,3;BYHOUR=1,2",
+        "FREQ=HOURLY;INTERVAL=1",
+        "FREQ=YEARLY;INTERVAL=0",
+        "FREQ=YEARLY;BYMONTH=1\r\nEXRULE:FREQ=SECONDLY",
+        "FREQ=YEARLY;BYMONTH=1\r\nTZNAME:x\u2028RRULE:FREQ=SECONDLY",
+        "FREQ=YEARLY;BYMONTH=1\r\nTZNAME:\x85RRULE:FREQ=SECONDLY",
+    ],
+)
 def test_a_zone_whose_rule_takes_for_ever(rule: str) -> None:
     started = time.process_time()
     data = calendar("DTSTART;TZID=Own Zone:20260701T100000", head=_ZONE.format(standard=rule))
     assert len(read_events(data)) == 1
     assert time.process_time() - started < 3
+
+
+@pytest.mark.parametrize(
+    "rule", ["FREQ=YEARLY;BYDAY=MO", "FREQ=YEARLY;BYMONTH=2;BYMONTHDAY=30", "FREQ=YEARLY;BYMONTH=3"]
+)
+def test_a_zone_of_very_many_rules(rule: str) -> None:
+    block = (
+        f"BEGIN:STANDARD\r\nDTSTART:00010101T000000\r\nTZOFFSETFROM:+0200\r\nTZOFFSETTO:+0100\r\nRRULE:{rule}\r\n"
+        "END:STANDARD\r\n"
+    )
+    head = f"BEGIN:VTIMEZONE\r\nTZID:Rich Zone\r\n{block * 900}END:VTIMEZONE\r\n"
+    started = time.process_time()
+    assert len(read_events(calendar("DTSTART;TZID=Rich Zone:20260701T100000", head=head))) == 1
+    assert time.process_time() - started < 30
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from calendar import monthrange
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, tzinfo
@@ -19,7 +20,10 @@ _MAX_LINE_CHARACTERS = 32 * 1024
 _MAX_ESSENTIAL_CHARACTERS = 128 * 1024
 """The library takes up to ten microseconds for each character."""
 _MAX_ZONES = 20
+_MAX_RULES = 20
+"""Each of them may take a quarter of a second, when it begins in the year 1."""
 _MAX_DEPTH = 10
+_LEAP_YEAR = 2024
 _BLOCKS = (
     ("VCALENDAR",),
     ("VCALENDAR", "VEVENT"),
@@ -28,11 +32,11 @@ _BLOCKS = (
     ("VCALENDAR", "VTIMEZONE", "DAYLIGHT"),
 )
 _FOLD = re.compile(r"\r?\n[ \t]")
-# A rule that repeats more than a few times in a year would have us count occurrences since 1601.
+# A rule that repeats more than a few times in a year would have us count occurrences since 1601; one with the interval
+# 0 would do so for ever.
 _HARMLESS_RULE = re.compile(
-    r"FREQ=YEARLY(?:;(?:BYMONTH=\d{1,2}|BYDAY=[+-]?\d?[A-Z]{2}|BYMONTHDAY=-?\d{1,2}|INTERVAL=\d{1,3}|COUNT=\d{1,4}|"
-    r"UNTIL=\w{8,16}|WKST=[A-Z]{2}))*",
-    re.IGNORECASE,
+    r"FREQ=YEARLY(?:;(?:BYMONTH=\d{1,2}|BYDAY=[+-]?[1-5][A-Z]{2}|BYMONTHDAY=-?\d{1,2}|INTERVAL=1|COUNT=\d{1,4}|"
+    r"UNTIL=\w{8,16}|WKST=[A-Z]{2}))*"
 )
 _KEPT = frozenset(("UID", "SUMMARY", "DESCRIPTION", "DTSTART", "DTEND", "DURATION", "ORGANIZER", "RECURRENCE-ID"))
 _NAME = re.compile(r"[A-Za-z0-9-]{1,60}(?=[;:])")
@@ -87,7 +91,7 @@ def _essential(text: str) -> Iterator[str]:
     """
     stack: list[str] = []
     seen: set[str] = set()
-    events, zones = 0, 0
+    events, zones, rules = 0, 0, 0
     for line in _FOLD.sub("", text.replace("\x00", "")).replace("\r", "\n").split("\n"):
         found = _NAME.match(line)
         if found is None:
@@ -104,7 +108,12 @@ def _essential(text: str) -> Iterator[str]:
             zones += value == "VTIMEZONE"
         if len(stack) > _MAX_DEPTH:
             return
-        if _is_kept(tuple(stack), name, value) and events <= MAX_EVENTS and zones <= _MAX_ZONES:
+        kept = _is_kept(tuple(stack), name, value) and events <= MAX_EVENTS and zones <= _MAX_ZONES
+        if kept and stack[1:2] == ["VTIMEZONE"]:
+            rules += name == "RRULE"
+            # Whoever reads the zones takes more for the end of a line than whoever reads the rest.
+            kept = len(line.splitlines()) == 1 and (name != "RRULE" or rules <= _MAX_RULES)
+        if kept:
             yield line[:_MAX_LINE_CHARACTERS].rstrip()
         if name == "END" and stack:
             stack.pop()
@@ -119,7 +128,19 @@ def _is_kept(blocks: tuple[str, ...], name: str, value: str) -> bool:
         return name in ("METHOD", "X-WR-TIMEZONE")
     if blocks == _BLOCKS[1]:
         return name in _KEPT
-    return name != "RRULE" or _HARMLESS_RULE.fullmatch(value) is not None
+    return name not in ("RRULE", "EXRULE") or _is_harmless(value)
+
+
+def _is_harmless(rule: str) -> bool:
+    """Whether a rule names a day that comes, and no more than a few times in a year."""
+    if not _HARMLESS_RULE.fullmatch(rule):
+        return False
+    items = [(name, value) for name, _, value in (item.partition("=") for item in rule.split(";"))]
+    parts = dict(items)
+    month, day = int(parts.get("BYMONTH", 1)), abs(int(parts.get("BYMONTHDAY", 1)))
+    # A day that never comes would be looked for up to the year 9999.
+    comes = 1 <= month <= 12 and 1 <= day <= monthrange(_LEAP_YEAR, month)[1]
+    return comes and len(parts) == len(items) and not {"BYDAY", "BYMONTHDAY"} <= parts.keys()
 
 
 def _event(component: Any, method: str | None, calendar_zone: str | None) -> CalendarEvent:
