@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from datetime import UTC, datetime
 from email.message import EmailMessage
 from pathlib import Path
@@ -13,7 +13,7 @@ import pytest
 
 from mailquay.backends.imap.session_reading import SessionReading
 from mailquay.backends.interface import FetchedSections, SearchTerms
-from mailquay.errors import CommandRejected
+from mailquay.errors import BackendError, CommandRejected, PartUnavailable
 from mailquay.mime.words import parse_query
 from mailquay.model.account import KEEPS_ENVELOPES, KEEPS_TEXT
 from mailquay.model.event import EventName
@@ -21,6 +21,7 @@ from mailquay.model.mailbox import TEXTS_AS_WANTED, TEXTS_COMPLETE
 from mailquay.runtime.purge import purge_everything
 from mailquay.sandbox.world import SandboxWorld
 from mailquay.storage.repositories.local_search import LocalTerms
+from mailquay.wire.imap.leniency import Leniency
 from tests.runtime.harness import SystemClock
 from tests.runtime.reading import SECONDS, Reader, reading
 
@@ -173,6 +174,32 @@ async def test_a_new_message_that_cannot_be_read_keeps_nobody_from_the_index(
         await ann.node.wait_for(EventName.MESSAGE_NEW, account=ann.account)
         assert await _by_index(ann, body="needle") == [1]
         assert await _by_index(ann, body="file") == [2]
+
+
+@pytest.mark.parametrize("error", [CommandRejected("no"), PartUnavailable("no", retry_after_seconds=1)], ids=str)
+async def test_a_source_that_cannot_be_read_keeps_nobody_from_the_index(
+    world: SandboxWorld, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BackendError
+) -> None:
+    stream = SessionReading.stream_section
+
+    async def refusing(
+        self: SessionReading, uid: int, section: str, *, resume_at: int | None = None
+    ) -> AsyncGenerator[bytes, None]:
+        if uid in (2, 4):
+            raise error
+        async for chunk in stream(self, uid, section, resume_at=resume_at):
+            yield chunk
+
+    monkeypatch.setattr(SessionReading, "stream_section", refusing)
+    world.imap_faults.quirks.add(Leniency.MULTIPART_WITHOUT_PARTS)
+    _append(world, *(_letter(f"needle {n}", attached=f"file{n}.pdf") for n in (1, 2)))
+    async with reading(world, tmp_path / "a", index=KEEPS_TEXT) as ann:
+        await _complete(ann)
+        assert await _indexed(ann, "needle") == [1]
+        _append(world, *(_letter(f"needle {n}", attached=f"file{n}.pdf") for n in (3, 4)), new=True)
+        await ann.catch_up()
+        await ann.node.wait_for(EventName.MESSAGE_NEW, account=ann.account, count=2)
+        assert await _indexed(ann, "needle") == [1, 3]
 
 
 async def test_where_no_text_can_be_read_the_server_is_searched(

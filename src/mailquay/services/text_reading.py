@@ -10,7 +10,7 @@ from contextlib import aclosing
 import structlog
 
 from mailquay.backends.interface import MailSession
-from mailquay.errors import MessageNotFound
+from mailquay.errors import CommandRejected, MessageNotFound, PartUnavailable
 from mailquay.mime.html_text import html_to_text
 from mailquay.mime.words import words_of
 from mailquay.model.message import IndexEntry, Structure, TextPart
@@ -78,13 +78,21 @@ class TextReader:
             fetched = await fetch_apart(session, [entry.uid for entry in members], sections, limit_bytes=limit)
             bodies |= {uid: found.bodies for uid, found in fetched.found.items()}
             refused += [entry for entry in members if entry.uid in fetched.refused]
+        sourced: list[MessageWords] = []
+        for entry in filter(_unreliable, entries):
+            try:
+                sourced.append(await self._from_source(session, entry))
+            except (CommandRejected, PartUnavailable):
+                # It is the messages that a server does not understand that it may be unable to give.
+                refused.append(entry)
+                del bodies[entry.uid]
         if refused:
             _log.warning("texts_refused", path=session.selected, uids=[entry.uid for entry in refused])
-        if any(bodies.values()) or await _is_their_fault(session, refused):
+        if any(bodies.values()) or any(one.words for one in sourced) or await _is_their_fault(session, refused):
             bodies |= {entry.uid: {} for entry in refused}
-        entries = [entry for entry in entries if entry.uid in bodies]
-        sourced = [await self._from_source(session, entry) for entry in entries if _unreliable(entry)]
-        return [*await self._words([entry for entry in entries if not _unreliable(entry)], bodies), *sourced]
+        read = {one.entry.uid for one in sourced}
+        entries = [entry for entry in entries if entry.uid in bodies and entry.uid not in read]
+        return [*await self._words(entries, bodies), *sourced]
 
     async def _from_source(self, session: MailSession, entry: IndexEntry) -> MessageWords:
         """A message whose parts the server does not know is read as a whole, unless it is a large one."""
