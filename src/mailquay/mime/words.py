@@ -24,6 +24,9 @@ _ACCENTS = re.compile(
     "[\u00ad\u0300-\u036f\u0483-\u0487\u0591-\u05c7\u0610-\u061a\u064b-\u065f\u0670\u1ab0-\u1aff\u1dc0-\u1dff"
     "\u200b-\u200f\u2060\u20d0-\u20ff\ufe00-\ufe0f\ufe20-\ufe2f\ufeff]"
 )
+# What may be a combining character, or become one.
+_MARK = "(?:[^\\w\\s\\x00-\\x7f]|[\uff9e\uff9f])"
+_MARKS = re.compile(rf"({_MARK}{{32}}){_MARK}+")
 _LONGEST_WORD = 64
 _ELEMENT = re.compile(r'"([^"]*)("?)(\*?)|([^\s"]+)')
 _MOST_ELEMENTS = 128
@@ -87,5 +90,7 @@ def _indexed(run: bool, piece: str) -> Iterator[str]:
 def _folded(text: str) -> str:
     if text.isascii():
         return text.lower()
+    # Normalisation takes quadratic time for a long run of combining characters, and nobody else gets a turn meanwhile.
+    text = _MARKS.sub(r"\1", text)
     bare = _ACCENTS.sub("", unicodedata.normalize("NFKD", text).casefold())
     return unicodedata.normalize("NFC", _ACCENTS.sub("", unicodedata.normalize("NFKD", bare)))
