@@ -164,3 +164,14 @@ def test_rtf_that_would_grow_without_end_is_refused() -> None:
     limit = len(decompress_rtf(_rtf(10_000_000, 0x75465A4C, bomb)) or b"")
     assert limit in (0, 10_000_000)
     assert time.process_time() - started < 10
+
+
+def test_wrapped_messages_have_no_more_rtf_together_than_one_alone() -> None:
+    interface = bytes.fromhex("0703020000000000c000000000000046")
+    rtf = _rtf(600_000, 0x414C454D, bytes(600_000))
+    inner = tnef(attribute(1, 0x00069003, properties((0x102, 0x1009, rtf))))
+    wrapped = attribute(2, 0x00069002, bytes(14)) + attribute(
+        2, 0x00069005, properties((0x0D, 0x3701, interface + inner))
+    )
+    found = unpack_tnef(tnef(*[wrapped] * 6))
+    assert [one.body for one in found] == ["rtf"] * 3

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from mailquay.mime.charset import decode
 from mailquay.mime.mapi import MapiValue, read_properties
-from mailquay.mime.rtf_compression import decompress_rtf
+from mailquay.mime.rtf_compression import MAX_COMPRESSED_BYTES, decompress_rtf
 
 MAX_FILES = 1000
 _MAX_ATTRIBUTES = 20_000
@@ -50,6 +50,7 @@ def unpack_tnef(data: bytes) -> list[TnefFile]:
     files: list[TnefFile] = []
     pending = [(memoryview(data), 0)]
     bodies: list[TnefFile] = []
+    rtf_left = MAX_COMPRESSED_BYTES
     while pending and len(files) < MAX_FILES:
         wrapped, depth = pending.pop(0)
         reader = _Reader()
@@ -59,6 +60,9 @@ def unpack_tnef(data: bytes) -> list[TnefFile]:
         files += found
         if depth < _MAX_DEPTH:
             pending += [(message, depth + 1) for message in inner]
+        if reader.rtf_bytes > rtf_left:
+            reader.leave_rtf()
+        rtf_left -= reader.rtf_bytes
         if depth == 0:
             bodies = reader.bodies()
         else:
@@ -149,6 +153,15 @@ class _Reader:
             filename=filename or f"attachment-{number}",
             content_id=f"<{content_id}>" if content_id else None,
         )
+
+    @property
+    def rtf_bytes(self) -> int:
+        """How much compressed RTF there is."""
+        return len(self._properties[_RTF].data) if _RTF in self._properties else 0
+
+    def leave_rtf(self) -> None:
+        """Do without the RTF: wrapped messages have had enough of it."""
+        del self._properties[_RTF]
 
     def bodies(self, prefix: str = "message") -> list[TnefFile]:
         """The text of the message in each form that it has."""
