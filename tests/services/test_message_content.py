@@ -14,6 +14,7 @@ import pytest
 
 from mailquay.errors import InvalidRequest, MessageNotFound
 from mailquay.mime import websafe
+from mailquay.mime.tnef import MAX_FILES
 from mailquay.sandbox.world import SandboxWorld
 from mailquay.services import download_stream, identifiers, message_content, message_html
 from mailquay.services.body_source import download_part, read_texts
@@ -288,3 +289,12 @@ async def test_a_message_that_is_nested_deeper_than_servers_take_part_numbers_is
         assert message["from"] == {"name": "Ann", "address": "a@b.test"}
         assert message["cc"] == [{"name": "Jürgen", "address": "j@b.test"}]
         assert message["text"]["plain"].endswith("deep")
+
+
+@RELIABLE_OR_NOT
+async def test_many_wrappers_are_not_unpacked_without_end(tmp_path: Path, quirk: Leniency | None) -> None:
+    wrapper = encoded("application/ms-tnef", tnef(*[file(b"f\0", b"x")] * MAX_FILES))
+    async with _account(tmp_path, HEAD + multipart("mixed", "m", *[wrapper] * 20), quirk=quirk) as reader:
+        attachments = (await _get(reader))["attachments"]
+        assert [one["contentType"] for one in attachments].count("application/ms-tnef") == 20
+        assert MAX_FILES <= len(attachments) <= 2 * MAX_FILES

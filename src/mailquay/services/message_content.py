@@ -8,7 +8,7 @@ from contextlib import aclosing
 
 from mailquay.backends.interface import MailSession
 from mailquay.errors import MessageNotFound
-from mailquay.mime.tnef import TnefFile
+from mailquay.mime.tnef import MAX_FILES, TnefFile
 from mailquay.model.message import Attachment, Structure, TextPart
 from mailquay.services.body_source import needs_source, read_parts, read_texts
 from mailquay.services.identifiers import TextRef
@@ -137,7 +137,13 @@ async def _unwrapped(session: MailSession, uid: int, content: MessageContent) ->
     if not wrappers:
         return content
     raw = await fetch_parts(session, uid, content.structure, [part.part for part in wrappers], MAX_WRAPPED_BYTES)
-    files = {part.part: await unwrap(raw[part.part], part.encoding) for part in wrappers if part.part in raw}
+    files: dict[str, list[TnefFile]] = {}
+    left = MAX_FILES
+    for part in wrappers:
+        # Tiny ones could be unpacked into a million files.
+        if part.part in raw and left > 0:
+            files[part.part] = await unwrap(raw[part.part], part.encoding)
+            left -= len(files[part.part])
     structure, unwrapped = with_unwrapped(content.structure, files)
     bodies = {**content.bodies, **{number: file.content for number, file in unwrapped.items() if file.body}}
     return dataclasses.replace(content, structure=structure, bodies=bodies, unwrapped=unwrapped)
