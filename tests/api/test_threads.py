@@ -29,7 +29,15 @@ async def test_lists_and_single_ones(ann: World) -> None:
 
 
 @pytest.mark.parametrize(
-    "target", ["threads?pageSize=0", "threads?page=-1", "threads?cursor=imap_!", "thread/x?pageSize=1001"]
+    "target",
+    [
+        "threads?pageSize=0",
+        "threads?page=-1",
+        "threads?cursor=imap_!",
+        f"threads?cursor={encode_cursor(2**62)}",
+        f"messages?path=INBOX&cursor={encode_cursor(2**62)}",
+        "thread/x?pageSize=1001",
+    ],
 )
 async def test_what_is_no_page(ann: World, target: str) -> None:
     reply = await ann.call("GET", f"/v1/account/ann/{target}")

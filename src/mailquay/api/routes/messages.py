@@ -10,6 +10,7 @@ from urllib.parse import quote
 from mailquay.api.errors import HttpError
 from mailquay.api.http import Streamed
 from mailquay.api.operation import Call, Operation, always
+from mailquay.api.schemas.common import MAX_PAGE
 from mailquay.api.schemas.messages import (
     DeleteMessageQuery,
     FlagChanges,
@@ -58,6 +59,9 @@ def page_of_cursor(cursor: str) -> int:
         raise HttpError(400, "the cursor is damaged", code="InvalidCursorValue") from error
     if page is None:
         raise HttpError(400, "the cursor belongs to another kind of account", code="InvalidCursorType")
+    if page > MAX_PAGE:
+        # No database counts as far as a cursor that somebody made up.
+        raise HttpError(400, "the cursor is damaged", code="InvalidCursorValue")
     return page
 
 

@@ -10,6 +10,7 @@ from mailquay.api.schemas.fields import Flag, Given, NoneHidden
 from mailquay.api.validation import Model
 
 _ID64 = Annotated[str, StringConstraints(pattern=r"^[0-9a-fA-F]{64}$", min_length=64, max_length=64)]
+MAX_PAGE = 1_048_576
 QueueName = Literal["notify", "submit", "documents"]
 
 PATH_PARAMETERS: dict[str, TypeAdapter[Any]] = {
@@ -40,7 +41,7 @@ class NoQuery(Model):
 class Paging(Model):
     """Which part of a list to show."""
 
-    page: Annotated[int, Field(ge=0, le=1_048_576, description="Page to show, from 0.")] = 0
+    page: Annotated[int, Field(ge=0, le=MAX_PAGE, description="Page to show, from 0.")] = 0
     page_size: Annotated[int, Field(ge=1, le=1000, alias="pageSize", description="Entries of a page.")] = 20
 
 
