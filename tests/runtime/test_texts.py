@@ -219,6 +219,16 @@ async def test_where_no_text_can_be_read_the_server_is_searched(
         assert await _by_index(ann, body="needle") == [1, 2, 3]
 
 
+async def test_more_text_than_one_answer_holds_is_read_as_far_as_it_is_kept(
+    world: SandboxWorld, tmp_path: Path
+) -> None:
+    head = b"Message-ID: <1@b.test>\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b\r\n"
+    _append(world, head + (b"\r\n--b\r\n\r\nneedle " + b"x" * 610_000) * 112 + b"\r\n--b--\r\n", _letter("needle"))
+    async with reading(world, tmp_path / "a", index=KEEPS_TEXT) as ann:
+        await _complete(ann)
+        assert await _indexed(ann, "needle") == [1, 2]
+
+
 async def test_a_change_of_mind(world: SandboxWorld, tmp_path: Path) -> None:
     _append(world, _letter("needle"))
     async with reading(world, tmp_path / "a", index=KEEPS_ENVELOPES) as ann:

@@ -298,3 +298,10 @@ async def test_many_wrappers_are_not_unpacked_without_end(tmp_path: Path, quirk:
         attachments = (await _get(reader))["attachments"]
         assert [one["contentType"] for one in attachments].count("application/ms-tnef") == 20
         assert MAX_FILES <= len(attachments) <= 2 * MAX_FILES
+
+
+async def test_texts_that_are_too_much_for_one_answer_are_read_as_far_as_they_go(tmp_path: Path) -> None:
+    texts = [part("text/plain", f"part{n} ".encode() + b"x" * 23_000_000) for n in range(3)]
+    async with _account(tmp_path, HEAD + multipart("mixed", "m", *texts)) as reader:
+        text = (await _get(reader))["text"]
+        assert text["hasMore"] and "part0" in text["plain"] and "part1" in text["plain"]

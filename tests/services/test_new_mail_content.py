@@ -109,3 +109,10 @@ async def test_what_winmail_wraps_is_told(tmp_path: Path) -> None:
         assert [one["filename"] for one in told["attachments"]][1:] == ["report.pdf", "image.png", "message.html"]
         assert base64.b64decode(told["attachments"][1]["content"]) == b"%PDF wrapped"
         assert "data:application/octet-stream;base64,UE5H" in told["text"]["html"]
+
+
+async def test_a_message_with_more_text_than_one_answer_holds_is_told(tmp_path: Path) -> None:
+    texts = [part("text/plain", f"part{n} ".encode() + b"x" * 8_000_000) for n in range(9)]
+    async with _listening(tmp_path, notifyText=True, notifyTextSize=1_000_000) as ann:
+        told = await ann.told(HEAD + multipart("mixed", "m", *texts))
+        assert told["text"]["hasMore"] and told["text"]["plain"].startswith("part0")

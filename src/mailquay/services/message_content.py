@@ -15,7 +15,10 @@ from mailquay.services.identifiers import TextRef
 from mailquay.services.unwrapping import MAX_WRAPPED_BYTES, unwrap, with_unwrapped, wrapped_parts
 
 MAX_TEXT_BYTES = 32 * 1024 * 1024
-"""What is read of each text part at most, as transferred; of all together four times that."""
+"""What is read of each text part at most, as transferred; of all in a source together four times that."""
+
+MAX_SECTIONS_BYTES = 48 * 1024 * 1024
+"""What sections of a message are asked for together at most; the first is, whatever its size."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -115,8 +118,9 @@ def _sections(structure: Structure, text_type: str | None, limit: int) -> tuple[
     total = 0
     for part in wanted:
         total += min(part.encoded_size_bytes, limit)
-        if sections and total > 4 * MAX_TEXT_BYTES:
+        if sections and total > MAX_SECTIONS_BYTES:
             left_out.add(part.part)
+            total -= min(part.encoded_size_bytes, limit)
         else:
             sections.append(part.part)
     return sections, left_out

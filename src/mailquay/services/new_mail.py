@@ -25,7 +25,13 @@ from mailquay.model.message import Attachment, IndexEntry, Structure
 from mailquay.services import presentation
 from mailquay.services.body_source import needs_source
 from mailquay.services.calendar_events import calendar_events
-from mailquay.services.message_content import MessageContent, fetch_attachments, parts_cut, read_content
+from mailquay.services.message_content import (
+    MAX_SECTIONS_BYTES,
+    MessageContent,
+    fetch_attachments,
+    parts_cut,
+    read_content,
+)
 from mailquay.services.message_html import off_loop, present_html
 from mailquay.services.message_request import ReadOptions
 from mailquay.services.message_text import assemble, fetch_limit_bytes, wanted_parts
@@ -135,9 +141,9 @@ class NewMail:
         self, session: MailSession, mailbox: Mailbox, entry: IndexEntry, bodies: Mapping[str, bytes], limit_bytes: int
     ) -> dict[str, Any]:
         structure = entry.structure or Structure()
-        read = MessageContent(
-            (), bodies.get("HEADER", b""), structure, bodies, parts_cut(structure, bodies, limit_bytes)
-        )
+        left_out = {part.part for part in wanted_parts(structure, "*")} - set(self._sections(structure))
+        cut = parts_cut(structure, bodies, limit_bytes) | left_out
+        read = MessageContent((), bodies.get("HEADER", b""), structure, bodies, cut)
         if entry.structure is not None and self._needs_more(entry, entry.structure):
             kinds = "*" if self._settings.current("notifyText") else None
             read = await read_content(session, entry.uid, entry.structure, kinds, limit_bytes=self._fetch_limit())
@@ -183,7 +189,12 @@ class NewMail:
     def _sections(self, structure: Structure | None) -> tuple[str, ...]:
         if structure is None or not self._settings.current("notifyText"):
             return ()
-        return tuple(part.part for part in wanted_parts(structure, "*"))
+        chosen, total = [], 0
+        for part in wanted_parts(structure, "*"):
+            total += min(part.encoded_size_bytes, self._fetch_limit())
+            if total <= MAX_SECTIONS_BYTES:
+                chosen.append(part.part)
+        return tuple(chosen)
 
     def _fetch_limit(self) -> int:
         wanted = fetch_limit_bytes(self._settings.current("notifyTextSize") or None)

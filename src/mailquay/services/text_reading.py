@@ -26,6 +26,7 @@ _BYTES_PER_CHARACTER = 6
 _BATCH_BYTES = 8 * 1024 * 1024
 _BATCH_MESSAGES = 50
 _MOST_SOURCE_BYTES = 8 * 1024 * 1024
+_MOST_LIMITS = 4
 _FEW = 3
 _STUB = 50
 """A plain text so many times smaller than the HTML beside it says no more than that there is HTML."""
@@ -63,9 +64,10 @@ class TextReader:
         return read
 
     async def _fetched(self, session: MailSession, entries: Sequence[IndexEntry]) -> list[MessageWords]:
+        limit = self._limit_bytes()
         groups: dict[tuple[str, ...], list[IndexEntry]] = defaultdict(list)
         for entry in entries:
-            groups[tuple(part.part for part in _parts(entry.structure))].append(entry)
+            groups[tuple(part.part for part in _parts(entry.structure, limit))].append(entry)
         bodies: dict[int, Mapping[str, bytes]] = {}
         refused: list[IndexEntry] = []
         for sections, members in groups.items():
@@ -73,9 +75,9 @@ class TextReader:
                 bodies |= {entry.uid: {} for entry in members}
                 continue
             # Never more than a part is said to have: servers have been wrong about sizes.
-            largest = max(part.encoded_size_bytes for entry in members for part in _parts(entry.structure))
-            limit = max(1024, min(largest, self._limit_bytes()))
-            fetched = await fetch_apart(session, [entry.uid for entry in members], sections, limit_bytes=limit)
+            largest = max(part.encoded_size_bytes for entry in members for part in _parts(entry.structure, limit))
+            most = max(1024, min(largest, limit))
+            fetched = await fetch_apart(session, [entry.uid for entry in members], sections, limit_bytes=most)
             bodies |= {uid: found.bodies for uid, found in fetched.found.items()}
             refused += [entry for entry in members if entry.uid in fetched.refused]
         sourced: list[MessageWords] = []
@@ -123,14 +125,15 @@ class TextReader:
     def _suffices(self, entry: IndexEntry, bodies: Mapping[str, bytes]) -> bool:
         limit = self._limit_bytes()
         return not _unreliable(entry) and all(
-            len(bodies.get(part.part, b"")) >= min(part.encoded_size_bytes, limit) for part in _parts(entry.structure)
+            len(bodies.get(part.part, b"")) >= min(part.encoded_size_bytes, limit)
+            for part in _parts(entry.structure, limit)
         )
 
     def _batches(self, entries: Sequence[IndexEntry]) -> Iterator[Sequence[IndexEntry]]:
         """Runs whose texts fit into memory together."""
         limit, start, size = self._limit_bytes(), 0, 0
         for position, entry in enumerate(entries):
-            weight = sum(min(part.encoded_size_bytes, limit) for part in _parts(entry.structure))
+            weight = sum(min(part.encoded_size_bytes, limit) for part in _parts(entry.structure, limit))
             if position > start and (size + weight > _BATCH_BYTES or position - start >= _BATCH_MESSAGES):
                 yield entries[start:position]
                 start, size = position, 0
@@ -151,12 +154,21 @@ def _unreliable(entry: IndexEntry) -> bool:
     return entry.structure is None or needs_source(entry.structure)
 
 
-def _parts(structure: Structure | None) -> list[TextPart]:
-    """What is read of a message: its plain text, and its HTML where there is no other, or hardly any."""
+def _parts(structure: Structure | None, limit_bytes: int) -> list[TextPart]:
+    """What is read of a message: its plain text, and its HTML where there is no other, or hardly any.
+
+    Of very many parts the first, each up to the limit: no more words than those are kept anyway.
+    """
     if structure is None or needs_source(structure):
         return []
     plain, html = (sum(part.encoded_size_bytes for part in parts) for parts in (structure.plain, structure.html))
-    return [*structure.plain, *(structure.html if plain * _STUB <= html else ())]
+    chosen: list[TextPart] = []
+    total = 0
+    for part in (*structure.plain, *(structure.html if plain * _STUB <= html else ())):
+        if total < _MOST_LIMITS * limit_bytes:
+            chosen.append(part)
+            total += min(part.encoded_size_bytes, limit_bytes)
+    return chosen
 
 
 def _word_text(
