@@ -106,6 +106,22 @@ def test_folded_lines_and_other_charsets() -> None:
     assert read_events(data.replace("\r\n", "\n").encode("latin-1"))[0].summary == "Grüße"
 
 
+_OBSERVANCE = "BEGIN:STANDARD\r\nDTSTART:20200101T000000\r\nTZOFFSETFROM:+0200\r\nTZOFFSETTO:+0100\r\nEND:STANDARD\r\n"
+
+
+@pytest.mark.parametrize(
+    "zone",
+    [
+        f"BEGIN:VTIMEZONE\r\nTZID:A\r\n{_OBSERVANCE}TZID:B\r\nEND:VTIMEZONE\r\n",
+        "BEGIN:VTIMEZONE\r\nBEGIN:DAYLIGHT\r\nTZID:A\r\nEND:VTIMEZONE\r\nEND:VTIMEZONE\r\n",
+        f"BEGIN:VTIMEZONE\r\nTZID:A\r\n{_OBSERVANCE}CATEGORIES;VALUE=RECUR:\\n\\;\r\nEND:VTIMEZONE\r\n",
+    ],
+    ids=range(3),
+)
+def test_zones_that_are_put_together_wrongly(zone: str) -> None:
+    assert len(read_events(calendar("DTSTART:20260701T100000Z", head=zone))) <= 1
+
+
 @pytest.mark.parametrize(
     "rule",
     [

@@ -74,7 +74,8 @@ def read_events(data: bytes, charset: str | None = None) -> list[CalendarEvent]:
     tzp.use_default()
     try:
         calendars = Calendar.from_ical(text, multiple=True)
-    except (ValueError, KeyError, IndexError, TypeError, OverflowError):
+    except (ValueError, KeyError, IndexError, TypeError, OverflowError, AttributeError, AssertionError):
+        # The last two are those of zones that are put together wrongly.
         return []
     found: list[CalendarEvent] = []
     for calendar in calendars:
