@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import random
 from collections.abc import AsyncIterator
 from email.header import Header
@@ -110,9 +111,12 @@ async def test_the_index_finds_what_the_server_finds(ann: Reader, seed: int) -> 
     service, mailbox, found = ann.service, await ann.mailbox(), 0
     for _ in range(150):
         terms = _random_terms(chance)
-        indexed = await service._found_in_index(ann.account, mailbox, terms)
+        lasting = dataclasses.replace(terms, flags={})
+        indexed = await service._found_in_index(ann.account, mailbox, lasting)
         assert indexed is not None
-        assert indexed == await _asked(ann, terms), terms
+        assert indexed == await _asked(ann, lasting), terms
+        _, uids = await service._found(ann.account, "INBOX", terms, SECONDS)
+        assert uids == await _asked(ann, terms), terms
         found += len(indexed)
     assert found > 500
 
@@ -158,16 +162,29 @@ async def test_an_index_that_lacks_something_is_not_asked(tmp_path: Path) -> Non
     await world.stop()
 
 
-async def test_where_flags_are_scanned_they_are_asked_for(tmp_path: Path) -> None:
-    world = SandboxWorld(empty=True, imap_capabilities=USUAL - {"CONDSTORE", "QRESYNC"})
+async def test_flags_are_those_of_this_moment(tmp_path: Path) -> None:
+    """Whatever the index says of them, also while nobody has told us: what is chosen by them may be deleted."""
+    world = SandboxWorld(empty=True)
     await world.start()
+    world.imap_faults.missing |= {"NOTIFY", "IDLE"}
     store = world.store_of(world.accounts[0].email)
-    store.append("INBOX", _mail("one"))
+    for subject in ("one", "two"):
+        store.append("INBOX", _mail(subject))
     async with reading(world, tmp_path, config=QUIET) as ann:
-        assert await ann.service._found_in_index(ann.account, await ann.mailbox(), SearchTerms(larger=1)) == {1}
-        [message] = store.mailbox("INBOX")
-        store.set_flags(store.mailbox("INBOX"), [(message, frozenset(["\\Flagged"]))])
-        assert [one["uid"] for one in await ann.found(SearchTerms(flags={"flagged": True}))] == [1]
+        assert len(await _uids(ann)) == 2
+        inbox = store.mailbox("INBOX")
+        for flags, found in ((frozenset(["\\Seen"]), [1]), (frozenset[str](), [])):
+            store.set_flags(inbox, [(next(iter(inbox)), flags)])
+            for terms in (
+                SearchTerms(flags={"seen": True}),
+                SearchTerms(flags={"unseen": False}, text={"subject": "o"}),
+            ):
+                assert await ann.service._found_in_index(ann.account, await ann.mailbox(), terms) is None
+                assert [one["uid"] for one in await ann.found(terms)] == found
+                assert await ann.service.search_needs_owner(ann.account, "INBOX", terms)
+        seen = SearchTerms(flags={"seen": True})
+        await ann.service.delete_all(ann.account, "INBOX", seen, force=True, timeout_seconds=SECONDS)
+        assert len(inbox) == 2
     await world.stop()
 
 

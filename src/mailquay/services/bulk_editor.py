@@ -42,7 +42,7 @@ class MessageService(MessageEditor):
         Raises MailboxNotFound, Unsupported for labels or terms that the server does not know, NotOperational,
         Unavailable.
         """
-        mailbox, uids = await self._found(account, path, terms, timeout_seconds)
+        mailbox, uids = await self._found(account, path, terms, timeout_seconds, by_words=False)
         done: dict[str, Any] = {}
         async with self._opened(account, mailbox, timeout_seconds, writable=True) as session:
             flags, labels = changes_to_make(session, changes)
@@ -62,7 +62,7 @@ class MessageService(MessageEditor):
         Raises MailboxNotFound, Unsupported, NotOperational, Unavailable.
         """
         target = await self._mailboxes.find(account, target_path)
-        mailbox, uids = await self._found(account, path, terms, timeout_seconds)
+        mailbox, uids = await self._found(account, path, terms, timeout_seconds, by_words=False)
         answer: dict[str, Any] = {"path": target.listing.path}
         if target.number == mailbox.number:
             return answer | {"idMap": [_ids(mailbox, uid, mailbox, uid) for uid in sorted(uids)]}
@@ -83,7 +83,7 @@ class MessageService(MessageEditor):
 
         Raises MailboxNotFound, Unsupported, NotOperational, Unavailable.
         """
-        mailbox, uids = await self._found(account, path, terms, timeout_seconds)
+        mailbox, uids = await self._found(account, path, terms, timeout_seconds, by_words=False)
         trash = await self._mailboxes.with_special_use(account, "\\Trash")
         if force or trash is None or mailbox.listing.special_use in GONE_FOR_GOOD:
             async with self._opened(account, mailbox, timeout_seconds, writable=True) as session:

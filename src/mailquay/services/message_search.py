@@ -26,7 +26,6 @@ _LONGEST_SET = 4000
 _IDS_TOGETHER = 50
 _LONGEST_SEARCH_SECONDS = 30.0
 _IN_TEXTS = ("to", "cc", "bcc", "body")
-_OPPOSITES = {"unseen": "seen"}
 
 
 class MessageFinder(MessageReader):
@@ -34,7 +33,7 @@ class MessageFinder(MessageReader):
 
     async def search_needs_owner(self, account: Account, path: str, terms: SearchTerms) -> bool:
         """Whether a search can be answered only by the node that owns the account."""
-        if await self.needs_owner(account, path):
+        if terms.flags or await self.needs_owner(account, path):
             return True
         return await self._in_index(account, await self._mailboxes.find(account, path), terms) is None
 
@@ -52,23 +51,45 @@ class MessageFinder(MessageReader):
         return self._paged(mailbox, len(uids), entries, page, page_size)
 
     async def _found(
-        self, account: Account, path: str, terms: SearchTerms, timeout_seconds: float
+        self, account: Account, path: str, terms: SearchTerms, timeout_seconds: float, *, by_words: bool = True
     ) -> tuple[Mailbox, set[int]]:
-        """A mailbox, and the UIDs of the messages in it to which all terms apply."""
+        """A mailbox, and the UIDs of the messages in it to which all terms apply.
+
+        What never changes of a message may be looked up in the index; of its flags the server alone knows how they are
+        at this moment. Without `by_words` a text is what the server says that it is, not the words that we keep of it.
+        """
         mailbox = await self._up_to_date(account, path, timeout_seconds)
         thread = None if terms.thread_id is None else identifiers.parse_thread_id(terms.thread_id)
         if thread is not None:
             rest = dataclasses.replace(terms, thread_id=None)
             return mailbox, await self._in_thread(account, mailbox, thread, rest, timeout_seconds)
-        uids = await self._found_in_index(account, mailbox, terms)
+        lasting = dataclasses.replace(terms, flags={})
+        uids = None
+        if lasting != _EVERYTHING or not terms.flags:
+            uids = await self._found_in_index(account, mailbox, lasting, by_words=by_words)
         if uids is None:
-            uids = await self._ask(account, mailbox, terms, timeout_seconds)
+            return mailbox, await self._ask(account, mailbox, terms, timeout_seconds)
+        if terms.flags:
+            uids = await self._among(account, mailbox, uids, SearchTerms(flags=terms.flags), timeout_seconds)
         return mailbox, uids
 
-    async def _found_in_index(self, account: Account, mailbox: Mailbox, terms: SearchTerms) -> set[int] | None:
+    async def _among(
+        self, account: Account, mailbox: Mailbox, uids: set[int], terms: SearchTerms, timeout_seconds: float
+    ) -> set[int]:
+        """Those of some messages to which terms apply, as the server says."""
+        if not uids:
+            return uids
+        named = sequence_set(uids)
+        if terms.uid is None and len(named) <= _LONGEST_SET:
+            terms = dataclasses.replace(terms, uid=named)
+        return uids & await self._ask(account, mailbox, terms, timeout_seconds)
+
+    async def _found_in_index(
+        self, account: Account, mailbox: Mailbox, terms: SearchTerms, *, by_words: bool = True
+    ) -> set[int] | None:
         """What the index says; None where the server may know better. Raises TimeoutError."""
         looked_for = await self._in_index(account, mailbox, terms)
-        if looked_for is None:
+        if looked_for is None or (isinstance(looked_for, LocalTerms) and not by_words):
             return None
         if isinstance(looked_for, IndexTerms):
             return set(await self._store.messages.search(mailbox.number, looked_for))
@@ -83,9 +104,6 @@ class MessageFinder(MessageReader):
         looked_for = index_terms(terms) or (text_terms(terms) if texts_known else None)
         cursor = mailbox.cursor
         if looked_for is None or cursor is None or not mailbox.current or not relies_on_index(account, mailbox):
-            return None
-        if looked_for.flags and cursor.highestmodseq is None:
-            # Flags of such a mailbox are compared now and then only.
             return None
         texts = isinstance(looked_for, LocalTerms) or bool(looked_for.subject or looked_for.sender)
         unread, broken = await self._store.messages.unread(mailbox.number)
@@ -114,12 +132,9 @@ class MessageFinder(MessageReader):
         [root] = await self._store.threads.roots(account.number, [thread])
         refs = await self._store.threads.messages(account.number, root)
         members = {int(ref.uid) for ref in refs if ref.mailbox == mailbox.number}
-        if not members or rest == _EVERYTHING:
+        if rest == _EVERYTHING:
             return members
-        named = sequence_set(members)
-        if rest.uid is None and len(named) <= _LONGEST_SET:
-            rest = dataclasses.replace(rest, uid=named)
-        return members & await self._ask(account, mailbox, rest, timeout_seconds)
+        return await self._among(account, mailbox, members, rest, timeout_seconds)
 
     async def _shown(
         self, account: Account, mailbox: Mailbox, uids: Sequence[int], timeout_seconds: float
@@ -139,23 +154,17 @@ class MessageFinder(MessageReader):
 def index_terms(terms: SearchTerms) -> IndexTerms | None:
     """The same for the index; None where it does not know, or counts in another way, one of the terms.
 
-    Days are those of the server's time zone, and recipients may stand in fields that an envelope does not show.
+    Flags may have changed a moment ago, days are those of the server's time zone, and recipients may stand in fields
+    that an envelope does not show.
     """
-    rest = dataclasses.replace(terms, flags={}, text={}, larger=None, smaller=None)
+    rest = dataclasses.replace(terms, text={}, larger=None, smaller=None)
     if rest != _EVERYTHING or not terms.text.keys() <= {"subject", "from"}:
         return None
-    flags: dict[str, bool] = {}
-    for name, wanted in terms.flags.items():
-        name, wanted = (_OPPOSITES[name], not wanted) if name in _OPPOSITES else (name, wanted)
-        if flags.setdefault(name, wanted) != wanted:
-            # Seen and unseen: the server may say that nothing is both.
-            return None
     return IndexTerms(
         subject=terms.text.get("subject", ""),
         sender=terms.text.get("from", ""),
         larger=-1 if terms.larger is None else terms.larger,
         smaller=2**62 if terms.smaller is None else terms.smaller,
-        flags=flags,
     )
 
 
@@ -175,5 +184,4 @@ def text_terms(terms: SearchTerms) -> LocalTerms | None:
         words=tuple(words),
         larger=terms.larger,
         smaller=terms.smaller,
-        flags=rest.flags,
     )

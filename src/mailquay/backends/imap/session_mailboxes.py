@@ -84,9 +84,10 @@ class SessionMailboxes(SessionBase):
         for path in [box.path for box in listed if box.selectable and box.path in suspects]:
             try:
                 found = await self._count(path)
-            except MailboxNotFound:
+            except (MailboxNotFound, PartUnavailable):
+                # Not there, or not to be had at this moment: asked about again the next time.
                 continue
-            except (CommandRejected, PartUnavailable):
+            except CommandRejected:
                 self._uncountable.add(path)
             else:
                 counted.update({path: found} if found is not None else {})

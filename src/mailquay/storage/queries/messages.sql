@@ -79,22 +79,12 @@ ORDER BY uid DESC;
 SELECT uid FROM messages
 WHERE mailbox_number = $1 AND ($2 = '' OR instr(subject, $2) > 0) AND ($3 = '' OR instr(sender, $3) > 0)
     AND size_bytes > $4 AND size_bytes < $5
-    AND ($6 < 0 OR (CASE WHEN instr(lower(flags), '\seen') > 0 THEN 1 ELSE 0 END) = $6)
-    AND ($7 < 0 OR (CASE WHEN instr(lower(flags), '\flagged') > 0 THEN 1 ELSE 0 END) = $7)
-    AND ($8 < 0 OR (CASE WHEN instr(lower(flags), '\answered') > 0 THEN 1 ELSE 0 END) = $8)
-    AND ($9 < 0 OR (CASE WHEN instr(lower(flags), '\draft') > 0 THEN 1 ELSE 0 END) = $9)
-    AND ($10 < 0 OR (CASE WHEN instr(lower(flags), '\deleted') > 0 THEN 1 ELSE 0 END) = $10)
 ORDER BY uid DESC;
 
 -- name: message_search postgres
 SELECT uid FROM messages
 WHERE mailbox_number = $1 AND ($2 = '' OR strpos(subject, $2) > 0) AND ($3 = '' OR strpos(sender, $3) > 0)
     AND size_bytes > $4 AND size_bytes < $5
-    AND ($6 < 0 OR (CASE WHEN strpos(lower(flags), '\seen') > 0 THEN 1 ELSE 0 END) = $6)
-    AND ($7 < 0 OR (CASE WHEN strpos(lower(flags), '\flagged') > 0 THEN 1 ELSE 0 END) = $7)
-    AND ($8 < 0 OR (CASE WHEN strpos(lower(flags), '\answered') > 0 THEN 1 ELSE 0 END) = $8)
-    AND ($9 < 0 OR (CASE WHEN strpos(lower(flags), '\draft') > 0 THEN 1 ELSE 0 END) = $9)
-    AND ($10 < 0 OR (CASE WHEN strpos(lower(flags), '\deleted') > 0 THEN 1 ELSE 0 END) = $10)
 ORDER BY uid DESC;
 
 -- name: message_unread

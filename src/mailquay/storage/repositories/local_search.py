@@ -12,9 +12,10 @@ from mailquay.model.message import IndexEntry, MessageRef, Uid
 from mailquay.storage.codec import to_json
 from mailquay.storage.interface import Database
 from mailquay.storage.repositories.mailboxes import read_mailbox
-from mailquay.storage.repositories.messages import SEARCHED_FLAGS, folded, read_entry
+from mailquay.storage.repositories.messages import folded, read_entry
 
 _ALL = 2**40
+_FLAGS = ("seen", "flagged", "answered", "draft", "deleted")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +78,7 @@ class LocalSearch:
     ) -> Found:
         """Messages of mailboxes, which are given by the numbers of their accounts."""
         numbers = [number for several in mailboxes.values() for number in several]
-        flags = [-1 if terms.flags.get(name) is None else int(terms.flags[name]) for name in SEARCHED_FLAGS]
+        flags = [-1 if terms.flags.get(name) is None else int(terms.flags[name]) for name in _FLAGS]
         texts = (terms.subject, terms.sender, terms.to, terms.cc, terms.bcc)
         params: tuple[Any, ...] = (
             to_json(numbers),

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from itertools import repeat
 
 from mailquay.model.account import KEEPS_ENVELOPES, KEEPS_TEXT, AccountNumber
@@ -30,22 +30,17 @@ NEWEST = Unread(_EVER, 2**32)
 """Before this one come all others."""
 
 
-SEARCHED_FLAGS = ("seen", "flagged", "answered", "draft", "deleted")
-
-
 @dataclass(frozen=True, slots=True)
 class IndexTerms:
     """What the index can be searched for. Texts are looked for anywhere in a subject and in From; empty ones match all.
 
-    `flags` by the names in SEARCHED_FLAGS: True for messages that have it, False for others. Sizes in bytes, both
-    exclusive.
+    Sizes in bytes, both exclusive.
     """
 
     subject: str = ""
     sender: str = ""
     larger: int = -1
     smaller: int = 2**62
-    flags: Mapping[str, bool] = field(default_factory=dict)
 
 
 class MessageIndex:
@@ -76,8 +71,7 @@ class MessageIndex:
             # A narrow index holds what is looked at.
             rows = await self._database.fetch("message_search_text", *texts)
         else:
-            flags = [-1 if terms.flags.get(name) is None else int(terms.flags[name]) for name in SEARCHED_FLAGS]
-            rows = await self._database.fetch("message_search", *texts, terms.larger, terms.smaller, *flags)
+            rows = await self._database.fetch("message_search", *texts, terms.larger, terms.smaller)
         return [uid for (uid,) in rows]
 
     async def unread(self, mailbox: int) -> tuple[bool, bool]:
