@@ -2,32 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
 from mailquay.api.errors import HttpError
 from mailquay.api.operation import Call, Operation
+from mailquay.api.routes.composition import addresses_asked, composed
 from mailquay.api.schemas.common import Deleted, Paging
-from mailquay.api.schemas.submit import (
-    FromAddress,
-    MessageReference,
-    OutboxEntry,
-    OutboxList,
-    SubmitMessage,
-    SubmitQuery,
-    Submitted,
-    UploadAttachment,
-)
+from mailquay.api.schemas.submit import OutboxEntry, OutboxList, SubmitMessage, SubmitQuery, Submitted
 from mailquay.errors import Forbidden
-from mailquay.model.message import Address
 from mailquay.model.submission import DsnRequest
-from mailquay.services.submit_request import (
-    ReferenceAction,
-    SubmitAttachment,
-    SubmitEnvelope,
-    SubmitReference,
-    SubmitRequest,
-)
+from mailquay.services.submit_request import SubmitEnvelope, SubmitRequest
 
 _MAX_KEY_CHARACTERS = 1024
 
@@ -69,70 +55,21 @@ def idempotency_key(header: str | None) -> str | None:
 
 def submit_request(body: SubmitMessage) -> SubmitRequest:
     """The submission that a body asks for."""
-    return SubmitRequest(
-        reference=None if body.reference is None else reference_asked(body.reference),
+    return dataclasses.replace(
+        composed(body),
         envelope=None
         if body.envelope is None
         else SubmitEnvelope(body.envelope.from_, None if body.envelope.to is None else tuple(body.envelope.to)),
-        raw=body.raw,
-        from_=None if body.from_ is None else address_asked(body.from_),
         reply_to=addresses_asked(body.reply_to),
-        to=addresses_asked(body.to),
-        cc=addresses_asked(body.cc),
-        bcc=addresses_asked(body.bcc),
-        subject=body.subject,
-        text=body.text,
-        html=body.html,
         preview_text=body.preview_text,
-        attachments=tuple(attachment_asked(one) for one in body.attachments or ()),
-        message_id=body.message_id,
-        headers={name: tuple(values) for name, values in (body.headers or {}).items()},
         copy=body.copy_sent,
         sent_mail_path=body.sent_mail_path,
-        locale=body.locale,
-        tz=body.tz,
         send_at_ms=body.send_at,
         delivery_attempts=body.delivery_attempts,
         dsn=_dsn(body),
         proxy=body.proxy,
         local_address=body.local_address,
         dry_run=body.dry_run,
-    )
-
-
-def reference_asked(reference: MessageReference) -> SubmitReference:
-    """The reference that a body names."""
-    return SubmitReference(
-        message=reference.message,
-        action=ReferenceAction(reference.action),
-        inline=reference.inline,
-        forward_attachments=reference.forward_attachments,
-        ignore_missing=reference.ignore_missing,
-        message_id=reference.message_id,
-        thread_id=reference.thread_id,
-    )
-
-
-def address_asked(address: FromAddress) -> Address:
-    """An address of a body."""
-    return Address(address.name or "", address.address)
-
-
-def addresses_asked(addresses: list[FromAddress] | None) -> tuple[Address, ...] | None:
-    """The addresses of a body; None where it says nothing of them."""
-    return None if addresses is None else tuple(address_asked(one) for one in addresses)
-
-
-def attachment_asked(attachment: UploadAttachment) -> SubmitAttachment:
-    """An attachment of a body."""
-    return SubmitAttachment(
-        filename=attachment.filename,
-        content=attachment.content,
-        content_type=attachment.content_type,
-        content_disposition=attachment.content_disposition,
-        cid=attachment.cid,
-        encoding=attachment.encoding,
-        reference=attachment.reference,
     )
 
 

@@ -6,9 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from mailquay.api.operation import Call, Operation, always
-from mailquay.api.routes.submit import address_asked, addresses_asked, attachment_asked, reference_asked
+from mailquay.api.routes.composition import composed
 from mailquay.api.schemas.upload import MessageUpload, MessageUploaded
-from mailquay.services.submit_request import SubmitRequest
 from mailquay.services.upload import UploadRequest
 
 
@@ -20,24 +19,8 @@ async def _upload(call: Call) -> Mapping[str, Any]:
 
 def upload_request(body: MessageUpload) -> UploadRequest:
     """The upload that a body asks for."""
-    message = SubmitRequest(
-        reference=None if body.reference is None else reference_asked(body.reference),
-        raw=body.raw,
-        from_=None if body.from_ is None else address_asked(body.from_),
-        to=addresses_asked(body.to),
-        cc=addresses_asked(body.cc),
-        bcc=addresses_asked(body.bcc),
-        subject=body.subject,
-        text=body.text,
-        html=body.html,
-        attachments=tuple(attachment_asked(one) for one in body.attachments or ()),
-        message_id=body.message_id,
-        headers={name: tuple(values) for name, values in (body.headers or {}).items()},
-        locale=body.locale,
-        tz=body.tz,
-    )
     flags = None if body.flags is None else tuple(body.flags)
-    return UploadRequest(body.path, message, flags, body.internal_date)
+    return UploadRequest(body.path, composed(body), flags, body.internal_date)
 
 
 OPERATIONS = (
