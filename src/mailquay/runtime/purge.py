@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 
-import structlog
-
-from mailquay.errors import StorageError
-from mailquay.storage.interface import PURGE_DUE, Signal
+from mailquay.runtime.on_signal import do_on_signals
+from mailquay.storage.interface import PURGE_DUE
 from mailquay.storage.repositories.upkeep import PURGE_ROWS
 from mailquay.storage.store import Store
 
-_log = structlog.get_logger(__name__)
 _SHORTEST_PAUSE_SECONDS = 0.001
 
 
@@ -20,30 +18,8 @@ async def keep_purged(store: Store, *, interval_seconds: float, rows: int = PURG
 
     Several nodes may do it at once.
     """
-    due = asyncio.Event()
-
-    def on_signals(signals: frozenset[Signal]) -> None:
-        if any(signal.kind == PURGE_DUE for signal in signals):
-            due.set()
-
-    stop_listening = store.database.subscribe(on_signals)
-    try:
-        while True:
-            due.clear()
-            try:
-                await purge_everything(store, rows)
-            except StorageError as error:
-                _log.error("purge_failed", error=str(error))
-            except Exception as error:
-                # Whatever it was, it must not end the purging for as long as the node runs.
-                _log.error("purge_failed", exc_info=error)
-            try:
-                async with asyncio.timeout(interval_seconds):
-                    await due.wait()
-            except TimeoutError:
-                continue
-    finally:
-        stop_listening()
+    work = partial(purge_everything, store, rows)
+    await do_on_signals(store.database, {PURGE_DUE}, "purge", work, interval_seconds=interval_seconds)
 
 
 async def purge_everything(store: Store, rows: int = PURGE_ROWS) -> None:
