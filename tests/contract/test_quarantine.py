@@ -66,21 +66,21 @@ async def test_turns_come_in_growing_pauses_and_those_who_waited_longest_first(s
     for uid in (1, 2, 3):
         await store.commit(set_aside(store, _NUMBER, box, [_broken(uid)], NOW + 10 - uid))
     due = NOW + UNIDENTIFIED_PAUSES_MS[0]
-    assert await store.quarantine.next_retry_ms(_NUMBER) == due + 7
+    assert await store.quarantine.turns(_NUMBER) == {"INBOX": due + 7}
     assert await store.quarantine.due(box.number, due + 6, 9) == []
-    assert await store.quarantine.paths_due(_NUMBER, due + 6) == []
     assert [one.uid for one in await store.quarantine.due(box.number, due + 8, 9)] == [3, 2]
     assert [one.uid for one in await store.quarantine.due(box.number, due + 9, 1)] == [3]
-    assert await store.quarantine.paths_due(_NUMBER, due + 9) == ["INBOX"]
     turns = [(3, 2, next_try_ms(2, NOW, identified=False)), (2, 9, next_try_ms(9, NOW, identified=False))]
     await store.commit(store.quarantine.tried(box.number, turns))
     assert [(one.uid, one.tries) for one in await store.quarantine.all(box.number, 9)] == [(1, 1), (3, 2), (2, 9)]
-    assert await store.quarantine.next_retry_ms(_NUMBER) == due + 9
+    assert await store.quarantine.turns(_NUMBER) == {"INBOX": due + 9}
     await store.commit(store.quarantine.tried(box.number, [(1, 9, None), (3, 9, None)]))
-    assert await store.quarantine.next_retry_ms(_NUMBER) is None
+    assert await store.quarantine.turns(_NUMBER) == {}
     assert await store.quarantine.due(box.number, 2**62, 9) == []
+    await store.commit(store.quarantine.tried(box.number, [(1, 9, NOW)]))
+    assert await store.quarantine.turns(_NUMBER) == {"INBOX": NOW}
     await store.commit(store.mailboxes.mark_missing(box.number, NOW))
-    assert await store.quarantine.paths_due(_NUMBER, 2**62) == []
+    assert await store.quarantine.turns(_NUMBER) == {}
 
 
 def test_what_is_not_even_identified_may_be_there_in_a_minute() -> None:

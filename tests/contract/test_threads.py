@@ -18,7 +18,7 @@ from mailquay.storage.catalogue import load_catalogue
 from mailquay.storage.interface import run_together
 from mailquay.storage.repositories import threads as threads_module
 from mailquay.storage.store import Store, open_store
-from tests.contract.test_store import NOW, _register
+from tests.contract.records import NOW, register
 
 A, B, C, D, E, F = (2**63 - 1, 20, 30, 40, 50, 60)
 
@@ -63,7 +63,7 @@ async def _plant(database_url: str, account: Account, links: Iterable[tuple[int,
 
 
 async def test_a_message_alone_is_its_own_thread_and_costs_no_link(store: Store, database_url: str) -> None:
-    account = await _register(store)
+    account = await register(store)
     number = await _mailbox(store, account)
     assert await _arrive(store, account, number, 1, A) == A
     assert await store.threads.roots(account.number, [A, B]) == [A, B]
@@ -75,7 +75,7 @@ async def test_a_message_alone_is_its_own_thread_and_costs_no_link(store: Store,
 async def test_answers_join_the_thread_of_their_first_reference_in_any_order(
     store: Store, order: tuple[int, ...]
 ) -> None:
-    account = await _register(store)
+    account = await register(store)
     number = await _mailbox(store, account)
     conversation = [(A,), (A, B), (A, B, C), (A, D)]
     for uid in order:
@@ -87,7 +87,7 @@ async def test_answers_join_the_thread_of_their_first_reference_in_any_order(
 
 
 async def test_two_threads_become_one_and_the_former_name_leads_there(store: Store, database_url: str) -> None:
-    account = await _register(store)
+    account = await register(store)
     inbox, sent = await _mailbox(store, account), await _mailbox(store, account, "Sent")
     await _arrive(store, account, inbox, 1, A)
     await _arrive(store, account, inbox, 2, C)
@@ -101,7 +101,7 @@ async def test_two_threads_become_one_and_the_former_name_leads_there(store: Sto
 
 
 async def test_ways_are_shortened_by_whoever_goes_them(store: Store, database_url: str) -> None:
-    account = await _register(store)
+    account = await register(store)
     number = await _mailbox(store, account)
     for root, child in ((C, D), (B, C), (A, B)):
         await _arrive(store, account, number, root, root, child)
@@ -112,7 +112,7 @@ async def test_ways_are_shortened_by_whoever_goes_them(store: Store, database_ur
 
 
 async def test_one_unit_places_many_messages_and_those_without_keys_are_left_out(store: Store) -> None:
-    account = await _register(store)
+    account = await register(store)
     families = [(B, C), (), (D, E), (A, B, D), (E, F), ()]
     placed = await store.commit(store.threads.place(account.number, families))
     assert placed == [A, None, A, A, A, None]
@@ -121,7 +121,7 @@ async def test_one_unit_places_many_messages_and_those_without_keys_are_left_out
 
 
 async def test_accounts_share_no_links(store: Store) -> None:
-    ann, bob = await _register(store), await _register(store, "bob")
+    ann, bob = await register(store), await register(store, "bob")
     await store.commit(store.threads.place(ann.number, [(A, B)]))
     assert await store.threads.roots(bob.number, [B]) == [B]
     number = await _mailbox(store, bob)
@@ -133,7 +133,7 @@ async def test_a_thread_with_too_many_messages_is_not_moved(
     store: Store, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(threads_module, "MOVED_AT_MOST", 2)
-    account = await _register(store)
+    account = await register(store)
     number = await _mailbox(store, account)
     for uid in range(1, 4):
         await _arrive(store, account, number, uid, B, B + uid)
@@ -150,7 +150,7 @@ async def test_a_thread_with_too_many_messages_is_not_moved(
 
 async def test_a_circle_of_links_comes_to_an_end(store: Store, database_url: str) -> None:
     """No unit makes one; a damaged table must not stop a sync for good."""
-    account = await _register(store)
+    account = await register(store)
     await _plant(database_url, account, [(B, C), (C, D), (D, B), (E, D)])
     assert await store.threads.roots(account.number, [B, C, D, E]) == [B] * 4
     assert await store.commit(store.threads.place(account.number, [(E, F)])) == [B]
@@ -158,7 +158,7 @@ async def test_a_circle_of_links_comes_to_an_end(store: Store, database_url: str
 
 
 async def test_a_long_way_is_gone_to_its_end(store: Store, database_url: str) -> None:
-    account = await _register(store)
+    account = await register(store)
     await _plant(database_url, account, [(n, n + 1) for n in range(1, 500)])
     assert await store.threads.roots(account.number, [1, 250]) == [500, 500]
     assert await store.commit(store.threads.place(account.number, [(1,)])) == [500]
@@ -166,7 +166,7 @@ async def test_a_long_way_is_gone_to_its_end(store: Store, database_url: str) ->
 
 
 async def test_threads_survive_a_restart(store: Store, database_url: str, tmp_path: Path) -> None:
-    account = await _register(store)
+    account = await register(store)
     number = await _mailbox(store, account)
     await _arrive(store, account, number, 1, A, B)
     reopened = await open_store(database_url, key_file=tmp_path / "key")
@@ -178,7 +178,7 @@ async def test_threads_survive_a_restart(store: Store, database_url: str, tmp_pa
 
 
 async def test_a_removed_account_leaves_no_links_and_takes_none_along(store: Store, database_url: str) -> None:
-    account, other = await _register(store), await _register(store, "bob")
+    account, other = await register(store), await register(store, "bob")
     many = [(A, *range(1000, 1023)), (2, 1)]
     await store.commit(
         run_together(store.threads.place(account.number, many), store.threads.place(other.number, [(B, C)]))
@@ -196,7 +196,7 @@ async def test_a_removed_account_leaves_no_links_and_takes_none_along(store: Sto
 
 
 async def test_messages_leave_their_thread_with_their_mailbox(store: Store) -> None:
-    account = await _register(store)
+    account = await register(store)
     inbox, sent = await _mailbox(store, account), await _mailbox(store, account, "Sent")
     await _arrive(store, account, inbox, 1, A)
     await _arrive(store, account, sent, 1, A, B)
@@ -208,7 +208,7 @@ async def test_messages_leave_their_thread_with_their_mailbox(store: Store) -> N
 
 
 async def test_what_an_entry_does_not_know_keeps_its_thread(store: Store) -> None:
-    account = await _register(store)
+    account = await register(store)
     number = await _mailbox(store, account)
     await _arrive(store, account, number, 1, A)
     await store.commit(store.messages.put(number, [IndexEntry(Uid(1), ("\\Seen",))]))
@@ -217,7 +217,7 @@ async def test_what_an_entry_does_not_know_keeps_its_thread(store: Store) -> Non
 
 
 async def test_several_messages_are_read_at_once(store: Store) -> None:
-    account = await _register(store)
+    account = await register(store)
     number = await _mailbox(store, account)
     for uid in (1, 2, 3):
         await _arrive(store, account, number, uid, A)

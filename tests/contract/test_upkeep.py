@@ -24,7 +24,7 @@ from mailquay.storage.repositories.events import ParkedDelivery, WebhookCursor
 from mailquay.storage.repositories.outbox import CHUNK_BYTES
 from mailquay.storage.repositories.upkeep import FIRST_PLACE
 from mailquay.storage.store import Store, open_store
-from tests.contract.test_store import NOW, _event, _own, _register, _submission
+from tests.contract.records import NOW, new_event, own, queued, register
 
 _DAY_MS = 24 * 3600 * 1000
 _BULK_TABLES = (
@@ -63,15 +63,15 @@ async def _mailbox(store: Store, account: Account, messages: int, path: str = "I
 
 async def _laden(store: Store) -> tuple[Account, MailboxNumber]:
     """An account with some of everything."""
-    account = await _register(store)
+    account = await register(store)
     number = await _mailbox(store, account, 25)
     await _mailbox(store, account, 3, "Archive")
     await store.commit(store.messages.remember(account.number, [-(2**63), *range(-9, 9), 2**63 - 1], NOW))
     for n in range(12):
         body = b"x" * (2 * CHUNK_BYTES if n < 2 else 10)
-        await store.commit(store.outbox.enqueue(_submission(account, f"q{n}"), body, {}, f"k{n}"))
+        await store.commit(store.outbox.enqueue(queued(account, f"q{n}"), body, {}, f"k{n}"))
     await store.commit(store.accounts.append_log(account.number, ["line"] * 30, NOW, 100))
-    await store.commit(append_events([_event(account, n, {"subject": "s"}) for n in range(12)]))
+    await store.commit(append_events([new_event(account, n, {"subject": "s"}) for n in range(12)]))
     for event in await store.events.of_account_after(account.number, 1, 12):
         parked = ParkedDelivery(event.position, "http://x/", 10, "410", NOW)
         await store.commit(store.events.settle_webhooks(account.number, 0, WebhookCursor(sequence=1), parked))
@@ -84,7 +84,7 @@ async def test_an_account_vanishes_at_once_and_its_rows_go_in_steps(
     heard: set[Signal] = set()
     store.database.subscribe(heard.update)
     account, number = await _laden(store)
-    other = await _register(store, "bob")
+    other = await register(store, "bob")
     kept = await _mailbox(store, other, 7)
     assert await store.commit(store.accounts.delete(account.id, NOW)) is not None
     assert Signal(PURGE_DUE) in heard
@@ -110,7 +110,7 @@ async def test_an_account_vanishes_at_once_and_its_rows_go_in_steps(
 
 
 async def test_a_step_deletes_no_more_than_it_is_told(store: Store, database_url: str) -> None:
-    account = await _register(store)
+    account = await register(store)
     number = await _mailbox(store, account, 23)
     await store.commit(store.mailboxes.remove(number, NOW))
     sizes = [await store.messages.count(number)]
@@ -122,7 +122,7 @@ async def test_a_step_deletes_no_more_than_it_is_told(store: Store, database_url
 
 
 async def test_a_mailbox_that_begins_anew_is_not_touched_by_the_purge_of_the_old_one(store: Store) -> None:
-    account = await _register(store)
+    account = await register(store)
     before = await _mailbox(store, account, 10)
     await store.commit(store.mailboxes.remove(before, NOW))
     after = await _mailbox(store, account, 4)
@@ -157,7 +157,7 @@ async def test_who_comes_too_late_writes_nothing_that_nobody_would_ever_delete(s
     await store.commit(store.accounts.delete(account.id, NOW))
     await purge_everything(store)
     with pytest.raises(NotFound):
-        await store.commit(store.outbox.enqueue(_submission(account, "late"), b"x" * 2 * CHUNK_BYTES, {}, "late"))
+        await store.commit(store.outbox.enqueue(queued(account, "late"), b"x" * 2 * CHUNK_BYTES, {}, "late"))
     await store.commit(store.accounts.append_log(account.number, ["late"], NOW, 100))
     await store.commit(store.messages.put(number, [IndexEntry(Uid(1))]))
     assert {table: await _count(database_url, table) for table in _BULK_TABLES} == dict.fromkeys(_BULK_TABLES, 0)
@@ -176,7 +176,7 @@ async def test_two_nodes_may_purge_at_once(store: Store, database_url: str, tmp_
 
 
 async def test_known_messages_are_forgotten_by_age_in_walks_along_the_key(store: Store) -> None:
-    ann, bob = await _register(store), await _register(store, "bob")
+    ann, bob = await register(store), await register(store, "bob")
     old_ms = NOW - 3 * _DAY_MS
     await store.commit(store.messages.remember(ann.number, range(-10, 10, 2), old_ms))
     await store.commit(store.messages.remember(ann.number, range(-9, 10, 2), NOW))
@@ -192,7 +192,7 @@ async def test_known_messages_are_forgotten_by_age_in_walks_along_the_key(store:
 
 
 async def test_traces_of_what_is_long_gone_are_forgotten(store: Store, database_url: str) -> None:
-    account = await _register(store)
+    account = await register(store)
     for n, age_days in enumerate((31, 29)):
         number = await _mailbox(store, account, 0, f"Box {n}")
         await store.commit(store.mailboxes.remove(number, NOW - age_days * _DAY_MS))
@@ -208,8 +208,8 @@ async def test_traces_of_what_is_long_gone_are_forgotten(store: Store, database_
 
 
 async def test_dead_nodes_are_forgotten_unless_they_hold_a_lease(store: Store) -> None:
-    account = await _register(store)
-    await _own(store, account, "owner")
+    account = await register(store)
+    await own(store, account, "owner")
     await store.commit(store.nodes.register("dead", "unix:x", ["sync"], -2000))
     await store.commit(store.nodes.register("owner", "unix:x", ["sync"], -2000))
     await store.commit(store.nodes.register("late", "unix:x", ["sync"], -500))
@@ -223,7 +223,7 @@ async def test_dead_nodes_are_forgotten_unless_they_hold_a_lease(store: Store) -
         ("message_without_envelope", "messages_without_envelope"),
         ("quarantine_due", "messages_with_error"),
         ("quarantine_all", "messages_with_error"),
-        ("quarantine_next_retry", "messages_with_error"),
+        ("quarantine_turns", "messages_with_error"),
         ("outbox_due", "outbox_due"),
         ("outbox_filing_due", "outbox_filing"),
     ],
@@ -247,7 +247,7 @@ async def test_what_is_asked_often_is_found_by_an_index(store: Store, database_u
 
 
 async def test_a_filled_envelope_leaves_the_index_of_those_without(store: Store) -> None:
-    account = await _register(store)
+    account = await register(store)
     number = await _mailbox(store, account, 3)
     await store.commit(store.messages.put(number, [IndexEntry(Uid(2), envelope=Envelope(subject="s"))]))
     assert [one.uid for one in await store.messages.without_envelope(number, limit=10)] == [3, 1]

@@ -201,7 +201,7 @@ async def test_a_new_mailbox_does_not_pay_for_one_that_had_its_path(world: Sandb
         await node.wait_for(EventName.ACCOUNT_INITIALIZED, account=account)
         catch_up = node.supervisor.runner(account.number).catch_up
         for _ in range(6):
-            catch_up._refusals.failed("Work")
+            catch_up._parts.refusals.failed("Work")
         store.delete("Work")
         node.supervisor.sync(account.number)
         await node.wait_for(EventName.MAILBOX_DELETED, account=account, path="Work")

@@ -181,7 +181,7 @@ async def test_a_mailbox_that_nobody_can_read_says_nothing_of_the_server(
         monkeypatch.setattr(MailboxSync, "catch_up", refused)
         world.store_of(world.accounts[0].email).append("Archive", _mail("1"))
         async with asyncio.timeout(10):
-            while node.supervisor.runner(account.number).catch_up._refusals.due() == []:
+            while node.supervisor.runner(account.number).catch_up._parts.refusals.due() == []:
                 await asyncio.sleep(0.01)  # nothing tells of a refusal
             known = len(found)
             while len(found) < known + 5:

@@ -28,6 +28,7 @@ from mailquay.model.event import NewEvent
 from mailquay.model.node import Fence, Lease
 from mailquay.runtime.backoff import Backoff, spread_out
 from mailquay.runtime.catch_up import CatchUp, Deaf
+from mailquay.runtime.connected_parts import ConnectedParts
 from mailquay.runtime.hearing import MOST_PATIENCE, Hearing
 from mailquay.runtime.refusals import Refusals
 from mailquay.runtime.session_pool import SessionPool
@@ -235,21 +236,21 @@ class AccountRunner:
 
     async def _synced(self, watch: MailWatch, backend: MailBackend) -> None:
         assert self._sync_pool is not None
-        catch_up = CatchUp(
-            self._parts.store,
-            self._parts.sync,
-            self._parts.listing,
-            self._parts.clock,
-            self._parts.config,
-            self._sync_pool,
-            self._account,
-            self.fence,
-            self._refusals,
-            self._unfillable,
+        parts = self._parts
+        connected = ConnectedParts(
+            store=parts.store,
+            sync=parts.sync,
+            listing=parts.listing,
+            clock=parts.clock,
+            config=parts.config,
+            pool=self._sync_pool,
+            fence=self.fence,
+            refusals=self._refusals,
+            unfillable=self._unfillable,
             watched=watch.path,
-            hearing=Hearing() if watch.everywhere else None,
-            first_sync=not self._status.ever_connected,
         )
+        hearing = Hearing() if watch.everywhere else None
+        catch_up = CatchUp(connected, self._account, hearing=hearing, first_sync=not self._status.ever_connected)
         self._catch_up = catch_up
         try:
             async with asyncio.TaskGroup() as tasks:

@@ -9,38 +9,28 @@ from collections.abc import Iterable, Mapping, Sequence
 import structlog
 
 from mailquay.backends.interface import MailSession
-from mailquay.config import Config
 from mailquay.errors import (
-    AuthenticationFailed,
     CommandRejected,
     MailboxNotFound,
     MailquayError,
     PartUnavailable,
     RateLimited,
-    StorageError,
     Unavailable,
 )
 from mailquay.model.account import USUAL_RESYNC_SECONDS, Account
 from mailquay.model.mailbox import Mailbox, MailboxEvidence
-from mailquay.model.node import Fence
+from mailquay.runtime.connected_parts import NOT_ITS_FAULT, ConnectedParts
 from mailquay.runtime.doubts import DOUBT_SECONDS, Doubts
 from mailquay.runtime.filling import Filling
 from mailquay.runtime.hearing import Hearing
-from mailquay.runtime.refusals import Refusals
 from mailquay.runtime.request_queue import Request, RequestQueue
 from mailquay.runtime.second_look import SecondLook
-from mailquay.runtime.session_pool import SessionPool
-from mailquay.services.mailbox_listing import MailboxListing, is_mere_label
-from mailquay.services.ports import Clock
-from mailquay.services.sync import MailboxSync
+from mailquay.services.mailbox_listing import is_mere_label
 from mailquay.services.sync_context import LossInDoubt, SyncContext
 from mailquay.storage.repositories.fencing import fenced
-from mailquay.storage.store import Store
 
 _log = structlog.get_logger(__name__)
 _TRIES = 2
-_NOT_ITS_FAULT = (StorageError, AuthenticationFailed, RateLimited)
-"""What says nothing about the mailbox that was at work."""
 _SHORTEST_SWEEP_SECONDS = 1.0
 """An account may name 0 seconds; a server that is listed without any pause shuts us out."""
 
@@ -52,36 +42,12 @@ class Deaf(Exception):
 class CatchUp:
     """Requests for the same mailbox are merged; one runs at a time; one mailbox that fails does not stop the others."""
 
-    def __init__(
-        self,
-        store: Store,
-        sync: MailboxSync,
-        listing: MailboxListing,
-        clock: Clock,
-        config: Config,
-        pool: SessionPool,
-        account: Account,
-        fence: Fence,
-        refusals: Refusals,
-        unfillable: Refusals,
-        *,
-        watched: str,
-        hearing: Hearing | None,
-        first_sync: bool,
-    ) -> None:
-        self._store = store
-        self._sync = sync
-        self._listing = listing
-        self._clock = clock
-        self._config = config
-        self._pool = pool
+    def __init__(self, parts: ConnectedParts, account: Account, *, hearing: Hearing | None, first_sync: bool) -> None:
+        self._parts = parts
         self._account = account
-        self._fence = fence
-        self._watched = watched
         self._hearing = hearing
         self._first_sync = first_sync
-        self._requests = RequestQueue(watched)
-        self._refusals = refusals
+        self._requests = RequestQueue(parts.watched)
         self._verifying: set[str] = set()
         self._last_scan: dict[str, float] = {}
         self._sweep_now = asyncio.Event()
@@ -89,19 +55,7 @@ class CatchUp:
         self._second_look = SecondLook()
         self._doubts = Doubts()
         self._log = _log.bind(account=account.id)
-        self.filling = Filling(
-            store,
-            sync,
-            listing,
-            clock,
-            config,
-            pool,
-            account,
-            fence,
-            unfillable,
-            watched=watched,
-            nudge=self.nudge,
-        )
+        self.filling = Filling(parts, account, nudge=self.nudge)
         """What is done beside: completing the index."""
 
     # -- requests --------------------------------------------------------------------------------
@@ -117,8 +71,8 @@ class CatchUp:
             await self._doubt(path)
             self.nudge([path], scan_flags=True)
             return
-        mailbox = await self._store.mailboxes.by_path(self._account.number, path)
-        if mailbox is None or not self._listing.follows(self._account, mailbox):
+        mailbox = await self._parts.store.mailboxes.by_path(self._account.number, path)
+        if mailbox is None or not self._parts.listing.follows(self._account, mailbox):
             return
         self._hearing.told(path)
         self._second_look.told(path)
@@ -127,14 +81,14 @@ class CatchUp:
             self.nudge([path], scan_flags=True)
             return
         # What we did ourselves comes back as news; it needs no round trip when the index is as the server says.
-        if not (await self._listing.observe(mailbox, evidence, self._fence)).current:
+        if not (await self._parts.listing.observe(mailbox, evidence, self._parts.fence)).current:
             self.nudge([path], scan_flags=True)
 
     async def _doubt(self, path: str) -> None:
         """Until it was caught up with, which may take a while, nobody shall take the index for the mailbox."""
-        mailbox = await self._store.mailboxes.by_path(self._account.number, path)
+        mailbox = await self._parts.store.mailboxes.by_path(self._account.number, path)
         if mailbox is not None and mailbox.current and mailbox.evidence_at_ms and self._account.profile.indexed:
-            await self._store.commit(fenced(self._fence, self._store.mailboxes.doubt(mailbox.number)))
+            await self._parts.store.commit(fenced(self._parts.fence, self._parts.store.mailboxes.doubt(mailbox.number)))
 
     def nudge_followed(self) -> None:
         """Have all mailboxes listed and looked at soon."""
@@ -150,7 +104,7 @@ class CatchUp:
         """List the mailboxes now. Raises Unavailable when that takes too long, and what the session raises."""
         try:
             async with asyncio.timeout(timeout_seconds):
-                async with self._pool.borrow(timeout_seconds=timeout_seconds) as session:
+                async with self._parts.pool.borrow(timeout_seconds=timeout_seconds) as session:
                     await self._list(session)
         except TimeoutError:
             raise Unavailable("the mail server takes too long", code="Timeout") from None
@@ -158,7 +112,7 @@ class CatchUp:
     async def _list(self, session: MailSession) -> Mapping[str, MailboxEvidence] | None:
         """One at a time: what two of them find new would be told twice."""
         async with self._listing_lock:
-            return await self._listing.refresh(session, self._account, self._fence)
+            return await self._parts.listing.refresh(session, self._account, self._parts.fence)
 
     async def now(self, paths: Iterable[str], *, timeout_seconds: float) -> None:
         """Have these mailboxes caught up with, and wait until it is done.
@@ -191,7 +145,7 @@ class CatchUp:
 
     async def everything(self) -> None:
         """List the mailboxes and have `work` bring each up to date, the watched one first; return when that is done."""
-        async with self._pool.borrow(timeout_seconds=self._config.imap_connect_timeout_seconds) as session:
+        async with self._parts.pool.borrow(timeout_seconds=self._parts.config.imap_connect_timeout_seconds) as session:
             counted = await self._list(session)
             if counted is not None and self._first_sync:
                 await self._begin_empty(counted)
@@ -214,7 +168,7 @@ class CatchUp:
             for box in await self._followed()
             if box.uidvalidity is None and box.listing.path in counted and counted[box.listing.path].empty
         ]
-        await self._sync.begin_empty(self._context(silent=False), empty)
+        await self._parts.sync.begin_empty(self._context(silent=False), empty)
 
     async def _observed(
         self, session: MailSession, mailboxes: Sequence[Mailbox], counted: Mapping[str, MailboxEvidence] | None
@@ -223,7 +177,7 @@ class CatchUp:
         if counted is None:
             counted = await session.status([box.listing.path for box in mailboxes])
         seen = [(box, counted[box.listing.path]) for box in mailboxes if box.listing.path in counted]
-        observed = await self._listing.observe_all(seen, self._fence)
+        observed = await self._parts.listing.observe_all(seen, self._parts.fence)
         return [(before, after) for (before, _), after in zip(seen, observed, strict=True)]
 
     async def work(self) -> None:
@@ -243,16 +197,14 @@ class CatchUp:
             spread = 1.0
             if self._hearing is not None and self._hearing.deaf:
                 raise Deaf
-            async with self._pool.borrow(
-                timeout_seconds=self._config.imap_connect_timeout_seconds, patient=True
-            ) as session:
+            async with self._parts.session() as session:
                 counted = await self._list(session)
                 # The watched one as well: not every server tells in an IDLE what it promises.
                 mailboxes = await self._followed()
-                self._refusals.forget_others(box.listing.path for box in mailboxes)
+                self._parts.refusals.forget_others(box.listing.path for box in mailboxes)
                 observed = await self._observed(session, mailboxes, counted)
             found = self._compare(observed, asked=asked)
-            self.nudge(self._refusals.due(), scan_flags=True)
+            self.nudge(self._parts.refusals.due(), scan_flags=True)
             if self._hearing is not None:
                 self._hearing.found(found)
 
@@ -275,23 +227,21 @@ class CatchUp:
         """See SecondLook."""
         while True:
             paths = await self._second_look.due()
-            async with self._pool.borrow(
-                timeout_seconds=self._config.imap_connect_timeout_seconds, patient=True
-            ) as session:
+            async with self._parts.session() as session:
                 counted = await session.status(paths)
                 observed = await self._observed(session, await self._followed(), counted)
             self._compare(observed, asked=False)
 
     def _told_enough(self, mailbox: Mailbox) -> bool:
         """Whether its counters say all there is to know after a reconnect: the one that is watched alone is opened."""
-        return self._hearing is not None or mailbox.listing.path != self._watched
+        return self._hearing is not None or mailbox.listing.path != self._parts.watched
 
     def _sweep_seconds(self) -> float:
         """The account's own interval where it names one, else that of the configuration, more where we are told."""
         imap = self._account.profile.imap
         if imap is None or imap.resync_delay_seconds == USUAL_RESYNC_SECONDS:
             patience = 1 if self._hearing is None else self._hearing.patience
-            return self._config.imap_sweep_interval_seconds * patience
+            return self._parts.config.imap_sweep_interval_seconds * patience
         return max(_SHORTEST_SWEEP_SECONDS, float(imap.resync_delay_seconds))
 
     async def _pause_before_sweep(self, seconds: float) -> bool:
@@ -306,19 +256,19 @@ class CatchUp:
 
     async def verify(self) -> None:
         """Compare each mailbox with the server once in a while, one after the other, those never compared first."""
-        pause = self._config.imap_verify_pause_seconds
+        pause = self._parts.config.imap_verify_pause_seconds
         while True:
             # A random pause, so that accounts that connected together do not verify together.
             await asyncio.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311
             if not self._account.profile.indexed:
                 continue
-            due_ms = self._clock.now_ms() - self._config.imap_verify_interval_seconds * 1000
+            due_ms = self._parts.clock.now_ms() - self._parts.config.imap_verify_interval_seconds * 1000
             synced = [box for box in await self._followed() if box.cursor is not None]
             # Where there are many, all of them must have their turn in time.
-            pause = min(pause, self._config.imap_verify_interval_seconds / (2 * max(1, len(synced))))
+            pause = min(pause, self._parts.config.imap_verify_interval_seconds / (2 * max(1, len(synced))))
             due = [box for box in synced if box.verification is None or box.verification.at_ms < due_ms]
             # The oldest one that cannot be compared would have its turn again and again, and the others none.
-            due = [box for box in due if not self._refusals.skips(box.listing.path)]
+            due = [box for box in due if not self._parts.refusals.skips(box.listing.path)]
             if due and not self._verifying:
                 oldest = min(due, key=lambda box: box.verification.at_ms if box.verification is not None else 0)
                 self._verifying.add(oldest.listing.path)
@@ -344,15 +294,13 @@ class CatchUp:
         """Bring one mailbox up to date; returns what to tell those who wait for it."""
         for attempt in range(1, _TRIES + 1):
             try:
-                async with self._pool.borrow(
-                    path=path, timeout_seconds=self._config.imap_connect_timeout_seconds, patient=True
-                ) as session:
-                    mailbox = await self._store.mailboxes.by_path(self._account.number, path)
+                async with self._parts.session(path) as session:
+                    mailbox = await self._parts.store.mailboxes.by_path(self._account.number, path)
                     if mailbox is None:
                         await self._list(session)
-                        mailbox = await self._store.mailboxes.by_path(self._account.number, path)
+                        mailbox = await self._parts.store.mailboxes.by_path(self._account.number, path)
                     if mailbox is None:
-                        self._refusals.succeeded(path)
+                        self._parts.refusals.succeeded(path)
                         return MailboxNotFound(f"there is no mailbox {path}")
                     return await self._one(
                         session,
@@ -379,19 +327,19 @@ class CatchUp:
     ) -> MailquayError | None:
         """Catch up with a mailbox; returns why it was refused. What ends the connection is raised, and counted too."""
         path = mailbox.listing.path
-        if self._refusals.skips(path):
+        if self._parts.refusals.skips(path):
             # Not as if all were well: whoever waits would take an old index for the mailbox as it is.
             return Unavailable(f"{path} failed again and again, and is left alone for a while")
         if is_mere_label(self._account.profile, mailbox.listing):
             # Whatever has happened there has happened to the messages in the mailbox of all labels.
-            if path != self._watched:
-                self.nudge([self._watched], scan_flags=scan_flags)
+            if path != self._parts.watched:
+                self.nudge([self._parts.watched], scan_flags=scan_flags)
             return None
         if mailbox.cursor is None:
             self.filling.begin_anew(mailbox.number)
-        context = self._context(silent=not self._listing.follows(self._account, mailbox))
+        context = self._context(silent=not self._parts.listing.follows(self._account, mailbox))
         try:
-            await self._sync.catch_up(
+            await self._parts.sync.catch_up(
                 session,
                 context,
                 mailbox,
@@ -406,25 +354,25 @@ class CatchUp:
             return None
         except (CommandRejected, MailboxNotFound) as error:
             # One that is not there may be another one soon, under the same path.
-            self._refusals.failed(path, lost=isinstance(error, MailboxNotFound))
+            self._parts.refusals.failed(path, lost=isinstance(error, MailboxNotFound))
             self._log.warning("mailbox_refused", path=path, code=error.code, error=error.message)
             return error
         except PartUnavailable as error:
             # Connecting went well, so it may be this mailbox alone; the others shall not wait for it for ever.
             self._log.warning("mailbox_unavailable", path=path, error=error.message)
-            if self._refusals.failed(path, lost=True):
+            if self._parts.refusals.failed(path, lost=True):
                 return error
             raise
-        except _NOT_ITS_FAULT:
+        except NOT_ITS_FAULT:
             raise
         except Exception as error:
             # Perhaps it is one message in there on which the server, or our reading of it, breaks.
             lost = isinstance(error, Unavailable)
             if last_try or not lost:
-                self._refusals.failed(path, lost=lost)
+                self._parts.refusals.failed(path, lost=lost)
             self._log.warning("mailbox_failed", path=path, error=str(error))
             raise
-        self._refusals.succeeded(path)
+        self._parts.refusals.succeeded(path)
         self._doubts.settled(path)
         if scan_flags:
             self._last_scan[path] = asyncio.get_running_loop().time()
@@ -434,14 +382,14 @@ class CatchUp:
         return None
 
     def _context(self, *, silent: bool) -> SyncContext:
-        return SyncContext(self._account, self._fence, self._first_sync, silent=silent)
+        return SyncContext(self._account, self._parts.fence, self._first_sync, silent=silent)
 
     def _scan_due(self, mailbox: Mailbox) -> bool:
         """Without mod-sequences nothing tells of changed flags: compare them all every now and then."""
         if mailbox.evidence.highestmodseq is not None:
             return False
         last = self._last_scan.get(mailbox.listing.path, float("-inf"))
-        return asyncio.get_running_loop().time() - last >= self._config.imap_flag_scan_interval_seconds
+        return asyncio.get_running_loop().time() - last >= self._parts.config.imap_flag_scan_interval_seconds
 
     async def _followed(self) -> Sequence[Mailbox]:
-        return await self._listing.followed(self._account, self._watched)
+        return await self._parts.listing.followed(self._account, self._parts.watched)

@@ -9,34 +9,22 @@ from functools import partial
 import structlog
 
 from mailquay.backends.interface import MailSession
-from mailquay.config import Config
 from mailquay.errors import (
-    AuthenticationFailed,
     CommandRejected,
     MailboxNotFound,
     PartUnavailable,
-    RateLimited,
-    StorageError,
     Unavailable,
 )
 from mailquay.model.account import Account
 from mailquay.model.mailbox import TEXTS_COMPLETE, Mailbox
-from mailquay.model.node import Fence
-from mailquay.runtime.refusals import Refusals
-from mailquay.runtime.session_pool import SessionPool
-from mailquay.services.mailbox_listing import MailboxListing
-from mailquay.services.ports import Clock
-from mailquay.services.sync import MailboxSync
+from mailquay.runtime.connected_parts import NOT_ITS_FAULT, ConnectedParts
 from mailquay.services.sync_context import SyncContext
 from mailquay.storage.repositories.fencing import fenced
 from mailquay.storage.repositories.messages import NEWEST, Unread
-from mailquay.storage.store import Store
 
 _log = structlog.get_logger(__name__)
 _BATCH = 200
 _TEXT_BATCH = 50
-_NOT_ITS_FAULT = (StorageError, AuthenticationFailed, RateLimited)
-"""What says nothing about the mailbox that was at work."""
 _LONGEST_SLEEP_SECONDS = 3600.0
 _SHORTEST_SLEEP_SECONDS = 60.0
 
@@ -44,31 +32,9 @@ _SHORTEST_SLEEP_SECONDS = 60.0
 class Filling:
     """Completes the index in pauses of other work; `nudge` has mailboxes caught up with."""
 
-    def __init__(
-        self,
-        store: Store,
-        sync: MailboxSync,
-        listing: MailboxListing,
-        clock: Clock,
-        config: Config,
-        pool: SessionPool,
-        account: Account,
-        fence: Fence,
-        unfillable: Refusals,
-        *,
-        watched: str,
-        nudge: Callable[[Iterable[str]], None],
-    ) -> None:
-        self._store = store
-        self._sync = sync
-        self._listing = listing
-        self._clock = clock
-        self._config = config
-        self._pool = pool
+    def __init__(self, parts: ConnectedParts, account: Account, *, nudge: Callable[[Iterable[str]], None]) -> None:
+        self._parts = parts
         self._account = account
-        self._fence = fence
-        self._unfillable = unfillable
-        self._watched = watched
         self._nudge = nudge
         self._filled: set[int] = set()
         self._texts_tried: dict[int, int] = {}
@@ -97,25 +63,25 @@ class Filling:
         while True:
             await self._due.wait()
             self._due.clear()
-            for mailbox in await self._listing.followed(self._account, self._watched):
+            for mailbox in await self._parts.listing.followed(self._account, self._parts.watched):
                 path, account = mailbox.listing.path, self._account
                 lacking = mailbox.number not in self._filled or self._lacks_texts(account, mailbox)
-                if not lacking or mailbox.cursor is None or self._unfillable.skips(path):
+                if not lacking or mailbox.cursor is None or self._parts.unfillable.skips(path):
                     continue
                 try:
                     complete = await self._fill_mailbox(account, mailbox)
                 except PartUnavailable:
-                    if not self._unfillable.failed(path, lost=True):
+                    if not self._parts.unfillable.failed(path, lost=True):
                         raise
                     continue
-                except _NOT_ITS_FAULT:
+                except NOT_ITS_FAULT:
                     raise
                 except Exception as error:
                     # As in `CatchUp`; but its new mail can be announced all the same.
-                    self._unfillable.failed(path, lost=isinstance(error, Unavailable))
+                    self._parts.unfillable.failed(path, lost=isinstance(error, Unavailable))
                     raise
                 if complete:
-                    self._unfillable.succeeded(path)
+                    self._parts.unfillable.succeeded(path)
                     if account is self._account:
                         self._filled.add(mailbox.number)
 
@@ -128,11 +94,11 @@ class Filling:
         # What was read while no envelopes were kept is read once more when they are.
         for digested in (False, True) if account.profile.keeps_envelopes else (False,):
             after: Unread = NEWEST
-            while batch := await self._store.messages.without_envelope(
+            while batch := await self._parts.store.messages.without_envelope(
                 mailbox.number, digested=digested, since_ms=since_ms, after=after, limit=_BATCH
             ):
                 uids = [one.uid for one in batch]
-                if not await self._read(account, mailbox, partial(self._sync.complete, uids=uids)):
+                if not await self._read(account, mailbox, partial(self._parts.sync.complete, uids=uids)):
                     return False
                 after = batch[-1]
         return not account.profile.keeps_texts or await self._fill_texts(account, mailbox, since_ms)
@@ -150,21 +116,21 @@ class Filling:
         if mailbox.texts_state == TEXTS_COMPLETE:
             return True
         below, everything = 2**32, True
-        while batch := await self._store.texts.lacking(
+        while batch := await self._parts.store.texts.lacking(
             mailbox.number, below=below, since_ms=since_ms, limit=_TEXT_BATCH
         ):
-            if not await self._read(account, mailbox, partial(self._sync.complete_texts, entries=batch)):
+            if not await self._read(account, mailbox, partial(self._parts.sync.complete_texts, entries=batch)):
                 return False
             below = batch[-1].uid
-        if await self._store.texts.lacking(mailbox.number, since_ms=since_ms, limit=1):
+        if await self._parts.store.texts.lacking(mailbox.number, since_ms=since_ms, limit=1):
             # Refused, or come meanwhile: the latter are another state.
             self._texts_tried[mailbox.number] = mailbox.texts_state
             return True
         if since_ms is not None:
-            unread, _ = await self._store.messages.unread(mailbox.number)
-            everything = not unread and not await self._store.texts.lacking(mailbox.number, limit=1)
-        note = self._store.texts.complete(mailbox.number, mailbox.texts_state, everything=everything)
-        await self._store.commit(fenced(self._fence, note))
+            unread, _ = await self._parts.store.messages.unread(mailbox.number)
+            everything = not unread and not await self._parts.store.texts.lacking(mailbox.number, limit=1)
+        note = self._parts.store.texts.complete(mailbox.number, mailbox.texts_state, everything=everything)
+        await self._parts.store.commit(fenced(self._parts.fence, note))
         return True
 
     async def _read(
@@ -174,9 +140,7 @@ class Filling:
         complete: Callable[[MailSession, SyncContext, Mailbox], Awaitable[None]],
     ) -> bool:
         path = mailbox.listing.path
-        async with self._pool.borrow(
-            path=path, timeout_seconds=self._config.imap_connect_timeout_seconds, patient=True
-        ) as session:
+        async with self._parts.session(path) as session:
             try:
                 if not await _has_open(session, mailbox):
                     self._nudge([path])
@@ -185,7 +149,7 @@ class Filling:
                 # Catching up with it says so, and leaves it alone after a while.
                 _log.warning("mailbox_refused", account=account.id, path=path, code=error.code, error=error.message)
                 return False
-            context = SyncContext(account, self._fence, first_sync=False)
+            context = SyncContext(account, self._parts.fence, first_sync=False)
             try:
                 await complete(session, context, mailbox)
             except CommandRejected as error:
@@ -196,13 +160,19 @@ class Filling:
     async def try_again(self) -> None:
         """Have mailboxes caught up with in which it is the turn of a message in quarantine, until cancelled."""
         while True:
-            number, now_ms = self._account.number, self._clock.now_ms()
-            if self._account.profile.indexed:
-                self._nudge(await self._store.quarantine.paths_due(number, now_ms))
-            next_ms = await self._store.quarantine.next_retry_ms(number)
+            now_ms, turns = self._parts.clock.now_ms(), await self._turns()
+            self._nudge([path for path, at_ms in turns.items() if at_ms <= now_ms])
+            seconds = (min(turns.values()) - now_ms) / 1000 if turns else _LONGEST_SLEEP_SECONDS
             await asyncio.sleep(_SHORTEST_SLEEP_SECONDS)
-            seconds = _LONGEST_SLEEP_SECONDS if next_ms is None else (next_ms - now_ms) / 1000
             await self._turns_may_change(min(seconds, _LONGEST_SLEEP_SECONDS) - _SHORTEST_SLEEP_SECONDS)
+
+    async def _turns(self) -> dict[str, int]:
+        """When it is the turn of a message, by the paths of the mailboxes that are indexed."""
+        turns = await self._parts.store.quarantine.turns(self._account.number)
+        if not turns or not self._account.profile.indexed:
+            return {}
+        followed = {box.listing.path for box in await self._parts.listing.followed(self._account, self._parts.watched)}
+        return {path: at_ms for path, at_ms in turns.items() if path in followed}
 
     async def _turns_may_change(self, seconds: float) -> None:
         """Wait so long, or until other work is done in which messages may have been set aside."""

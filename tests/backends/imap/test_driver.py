@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import AsyncIterator
 
 import pytest
 
 from mailquay.backends.imap.driver import ImapConnection, TlsUpgrade
-from mailquay.backends.imap.pump import DriverOptions
 from mailquay.errors import (
-    AuthenticationFailed,
     CommandRejected,
     LocalProtocolError,
     MailboxNotFound,
-    MailquayError,
     RateLimited,
     RemoteProtocolError,
     Unavailable,
@@ -25,65 +21,21 @@ from mailquay.net.tls import TlsSettings, client_context
 from mailquay.wire.imap.append import Append
 from mailquay.wire.imap.client_state import State
 from mailquay.wire.imap.command import Noop
-from mailquay.wire.imap.command_mailbox import List, Select, StatusCommand
-from mailquay.wire.imap.command_message import Copy, Fetch
+from mailquay.wire.imap.command_mailbox import Select, StatusCommand
+from mailquay.wire.imap.command_message import Copy
 from mailquay.wire.imap.fetch import FetchResponse
-from mailquay.wire.imap.limits import Limits
 from mailquay.wire.imap.response import (
     Exists,
-    LiteralChunk,
-    LiteralEnd,
-    LiteralStart,
     UntaggedResponse,
     UntaggedStatus,
 )
 from mailquay.wire.imap.response_code import UidValidity
-from mailquay.wire.imap.section import FetchAttribute, FetchSection
 from mailquay.wire.imap.sequence_set import UidSet
 from mailquay.wire.imap.status import StatusItem, StatusResponse
 from mailquay.wire.imap.uidplus import AppendUid, CopyUid
 from mailquay.wire.imap.writer import StreamedMessage
-from mailquay.wire.sasl import Credentials
+from tests.backends.imap.driving import FAST, FLAGS, IMPATIENT, PASSWORD, connected, logged_in, selected
 from tests.backends.imap.scripted_server import GREETING, LOGGED_IN, Close, Expect, Hang, ScriptedServer, Send, Step
-
-PASSWORD = Credentials("u", password="p")
-FAST = DriverOptions(greeting_seconds=2, command_seconds=2, write_seconds=2)
-IMPATIENT = DriverOptions(greeting_seconds=0.2, command_seconds=0.2, write_seconds=2)
-FLAGS = Fetch(UidSet.span(1), (FetchAttribute.UID, FetchAttribute.FLAGS))
-SELECTED = (*LOGGED_IN, Expect("A2 SELECT INBOX"), Send(b"* 3 EXISTS\r\nA2 OK [READ-WRITE] done\r\n"))
-
-
-@contextlib.asynccontextmanager
-async def connected(
-    *steps: Step, options: DriverOptions = FAST, news: list[UntaggedResponse] | None = None
-) -> AsyncIterator[ImapConnection]:
-    async with ScriptedServer(*steps) as server:
-        heard = news if news is not None else []
-        connection = await ImapConnection.open(await server.connect(), options=options, on_unsolicited=heard.append)
-        try:
-            yield connection
-        finally:
-            await connection.aclose()
-
-
-@contextlib.asynccontextmanager
-async def logged_in(
-    *steps: Step, options: DriverOptions = FAST, news: list[UntaggedResponse] | None = None
-) -> AsyncIterator[ImapConnection]:
-    async with connected(*LOGGED_IN, *steps, options=options, news=news) as connection:
-        await connection.login(PASSWORD)
-        yield connection
-
-
-@contextlib.asynccontextmanager
-async def selected(
-    *steps: Step, options: DriverOptions = FAST, news: list[UntaggedResponse] | None = None
-) -> AsyncIterator[ImapConnection]:
-    async with connected(*SELECTED, *steps, options=options, news=news) as connection:
-        await connection.login(PASSWORD)
-        await connection.execute(Select("INBOX"))
-        yield connection
-
 
 # Opening
 
@@ -141,112 +93,6 @@ async def test_injected_plaintext_after_starttls_is_refused() -> None:
     async with ScriptedServer(*steps) as server:
         with pytest.raises(RemoteProtocolError, match="plaintext"):
             await ImapConnection.open(await server.connect(), options=FAST, tls=upgrade)
-
-
-# Logging in
-
-
-async def test_login_takes_the_capabilities_of_the_answer() -> None:
-    async with logged_in() as connection:
-        assert connection.state is State.AUTHENTICATED
-        assert connection.has_capability("LITERAL-")
-        assert not connection.has_capability("AUTH=PLAIN")
-
-
-async def test_login_command_when_no_mechanism_fits() -> None:
-    steps = (
-        Send(b"* OK [CAPABILITY IMAP4rev1] hi\r\n"),
-        Expect(r'A1 LOGIN "u\\"" "p"'),
-        Send(b"A1 OK in\r\n"),
-        Expect("A2 CAPABILITY"),
-        Send(b"* CAPABILITY IMAP4rev1 IDLE\r\nA2 OK done\r\n"),
-    )
-    async with connected(*steps) as connection:
-        await connection.login(Credentials('u"', password="p"))
-        assert connection.capabilities == frozenset({"IMAP4REV1", "IDLE"})
-
-
-async def test_exchange_names_go_by_the_login_command() -> None:
-    steps = (
-        Send(b"* OK [CAPABILITY IMAP4rev1 AUTH=PLAIN SASL-IR] hi\r\n"),
-        Expect(r'A1 LOGIN "dom\\\\user/shared" "p"'),
-        Send(b"A1 OK [CAPABILITY IMAP4rev1] in\r\n"),
-    )
-    async with connected(*steps) as connection:
-        await connection.login(Credentials("dom\\user/shared", password="p"))
-        assert connection.state is State.AUTHENTICATED
-
-
-async def test_logindisabled_is_respected() -> None:
-    async with connected(Send(b"* OK [CAPABILITY IMAP4rev1 LOGINDISABLED] hi\r\n")) as connection:
-        with pytest.raises(Unsupported):
-            await connection.login(PASSWORD)
-
-
-async def test_a_refused_token_tells_the_providers_reason() -> None:
-    steps = (
-        GREETING,
-        Expect("A1 AUTHENTICATE XOAUTH2 [A-Za-z0-9+/=]+"),
-        Send(b"+ eyJzdGF0dXMiOiI0MDAifQ==\r\n"),
-        Expect(""),
-        Send(b"A1 NO [AUTHENTICATIONFAILED] Invalid credentials\r\n"),
-    )
-    async with connected(*steps) as connection:
-        with pytest.raises(AuthenticationFailed) as refused:
-            await connection.login(Credentials("u", access_token="t"))
-        assert refused.value.response_code == "AUTHENTICATIONFAILED"
-        assert '{"status":"400"}' in str(refused.value)
-        assert connection.usable
-
-
-@pytest.mark.parametrize(
-    ("answer", "error", "pause"),
-    [
-        (b"NO [AUTHENTICATIONFAILED] Authentication failed.", AuthenticationFailed, None),
-        (b"NO AUTHENTICATE failed.", AuthenticationFailed, None),
-        (b"NO [UNAVAILABLE] Temporary authentication failure", Unavailable, None),
-        (b"NO [INUSE] Mailbox is in use", Unavailable, None),
-        (b"NO [CONTACTADMIN] Ask your administrator", Unavailable, None),
-        (b"NO [ALERT] Too many simultaneous connections. (Failure)", RateLimited, 60.0),
-        (b"NO [LIMIT] Rate limit hit", RateLimited, 60.0),
-        (b"NO [THROTTLED] Slow down", RateLimited, 60.0),
-        (b"NO [UNAVAILABLE] Maximum number of connections from user+IP exceeded", RateLimited, 60.0),
-        (b"NO [OVERQUOTA] Account exceeded command or bandwidth limits. (Failure)", RateLimited, 60.0),
-        (b"NO [OVERQUOTA] Account exceeded bandwidth limits. (Failure)", RateLimited, 60.0),
-        (b"NO [THROTTLED] Busy. Suggested Backoff Time: 90 seconds", RateLimited, 90.0),
-        (b"BAD User is authenticated but not connected.", RateLimited, 300.0),
-        (b"BAD Request is throttled. Suggested Backoff Time: 299961 milliseconds", RateLimited, 299.961),
-        (b"BAD Command Argument Error. 12", CommandRejected, None),
-    ],
-)
-async def test_refusals_of_a_login_are_told_apart(
-    answer: bytes, error: type[MailquayError], pause: float | None
-) -> None:
-    """Only a real refusal of the credentials may stop an account."""
-    async with connected(*LOGGED_IN[:2], Send(b"A1 " + answer + b"\r\n")) as connection:
-        with pytest.raises(error) as refused:
-            await connection.login(PASSWORD)
-        assert type(refused.value) is error
-        if isinstance(refused.value, RateLimited):
-            assert refused.value.retry_after_seconds == pause
-
-
-async def test_preauth_needs_no_login() -> None:
-    async with connected(Send(b"* PREAUTH [CAPABILITY IMAP4rev1] hi\r\n")) as connection:
-        await connection.login(PASSWORD)
-        assert connection.state is State.AUTHENTICATED
-
-
-async def test_id_and_enable() -> None:
-    steps = (
-        Expect(r'A2 ID \("name" "mailquay"\)'),
-        Send(b'* ID ("name" "dovecot" "empty" NIL )\r\nA2 OK\r\n'),
-        Expect("A3 ENABLE CONDSTORE"),
-        Send(b"* ENABLED CONDSTORE\r\nA3 OK enabled\r\n"),
-    )
-    async with logged_in(*steps) as connection:
-        assert await connection.identify((("name", "mailquay"),)) == (("name", "dovecot"), ("empty", None))
-        assert await connection.enable("CONDSTORE", "QRESYNC") == {"CONDSTORE"}
 
 
 # Commands
@@ -428,214 +274,3 @@ async def test_logout_says_good_bye() -> None:
         await connection.logout()
         assert not connection.usable
         await connection.aclose()
-
-
-# Bodies
-
-BODY = Fetch(UidSet.of([5]), (FetchAttribute.UID, FetchSection()))
-LARGE = b"0123456789abcdef" * 16 * 1024
-
-
-async def test_large_bodies_are_collected_by_execute() -> None:
-    steps = (
-        Expect(r"A3 UID FETCH 5 \(UID BODY.PEEK\[\]\)"),
-        Send(b"* 1 FETCH (UID 5 BODY[] {%d}\r\n%s)\r\nA3 OK\r\n" % (len(LARGE), LARGE)),
-    )
-    async with selected(*steps) as connection:
-        row = (await connection.execute(BODY)).last(FetchResponse)
-        assert row is not None
-        assert row.sections[0].data == LARGE
-
-
-async def test_an_answer_of_many_small_lines_has_the_same_limit() -> None:
-    line = b'* LIST () "/" "a mailbox that is one of very many"\r\n'
-    steps = (Expect("A3 .*"), Send(line * 10_000))
-    async with selected(*steps, options=DriverOptions(command_seconds=2, max_collected_bytes=100_000)) as connection:
-        with pytest.raises(RemoteProtocolError, match="100000 bytes"):
-            await connection.execute(List())
-
-
-async def test_collecting_has_a_limit() -> None:
-    steps = (
-        Expect("A3 .*"),
-        Send(b"* 1 FETCH (UID 5 BODY[] {%d}\r\n%s)\r\nA3 OK\r\n" % (len(LARGE), LARGE)),
-    )
-    async with selected(*steps, options=DriverOptions(command_seconds=2, max_collected_bytes=100_000)) as connection:
-        with pytest.raises(RemoteProtocolError):
-            await connection.execute(BODY)
-
-
-async def test_large_bodies_stream() -> None:
-    steps = (
-        Expect("A3 .*"),
-        Send(b"* 1 FETCH (UID 5 BODY[] {%d}\r\n%s)\r\nA3 OK\r\n" % (len(LARGE), LARGE)),
-    )
-    async with selected(*steps) as connection:
-        events = [event async for run in connection.execute_streaming(BODY) for event in run]
-        assert isinstance(events[0], LiteralStart)
-        assert events[0].uid == 5
-        assert b"".join(event.data for event in events if isinstance(event, LiteralChunk)) == LARGE
-        assert isinstance(events[-2], LiteralEnd)
-        row = events[-1]
-        assert isinstance(row, FetchResponse)
-        assert (row.sections[0].data, row.sections[0].size_bytes) == (None, len(LARGE))
-
-
-async def test_a_slow_consumer_holds_the_server_back() -> None:
-    size = 64 * 1024 * 1024
-    sent = 0
-
-    async def flood(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        nonlocal sent
-        writer.write(b"* 1 FETCH (UID 5 BODY[] {%d}\r\n" % size)
-        chunk = b"x" * 65536
-        with contextlib.suppress(ConnectionError):
-            while sent < size:
-                writer.write(chunk)
-                await writer.drain()
-                sent += len(chunk)
-
-    async with selected(Expect("A3 .*"), flood) as connection:
-        received = 0
-        async with contextlib.aclosing(connection.execute_streaming(BODY)) as events:
-            async for run in events:
-                received += sum(len(event.data) for event in run if isinstance(event, LiteralChunk))
-                if received > 1024 * 1024:
-                    break
-            # What has left the server lies in socket buffers and our short queue, not in memory without bound.
-            assert sent < size / 2
-
-
-async def test_leaving_a_stream_early_leaves_the_connection_usable() -> None:
-    steps = (
-        Expect("A3 .*"),
-        Send(b"* 1 FETCH (UID 5 BODY[] {%d}\r\n%s)\r\nA3 OK\r\n" % (len(LARGE), LARGE)),
-        Expect("A4 NOOP"),
-        Send(b"A4 OK\r\n"),
-    )
-    async with selected(*steps) as connection:
-        async with contextlib.aclosing(connection.execute_streaming(BODY)) as events:
-            async for _ in events:
-                break
-        await connection.noop()
-
-
-async def test_streaming_reports_refusals_and_deadlines() -> None:
-    steps = (Expect("A3 .*"), Send(b"A3 NO [EXPUNGEISSUED] gone\r\n"), Expect("A4 .*"), Hang())
-    async with selected(*steps, options=IMPATIENT) as connection:
-        with pytest.raises(CommandRejected):
-            _ = [run async for run in connection.execute_streaming(BODY)]
-        with pytest.raises(Unavailable) as late:
-            _ = [run async for run in connection.execute_streaming(BODY)]
-        assert late.value.code == "ETIMEDOUT"
-
-
-async def test_one_broken_message_does_not_end_the_session() -> None:
-    steps = (
-        Expect("A3 .*"),
-        Send(b'* 1 FETCH (ENVELOPE ("broken (" UID 1)\r\n* 2 FETCH (UID 2 FLAGS ())\r\nA3 OK\r\n'),
-    )
-    async with selected(*steps) as connection:
-        rows = (await connection.execute(FLAGS)).all(FetchResponse)
-        assert [(row.uid, row.error is None) for row in rows] == [(1, False), (2, True)]
-
-
-async def test_a_flood_of_responses_has_a_limit() -> None:
-    options = DriverOptions(command_seconds=2, limits=Limits(max_untagged_responses_per_command=100))
-    async with selected(Expect("A3 NOOP"), Send(b"* 1 EXISTS\r\n" * 200 + b"A3 OK\r\n"), options=options) as connection:
-        with pytest.raises(RemoteProtocolError):
-            await connection.noop()
-
-
-# IDLE
-
-
-async def test_idle_delivers_news_even_before_its_confirmation() -> None:
-    steps = (
-        Expect("A3 IDLE"),
-        Send(b"* 4 EXISTS\r\n+ idling\r\n* 5 EXISTS\r\n"),
-        Expect("DONE"),
-        Send(b"* 6 EXISTS\r\nA3 OK\r\n"),
-        Expect("A4 NOOP"),
-        Send(b"A4 OK\r\n"),
-    )
-    async with selected(*steps) as connection:
-        session = await connection.idle()
-        assert await session.next(2) == Exists(4)
-        assert await session.next(2) == Exists(5)
-        assert await session.next(0.01) is None
-        assert await session.stop() == [Exists(6)]
-        with pytest.raises(LocalProtocolError):
-            await session.next()
-        await connection.noop()
-
-
-async def test_idle_is_renewed_and_loses_nothing() -> None:
-    steps = (
-        Expect("A3 IDLE"),
-        Send(b"+ idling\r\n"),
-        Expect("DONE"),
-        Send(b"A3 OK\r\n* 4 EXISTS\r\n"),
-        Expect("A4 IDLE"),
-        Send(b"+ idling\r\n* 5 EXISTS\r\n"),
-        Hang(),
-    )
-    async with selected(*steps) as connection:
-        session = await connection.idle(restart_seconds=0.05)
-        heard: list[UntaggedResponse] = []
-        async for event in session:
-            heard.append(event)
-            if len(heard) == 2:
-                break
-        assert heard == [Exists(4), Exists(5)]
-
-
-async def test_idle_that_the_server_ends_is_begun_again_or_given_up() -> None:
-    async with selected(Expect("A3 IDLE"), Send(b"+ idling\r\nA3 OK too early\r\n"), Hang()) as connection:
-        session = await connection.idle()
-        with pytest.raises(Unsupported):
-            await session.next(2)
-
-
-async def test_a_refused_idle_is_an_error() -> None:
-    async with selected(
-        Expect("A3 IDLE"), Send(b"A3 BAD no IDLE\r\n"), Expect("A4 NOOP"), Send(b"A4 OK\r\n")
-    ) as connection:
-        with pytest.raises(CommandRejected):
-            await connection.idle()
-        await connection.noop()
-
-
-async def test_idle_without_confirmation_is_dead() -> None:
-    async with selected(Expect("A3 IDLE"), Hang(), options=IMPATIENT) as connection:
-        with pytest.raises(Unavailable):
-            await connection.idle()
-        assert not connection.usable
-
-
-async def test_a_connection_lost_during_idle_is_reported() -> None:
-    async with selected(Expect("A3 IDLE"), Send(b"+ idling\r\n* BYE Autologout\r\n"), Close()) as connection:
-        session = await connection.idle()
-        event = await session.next(2)
-        assert isinstance(event, UntaggedStatus)
-        with pytest.raises(Unavailable, match="Autologout"):
-            await session.next(2)
-
-
-async def test_two_idles_at_once_are_refused() -> None:
-    async with selected(Expect("A3 IDLE"), Send(b"+ idling\r\n"), Hang()) as connection:
-        await connection.idle()
-        with pytest.raises(LocalProtocolError):
-            await connection.idle()
-
-
-async def test_a_storm_of_news_does_not_block_the_end_of_idle() -> None:
-    steps = (
-        Expect("A3 IDLE"),
-        Send(b"+ idling\r\n" + b"* 1 EXPUNGE\r\n" * 5000),
-        Expect("DONE"),
-        Send(b"A3 OK\r\n"),
-    )
-    async with selected(*steps) as connection:
-        session = await connection.idle()
-        assert len(await session.stop()) == 5000

@@ -37,11 +37,7 @@ WHERE mailbox_number = $1 AND error IS NOT NULL AND retry_ms > 0 ORDER BY tries,
 SELECT uid FROM messages
 WHERE mailbox_number = $1 AND error IS NOT NULL AND retry_ms > 0 AND size_bytes IS NULL;
 
--- name: quarantine_next_retry
-SELECT min(retry_ms) FROM mailboxes JOIN messages ON mailbox_number = mailboxes.number
-WHERE account_number = $1 AND missing_since_ms IS NULL AND error IS NOT NULL AND retry_ms > 0;
-
--- name: quarantine_paths_due
-SELECT path FROM mailboxes WHERE account_number = $1 AND missing_since_ms IS NULL AND EXISTS (
-    SELECT 1 FROM messages WHERE mailbox_number = mailboxes.number AND error IS NOT NULL AND retry_ms <= $2
-) ORDER BY path;
+-- name: quarantine_turns
+SELECT path, min(retry_ms) FROM mailboxes JOIN messages ON mailbox_number = mailboxes.number
+WHERE account_number = $1 AND missing_since_ms IS NULL AND error IS NOT NULL AND retry_ms > 0 AND retry_ms < $2
+GROUP BY path ORDER BY path;

@@ -78,14 +78,10 @@ class QuarantineRepository:
         """The UIDs of those of which not even size and date are known, ascending: any FETCH of them fails."""
         return sorted(uid for (uid,) in await self._database.fetch("quarantine_unknown", mailbox))
 
-    async def next_retry_ms(self, account: AccountNumber) -> int | None:
-        """When it is the next one's turn, in any mailbox of an account; None when none has one."""
-        [(at_ms,)] = await self._database.fetch("quarantine_next_retry", account)
-        return None if at_ms is None or at_ms == _NEVER else int(at_ms)
-
-    async def paths_due(self, account: AccountNumber, now_ms: int) -> list[str]:
-        """The mailboxes in which it is the turn of one."""
-        return [path for (path,) in await self._database.fetch("quarantine_paths_due", account, now_ms)]
+    async def turns(self, account: AccountNumber) -> dict[str, int]:
+        """When it is the next one's turn, in ms, by the paths of an account's mailboxes that have one."""
+        rows = await self._database.fetch("quarantine_turns", account, _NEVER)
+        return {row[0]: row[1] for row in rows}
 
 
 def _numbers(entries: Sequence[tuple[IndexEntry, int]]) -> str:

@@ -1,0 +1,56 @@
+"""What every store promises about submissions."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+
+from mailquay.model.submission import Phase
+from mailquay.storage.repositories.outbox import CHUNK_BYTES
+from mailquay.storage.store import Store
+from tests.contract.records import NOW, new_event, own, queued, register
+
+
+async def test_an_idempotency_key_gives_the_first_response_again(store: Store) -> None:
+    account = await register(store)
+    submits = [
+        store.commit(store.outbox.enqueue(queued(account, f"q{n}"), b"body", {"queueId": f"q{n}"}, "key"))
+        for n in range(8)
+    ]
+    results = await asyncio.gather(*submits)
+    assert sorted(result.repeated for result in results) == [False] + [True] * 7
+    assert len({result.response["queueId"] for result in results}) == 1
+    assert (await store.outbox.page(NOW, limit=10, offset=0))[0] == 1
+    stored = await store.outbox.idempotent_response(account.number, "key", NOW)
+    assert stored == results[0].response
+    assert await store.outbox.idempotent_response(account.number, "key", NOW + 25 * 3600 * 1000) is None
+
+
+async def test_a_large_body_is_kept_in_sealed_chunks_and_dropped_with_its_submission(store: Store) -> None:
+    account = await register(store)
+    body = bytes(range(256)) * (CHUNK_BYTES // 100)
+    await store.commit(store.outbox.enqueue(queued(account), body, {}, None))
+    chunks = [chunk async for chunk in store.outbox.body("q1")]
+    assert b"".join(chunks) == body
+    assert max(len(chunk) for chunk in chunks) <= CHUNK_BYTES
+    assert await store.commit(store.outbox.delete("q1"))
+    assert [chunk async for chunk in store.outbox.body("q1")] == []
+    assert await store.database.fetch("blob_chunk", 1, 0) == []
+
+
+async def test_phases_of_a_delivery(store: Store) -> None:
+    account = await register(store)
+    fence = await own(store, account)
+    await store.commit(store.outbox.enqueue(queued(account), b"body", {}, None))
+    [due] = await store.outbox.due(account.number, NOW, 10)
+    assert due == dataclasses.replace(queued(account), size_bytes=4)
+    assert await store.commit(store.outbox.begin_data(due, fence, {"status": "smtp-starting"}))
+    assert not await store.commit(store.outbox.begin_data(due, fence, {}))
+    assert await store.outbox.due(account.number, NOW + 1, 10) == []
+    assert not await store.commit(store.outbox.delete("q1"))
+    assert await store.commit(store.outbox.mark_uncertain(account.number, fence)) == ["q1"]
+    found = await store.outbox.get("q1")
+    assert found is not None
+    assert found.phase is Phase.UNCERTAIN
+    await store.commit(store.outbox.settle_and_remove(due, fence, [new_event(account, 9)]))
+    assert await store.outbox.get("q1") is None
