@@ -11,8 +11,6 @@ from mailquay.model.submission import Phase, Submission, SubmissionEnvelope, Sub
 from mailquay.storage.store import Store
 
 NOW = 1_800_000_000_000
-
-
 SECRET = "correct-horse-battery"
 
 

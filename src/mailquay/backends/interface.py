@@ -110,6 +110,10 @@ class SearchTerms:
     email_ids: Sequence[str] | None = None
 
 
+Survey = tuple[list[ListedMailbox], dict[str, MailboxEvidence] | None]
+"""All mailboxes, and their counters by path where the server tells both in one breath."""
+
+
 class MailSession(Protocol):
     """One logged-in connection for commands, used by one task at a time. Never sets \\Seen by reading.
 
@@ -146,7 +150,7 @@ class MailSession(Protocol):
         """All mailboxes, with special use from the server or by name, and their ids where one LIST brings them."""
         ...
 
-    async def survey(self) -> tuple[list[ListedMailbox], dict[str, MailboxEvidence] | None]:
+    async def survey(self) -> Survey:
         """What `list_mailboxes` says, and the counters of all of them where the same LIST brings both (RFC 5819)."""
         ...
 
@@ -328,10 +332,11 @@ class MailWatch(Protocol):
         """Whether it listens to all the others too."""
         ...
 
-    async def start(self) -> None:
+    async def start(self, *, survey: bool = False) -> Survey | None:
         """Begin to listen; look at everything afterwards, since what happened before is not told.
 
-        Raises Unsupported when the server refuses to tell of all mailboxes, although it offers that.
+        With `survey` that is done over the same connection, where it can be: see MailSession.survey. Raises Unsupported
+        when the server refuses to tell of all mailboxes, although it offers that.
         """
         ...
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from mailquay.backends.interface import MailBackend, MailboxNews, MailboxNewsKind, MailWatch
+from mailquay.backends.interface import MailBackend, MailboxNews, MailboxNewsKind, MailWatch, Survey
 from mailquay.config import Config
 from mailquay.errors import (
     AuthenticationFailed,
@@ -192,7 +192,7 @@ class AccountRunner:
         await self._change(account_status.entered(self._status, AccountState.CONNECTING))
         backend = parts.backend(self._account)
         async with AsyncExitStack() as stack:
-            watch = await self._watch(stack, backend)
+            watch, surveyed = await self._watch(stack, backend)
             longest_pause_seconds = config.imap_sweep_interval_seconds * MOST_PATIENCE
             keep_seconds = max(config.imap_command_idle_seconds, longest_pause_seconds + 15)
             self._sync_pool = await self._pool(stack, backend, 1, keep_seconds)
@@ -202,10 +202,10 @@ class AccountRunner:
             user = self._account.profile.imap.user if self._account.profile.imap else None
             now_ms = parts.clock.now_ms()
             await self._change(account_status.logged_in(self._account.number, self._status, user or "", now_ms))
-            await self._synced(watch, backend)
+            await self._synced(watch, backend, surveyed)
 
-    async def _watch(self, stack: AsyncExitStack, backend: MailBackend) -> MailWatch:
-        """Watch the first mailbox that the account names and the server has."""
+    async def _watch(self, stack: AsyncExitStack, backend: MailBackend) -> tuple[MailWatch, Survey | None]:
+        """Watch the first mailbox that the account names and the server has; returns what was seen on the way too."""
         *named, last = self._watched_paths()
         for path in named:
             try:
@@ -215,13 +215,16 @@ class AccountRunner:
                 self._log.warning("watched_mailbox_missing", path=path, error=error.message)
         return await self._watch_from(stack, backend, last)
 
-    async def _watch_from(self, stack: AsyncExitStack, backend: MailBackend, path: str | None) -> MailWatch:
+    async def _watch_from(
+        self, stack: AsyncExitStack, backend: MailBackend, path: str | None
+    ) -> tuple[MailWatch, Survey | None]:
         """Listen to all mailboxes where the server lets us, and has not proved deaf; else to the first one."""
         for everywhere in (not self._deaf, False):
             watch = await backend.open_watch(path, everywhere=everywhere)
             stack.push_async_callback(self._close_watch, watch)
             try:
-                await watch.start()
+                # A first sync needs a session of its own anyhow.
+                surveyed = await watch.start(survey=self._status.ever_connected)
             except Unsupported as error:
                 self._log.warning("notify_refused", error=error.message)
                 self._deaf = True
@@ -231,10 +234,10 @@ class AccountRunner:
                 await watch.close()
                 raise
             self._watching = True
-            return watch
+            return watch, surveyed
         raise Unsupported("the server lets nobody watch a mailbox")
 
-    async def _synced(self, watch: MailWatch, backend: MailBackend) -> None:
+    async def _synced(self, watch: MailWatch, backend: MailBackend, surveyed: Survey | None) -> None:
         assert self._sync_pool is not None
         parts = self._parts
         connected = ConnectedParts(
@@ -257,7 +260,7 @@ class AccountRunner:
                 # A first sync may take hours: the news of that time are neither left unread nor told at its end.
                 tasks.create_task(self._follow_watch(watch, catch_up))
                 tasks.create_task(catch_up.work())
-                await catch_up.everything()
+                await catch_up.everything(surveyed)
                 self._connected_at = asyncio.get_running_loop().time()
                 now_ms = self._parts.clock.now_ms()
                 await self._change(account_status.in_sync(self._account.number, self._status, now_ms))

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import structlog
 
-from mailquay.backends.interface import MailSession
+from mailquay.backends.interface import MailSession, Survey
 from mailquay.errors import (
     CommandRejected,
     MailboxNotFound,
@@ -143,14 +143,18 @@ class CatchUp:
 
     # -- tasks -----------------------------------------------------------------------------------
 
-    async def everything(self) -> None:
-        """List the mailboxes and have `work` bring each up to date, the watched one first; return when that is done."""
-        async with self._parts.pool.borrow(timeout_seconds=self._parts.config.imap_connect_timeout_seconds) as session:
-            counted = await self._list(session)
-            if counted is not None and self._first_sync:
-                await self._begin_empty(counted)
+    async def everything(self, surveyed: Survey | None = None) -> None:
+        """List the mailboxes and have `work` bring each up to date, the watched one first; return when that is done.
+
+        What was `surveyed` since the watch listens is not asked for again.
+        """
+        listed, counted = surveyed or ([], None)
+        if counted is not None and await self._parts.listing.agrees(self._account, listed):
             mailboxes = await self._followed()
-            current = {after.number for _, after in await self._observed(session, mailboxes, counted) if after.current}
+            observed = await self._observed(mailboxes, counted)
+        else:
+            mailboxes, observed = await self._looked_at()
+        current = {after.number for _, after in observed if after.current}
         waiters = [
             self._requests.wait_for(box.listing.path, hurry=False)
             for box in mailboxes
@@ -160,6 +164,17 @@ class CatchUp:
             # Those that the server refuses are counted as such; what ends the connection ends `work` and us with it.
             await asyncio.wait(waiters)
         self.filling.wake()
+
+    async def _looked_at(self) -> tuple[Sequence[Mailbox], list[tuple[Mailbox, Mailbox]]]:
+        """All mailboxes, and those that the server has counted, before and after that."""
+        async with self._parts.pool.borrow(timeout_seconds=self._parts.config.imap_connect_timeout_seconds) as session:
+            counted = await self._list(session)
+            if counted is not None and self._first_sync:
+                await self._begin_empty(counted)
+            mailboxes = await self._followed()
+            if counted is None:
+                counted = await session.status([box.listing.path for box in mailboxes])
+        return mailboxes, await self._observed(mailboxes, counted)
 
     async def _begin_empty(self, counted: Mapping[str, MailboxEvidence]) -> None:
         """Most mailboxes of a new account are empty, as the server says itself: nothing is to be read in them."""
@@ -171,11 +186,9 @@ class CatchUp:
         await self._parts.sync.begin_empty(self._context(silent=False), empty)
 
     async def _observed(
-        self, session: MailSession, mailboxes: Sequence[Mailbox], counted: Mapping[str, MailboxEvidence] | None
+        self, mailboxes: Sequence[Mailbox], counted: Mapping[str, MailboxEvidence]
     ) -> list[tuple[Mailbox, Mailbox]]:
         """Mailboxes before and after the server has counted their messages; without those that it cannot count."""
-        if counted is None:
-            counted = await session.status([box.listing.path for box in mailboxes])
         seen = [(box, counted[box.listing.path]) for box in mailboxes if box.listing.path in counted]
         observed = await self._parts.listing.observe_all(seen, self._parts.fence)
         return [(before, after) for (before, _), after in zip(seen, observed, strict=True)]
@@ -202,7 +215,9 @@ class CatchUp:
                 # The watched one as well: not every server tells in an IDLE what it promises.
                 mailboxes = await self._followed()
                 self._parts.refusals.forget_others(box.listing.path for box in mailboxes)
-                observed = await self._observed(session, mailboxes, counted)
+                if counted is None:
+                    counted = await session.status([box.listing.path for box in mailboxes])
+            observed = await self._observed(mailboxes, counted)
             found = self._compare(observed, asked=asked)
             self.nudge(self._parts.refusals.due(), scan_flags=True)
             if self._hearing is not None:
@@ -229,7 +244,7 @@ class CatchUp:
             paths = await self._second_look.due()
             async with self._parts.session() as session:
                 counted = await session.status(paths)
-                observed = await self._observed(session, await self._followed(), counted)
+            observed = await self._observed(await self._followed(), counted)
             self._compare(observed, asked=False)
 
     def _told_enough(self, mailbox: Mailbox) -> bool:

@@ -64,6 +64,14 @@ class MailboxListing:
             await self._store.commit(fenced(fence, *units))
         return counted
 
+    async def agrees(self, account: Account, found: Sequence[ListedMailbox]) -> bool:
+        """Whether a listing is what is stored: nothing new, changed or gone."""
+        stored = await self._store.mailboxes.of_account(account.number)
+        listed = {one.path: one for one in with_user_choices(found, account.profile) if one.selectable}
+        return listed == {box.listing.path: box.listing for box in stored if box.missing_since_ms is None} and all(
+            box.missing_since_ms is None for box in stored
+        )
+
     async def _follow_renames(
         self,
         session: MailSession,

@@ -18,17 +18,9 @@ from mailquay.wire.sasl import Credentials
 from tests.backends.imap.scripted_server import LOGGED_IN, Expect, ScriptedServer, Send, Step
 
 PASSWORD = Credentials("u", password="p")
-
-
 FAST = DriverOptions(greeting_seconds=2, command_seconds=2, write_seconds=2)
-
-
 IMPATIENT = DriverOptions(greeting_seconds=0.2, command_seconds=0.2, write_seconds=2)
-
-
 FLAGS = Fetch(UidSet.span(1), (FetchAttribute.UID, FetchAttribute.FLAGS))
-
-
 SELECTED = (*LOGGED_IN, Expect("A2 SELECT INBOX"), Send(b"* 3 EXISTS\r\nA2 OK [READ-WRITE] done\r\n"))
 
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 import dataclasses
 from typing import Final
 
+import structlog
+
 from mailquay.backends.imap.driver import ImapConnection
 from mailquay.backends.imap.idle import MOST_AT_ONCE, IdleSession
-from mailquay.backends.imap.mapping import evidence
-from mailquay.backends.interface import MailboxNews, MailboxNewsKind
+from mailquay.backends.imap.mapping import evidence, newer
+from mailquay.backends.imap.session import ImapSession
+from mailquay.backends.interface import MailboxNews, MailboxNewsKind, Survey
 from mailquay.errors import (
     BackendError,
     CommandRejected,
@@ -17,13 +20,13 @@ from mailquay.errors import (
     RateLimited,
     Unsupported,
 )
-from mailquay.model.mailbox import MailboxEvidence
 from mailquay.wire.imap.listing import ListResponse
 from mailquay.wire.imap.notify import MESSAGE_EVENTS, EventGroup, MailboxFilter, Notify, NotifyEvent
 from mailquay.wire.imap.response import UntaggedResponse, UntaggedStatus
 from mailquay.wire.imap.response_code import code_name
 from mailquay.wire.imap.status import StatusResponse
 
+_log = structlog.get_logger(__name__)
 _WISHES: Final = (
     MESSAGE_EVENTS | {NotifyEvent.MAILBOX_NAME, NotifyEvent.SUBSCRIPTION_CHANGE},
     MESSAGE_EVENTS | {NotifyEvent.MAILBOX_NAME},
@@ -44,6 +47,8 @@ class ImapAccountWatch:
         self._path = path
         self._restart_seconds = restart_seconds
         self._idle: IdleSession | None = None
+        self._early: _Merged = {}
+        """What was told before the IDLE began."""
 
     @property
     def path(self) -> str:
@@ -55,7 +60,7 @@ class ImapAccountWatch:
         """See MailWatch.everywhere."""
         return True
 
-    async def start(self) -> None:
+    async def start(self, *, survey: bool = False) -> Survey | None:
         """See MailWatch.start."""
         if self._connection.has_capability("CONDSTORE"):
             # Without it, changed flags are told without saying what state they lead to.
@@ -63,10 +68,24 @@ class ImapAccountWatch:
                 await self._connection.enable("CONDSTORE")
             except (CommandRejected, PartUnavailable) as error:
                 raise Unsupported(f"the server refuses ENABLE: {error}") from error
-        await self._listen()
+        return await self._listen(survey=survey)
 
-    async def _listen(self) -> None:
-        await self._ask()
+    async def _listen(self, *, survey: bool = False) -> Survey | None:
+        with self._connection.hearing(lambda response: self._note(response, self._early)):
+            await self._ask()
+            surveyed = await self._survey() if survey else None
+            await self._begin_idle()
+        return surveyed
+
+    async def _survey(self) -> Survey | None:
+        """What is there, asked for while news come in already: what they say stands in between, and counts."""
+        try:
+            return await ImapSession(self._connection).survey()
+        except (CommandRejected, PartUnavailable) as error:
+            _log.info("survey_refused", error=error.message)
+            return None
+
+    async def _begin_idle(self) -> None:
         try:
             self._idle = await self._connection.idle(restart_seconds=self._restart_seconds)
         except (CommandRejected, PartUnavailable) as error:
@@ -94,7 +113,7 @@ class ImapAccountWatch:
         idle = self._idle
         if idle is None:
             raise LocalProtocolError("the watch was not started")
-        merged: _Merged = {}
+        merged, self._early = self._early, {}
         while not merged:
             first = await idle.next()
             if first is None:
@@ -128,7 +147,7 @@ class ImapAccountWatch:
         if before is not None:
             news = dataclasses.replace(
                 news,
-                evidence=_newer(before.evidence, news.evidence),
+                evidence=newer(before.evidence, news.evidence),
                 old_path=news.old_path or before.old_path,
             )
         merged[news.kind, news.path] = news
@@ -136,13 +155,3 @@ class ImapAccountWatch:
     async def close(self) -> None:
         """See MailWatch.close."""
         await self._connection.aclose()
-
-
-def _newer(before: MailboxEvidence | None, after: MailboxEvidence | None) -> MailboxEvidence | None:
-    """What was said last of each counter: a STATUS response about flags may hold nothing but the mod-sequence."""
-    if before is None or after is None:
-        return after or before
-    said = {
-        field.name: value for field in dataclasses.fields(after) if (value := getattr(after, field.name)) is not None
-    }
-    return dataclasses.replace(before, **said)

@@ -8,8 +8,9 @@ command in flight.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ssl
-from collections.abc import AsyncGenerator, AsyncIterable, Callable
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -93,6 +94,15 @@ class ImapConnection:
             await pump.aclose()
             raise
         return connection
+
+    @contextlib.contextmanager
+    def hearing(self, hear: Callable[[UntaggedResponse], None]) -> Iterator[None]:
+        """Have `hear` told of responses that no command claims, while no IDLE listens; it must not raise."""
+        before, self._pump.on_unsolicited = self._pump.on_unsolicited, hear
+        try:
+            yield
+        finally:
+            self._pump.on_unsolicited = before
 
     async def aclose(self) -> None:
         """Close at once, without LOGOUT; may be called twice. Commands in flight fail with Unavailable."""

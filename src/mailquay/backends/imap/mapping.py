@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import calendar
+import dataclasses
 import email.utils
 import re
 from collections.abc import Mapping, Sequence
@@ -300,3 +301,13 @@ def evidence(status: StatusResponse) -> MailboxEvidence:
         unseen=status.unseen,
         highestmodseq=status.highestmodseq or None,
     )
+
+
+def newer(before: MailboxEvidence | None, after: MailboxEvidence | None) -> MailboxEvidence | None:
+    """What was said last of each counter: a STATUS response about flags may hold nothing but the mod-sequence."""
+    if before is None or after is None:
+        return after or before
+    said = {
+        field.name: value for field in dataclasses.fields(after) if (value := getattr(after, field.name)) is not None
+    }
+    return dataclasses.replace(before, **said)

@@ -73,7 +73,8 @@ class Pump:
         self.error: MailquayError | None = None
         self.news: Channel[UntaggedResponse] | None = None
         """Where unclaimed responses go while an IDLE listens."""
-        self._on_unsolicited = on_unsolicited
+        self.on_unsolicited = on_unsolicited
+        """Who hears of unclaimed responses while no IDLE does."""
         self._traffic = traffic
         self._slots: dict[str, CommandSlot] = {}
         self._literal_slot: CommandSlot | None = None
@@ -261,8 +262,8 @@ class Pump:
             await slot.deliver(event)
         elif self.news is not None:
             await self.news.put(event)
-        elif self._on_unsolicited is not None:
-            self._on_unsolicited(event)
+        elif self.on_unsolicited is not None:
+            self.on_unsolicited(event)
 
     async def wait_for_idle(self, timeout_seconds: float, slot: CommandSlot) -> None:
         """Wait until the server has confirmed the IDLE in `slot`, or ended it. Raises TimeoutError."""

@@ -8,10 +8,11 @@ from typing import Final
 
 from mailquay.backends.imap.driver import ImapConnection
 from mailquay.backends.imap.groupware import is_groupware, with_groupware
-from mailquay.backends.imap.mapping import evidence
+from mailquay.backends.imap.mapping import evidence, newer
 from mailquay.backends.imap.result import CommandResult
 from mailquay.backends.imap.session_base import SessionBase
 from mailquay.backends.imap.special_use import with_labels, with_special_use
+from mailquay.backends.interface import Survey
 from mailquay.errors import CommandRejected, MailboxNotFound, PartUnavailable
 from mailquay.model.mailbox import ListedMailbox, MailboxEvidence
 from mailquay.model.mailbox_state import MailboxQuota
@@ -58,15 +59,14 @@ class SessionMailboxes(SessionBase):
         """See MailSession.list_mailboxes."""
         return await self._read_listing(await self._list(()))
 
-    async def survey(self) -> tuple[list[ListedMailbox], dict[str, MailboxEvidence] | None]:
+    async def survey(self) -> Survey:
         """See MailSession.survey."""
         if not self._has("LIST-STATUS") or not self._extended or not self._counts_in_lists:
             return await self._without_absent(await self.list_mailboxes(), {}), None
         if self._selected is not None:
             await self._look_up()
         result = await self._list(self._status_items())
-        told = [status for status in result.all(StatusResponse) if status.messages is not None]
-        counted = {_path(status.mailbox): evidence(status) for status in told}
+        counted = _counters(result)
         listed = await self._without_absent(await self._read_listing(result), counted)
         return listed, counted or None
 
@@ -198,7 +198,7 @@ class SessionMailboxes(SessionBase):
         except CommandRejected:
             self._counts_in_lists = False
             return {}
-        told = {_path(status.mailbox): evidence(status) for status in result.all(StatusResponse)}
+        told = _counters(result)
         self._counts_in_lists = bool(told) or not result.all(ListResponse)
         return told
 
@@ -280,6 +280,15 @@ class SessionMailboxes(SessionBase):
             if answer is not None and answer.personal:
                 return answer.personal[0].prefix, answer.personal[0].delimiter
         return "", None
+
+
+def _counters(result: CommandResult) -> dict[str, MailboxEvidence]:
+    """What was said last of each mailbox that was counted: news of the same moment may stand between the answers."""
+    counted: dict[str, MailboxEvidence] = {}
+    for status in result.all(StatusResponse):
+        said, path = evidence(status), _path(status.mailbox)
+        counted[path] = newer(counted.get(path), said) or said
+    return {path: said for path, said in counted.items() if said.messages is not None}
 
 
 def _tightest(resources: Iterable[QuotaResource], name: str) -> QuotaResource | None:

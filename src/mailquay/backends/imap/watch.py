@@ -10,7 +10,7 @@ import structlog
 
 from mailquay.backends.imap.driver import ImapConnection
 from mailquay.backends.imap.idle import MOST_AT_ONCE, IdleSession
-from mailquay.backends.interface import MailboxNews, MailboxNewsKind
+from mailquay.backends.interface import MailboxNews, MailboxNewsKind, Survey
 from mailquay.errors import BackendError, CommandRejected, PartUnavailable, Unsupported
 from mailquay.wire.imap.command_mailbox import Select
 from mailquay.wire.imap.condstore import HighestModSeq, Vanished
@@ -46,15 +46,16 @@ class ImapWatch:
         """See MailWatch.everywhere."""
         return False
 
-    async def start(self) -> None:
-        """See MailWatch.start."""
+    async def start(self, *, survey: bool = False) -> Survey | None:
+        """See MailWatch.start; nothing is surveyed, for the mailbox that is open here has to be opened again."""
         await self._look()
         if not self._connection.has_capability("IDLE"):
-            return
+            return None
         try:
             self._idle = await self._connection.idle(restart_seconds=self._restart_seconds)
         except (CommandRejected, PartUnavailable) as error:
             _log.warning("idle_refused", path=self._path, error=error.message)
+        return None
 
     async def _look(self) -> bool:
         """Open the mailbox and compare: some servers tell nothing to NOOP, and none of them what changed."""
