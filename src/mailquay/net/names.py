@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+from functools import lru_cache
 
 import idna
 
@@ -11,6 +12,7 @@ from mailquay.errors import InvalidRequest
 _MAX_HOST_OCTETS = 253
 
 
+@lru_cache(maxsize=1024)
 def ascii_host(host: str) -> str:
     """The A-label form of `host` (RFC 5891 §4), lower-case; address literals lose their brackets.
 
