@@ -51,6 +51,7 @@ from mailquay.services.filing import FilingService
 from mailquay.services.mailbox_editor import MailboxEditor
 from mailquay.services.mailbox_listing import MailboxListing
 from mailquay.services.new_mail import NewMail
+from mailquay.services.oauth_token import OAuthTokenService
 from mailquay.services.outbox import OutboxService
 from mailquay.services.passwords import store_password
 from mailquay.services.references import ReferenceService
@@ -120,9 +121,9 @@ class Core:
         self.http = HttpClient(policy=policy, user_agent=user_agent)
         # Connections of its own: webhooks that hang must not keep accounts from logging in.
         self.auth_http = HttpClient(policy=policy, user_agent=user_agent, max_connections_per_host=50)
-        auth_server = AuthServer(self.settings, self.auth_http, timeout_seconds=config.auth_server_timeout_seconds)
+        self.auth_server = AuthServer(self.settings, self.auth_http, timeout_seconds=config.auth_server_timeout_seconds)
         addresses = LocalAddressBook(self.settings, self.dns)
-        self.transports = Transports(config, self.settings, auth_server, addresses, ProtocolLog(self.account_logs))
+        self.transports = Transports(config, self.settings, self.auth_server, addresses, ProtocolLog(self.account_logs))
         self.metrics = Metrics(store, self.stats, self.clock, self.transports.imap_traffic)
         self.autoconfig = self._autoconfig(user_agent)
         self.membership = Membership(
@@ -345,6 +346,7 @@ class Node:
             ),
             tokens=tokens,
             settings=core.settings,
+            oauth_tokens=OAuthTokenService(core.settings, core.auth_server),
             stats=core.stats,
             verify=VerifyService(TransportVerifier(core.transports, core.settings)),
             autoconfig=core.autoconfig,

@@ -87,7 +87,6 @@ FOREIGN_NAMES: tuple[ForeignName, ...] = (
     ForeignName("EENGINE_TLS_MIN_DH_SIZE", _NO, _TLS),
     ForeignName("EENGINE_TLS_CIPHERS", _NO, _TLS),
     ForeignName("EENGINE_ADMIN_ACCESS_ADDRESSES", _LATER, _ADMIN),
-    ForeignName("EENGINE_ENABLE_OAUTH_TOKENS_API", _LATER, "OAuth2 accounts come later"),
     ForeignName("EENGINE_DISABLE_SETUP_WARNINGS", _LATER, _ADMIN),
     ForeignName("EENGINE_DISABLE_MESSAGE_BROWSER", _LATER, _ADMIN),
     ForeignName("EENGINE_UPDATE_CHECK_DISABLED", _NO, "no release is ever looked for"),

@@ -124,6 +124,14 @@ SECURITY = (
         first_boot_of="disableTokens",
     ),
     Option(
+        "enable_oauth_tokens_api",
+        "initial_settings",
+        _B,
+        "First start: whether access tokens of accounts can be read.",
+        ("EENGINE_ENABLE_OAUTH_TOKENS_API",),
+        first_boot_of="enableOAuthTokensApi",
+    ),
+    Option(
         "api_proxy",
         "initial_settings",
         _B,

@@ -23,11 +23,15 @@ from mailquay.errors import MessageNotFound, NotOperational
 from mailquay.model.account import Account, AccountNumber, ImapSettings, SmtpSettings
 from mailquay.model.mailbox import ListedMailbox
 from mailquay.model.node import Fence
+from mailquay.net.egress import EgressPolicy
+from mailquay.net.http import HttpClient
 from mailquay.runtime.logs import AccountLogs
 from mailquay.runtime.metrics import Metrics
 from mailquay.services.accounts import AccountService
+from mailquay.services.auth_server import AuthServer
 from mailquay.services.exports import ExportService
 from mailquay.services.message_request import ByteRange, Download, MessageChanges, ReadOptions
+from mailquay.services.oauth_token import OAuthTokenService
 from mailquay.services.settings import SettingsService
 from mailquay.services.stats import StatsService
 from mailquay.services.submit_request import SubmitRequest
@@ -397,6 +401,7 @@ class World:
         self.clock = ManualClock()
         self.recorder = Recorder()
         self.settings = SettingsService(store)
+        self.http = HttpClient(policy=EgressPolicy.OFF, user_agent="test")
         self.tokens = TokenService(store, self.clock, log_entries=1000, log_age_seconds=7 * 86400)
         self.stats = StatsService(store, self.settings, self.clock)
         self.traffic = Traffic()
@@ -425,6 +430,7 @@ class World:
             accounts=self.accounts,
             tokens=self.tokens,
             settings=self.settings,
+            oauth_tokens=OAuthTokenService(self.settings, AuthServer(self.settings, self.http, timeout_seconds=5)),
             stats=self.stats,
             verify=VerifyService(self.recorder),
             autoconfig=self.recorder,
@@ -458,6 +464,7 @@ class World:
         async with serving(self.app, listener), aiohttp.ClientSession(auto_decompress=False) as self._session:
             yield self
         await self.app.close()
+        await self.http.aclose()
 
     async def call(
         self,

@@ -12,6 +12,7 @@ from mailquay.model.account import Account
 from mailquay.services.accounts import AccountService
 from mailquay.services.exports import ExportService
 from mailquay.services.message_request import ByteRange, Download, MessageChanges, ReadOptions
+from mailquay.services.oauth_token import OAuthTokenService
 from mailquay.services.ports import Clock, OwnerDirectory
 from mailquay.services.settings import SettingsService
 from mailquay.services.stats import StatsService
@@ -234,6 +235,7 @@ class ApiServices:
     accounts: AccountService
     tokens: TokenService
     settings: SettingsService
+    oauth_tokens: OAuthTokenService
     stats: StatsService
     verify: VerifyService
     autoconfig: Autoconfig

@@ -312,7 +312,12 @@ _OWN = (
         visibility=_INTERNAL,
     ),
     _object("webhookErrorFlag", "The last failure of the default webhook target.", status=_WORKS, visibility=_INTERNAL),
-    _flag("enableOAuthTokensApi", "Whether OAuth2 tokens of accounts can be read.", visibility=_INTERNAL),
+    _flag(
+        "enableOAuthTokensApi",
+        "Whether access tokens of accounts can be read.",
+        status=_WORKS,
+        visibility=_INTERNAL,
+    ),
     _flag("totpEnabled", "Whether the admin's second factor is on.", default=False, visibility=_INTERNAL),
     _text("totpSeed", "Seed of the second factor.", encrypted=True, visibility=_INTERNAL),
     _text("cookiePassword", "Key of session cookies.", encrypted=True, visibility=_INTERNAL),

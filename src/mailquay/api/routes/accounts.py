@@ -16,7 +16,9 @@ from mailquay.api.schemas.accounts import (
     AccountList,
     AccountQuery,
     AccountRegistered,
+    AccountSignatures,
     AccountsQuery,
+    AccountToken,
     AccountUpdated,
     CreateAccount,
     DeleteAccountQuery,
@@ -106,6 +108,15 @@ async def _flush(call: Call) -> Mapping[str, Any]:
         notify_from = body.notify_from if "notify_from" in body.model_fields_set else call.services.clock.now_ms()
         await call.services.accounts.flush(account, notify_from_ms=notify_from, imap_indexer=body.imap_indexer)
     return {"flush": body.flush}
+
+
+async def _token(call: Call) -> Mapping[str, Any]:
+    return await call.services.oauth_tokens.current(await call.account())
+
+
+async def _signatures(call: Call) -> Mapping[str, Any]:
+    await call.account()
+    return {"signatures": [], "signaturesSupported": False}
 
 
 async def _verify(call: Call) -> Mapping[str, Any]:
@@ -240,6 +251,31 @@ OPERATIONS = (
         body=VerifyAccount,
         answer=VerifyResult,
         description="Connects and logs in on the given sides, both at once, and says how far each got. Keeps nothing.",
+    ),
+    Operation(
+        "getV1AccountAccountOauthtoken",
+        "GET",
+        "/v1/account/{account}/oauth-token",
+        _TAG,
+        "Show the access token of an account",
+        _token,
+        "read",
+        "admin",
+        answer=AccountToken,
+        description="For accounts with useAuthServer whose authentication server gives tokens. "
+        "Refused unless the option enable_oauth_tokens_api allows it.",
+    ),
+    Operation(
+        "getV1AccountAccountServersignatures",
+        "GET",
+        "/v1/account/{account}/server-signatures",
+        _TAG,
+        "List signatures that the provider keeps",
+        _signatures,
+        "read",
+        "account",
+        answer=AccountSignatures,
+        description="IMAP servers keep none.",
     ),
     Operation(
         "putV1AccountAccountReconnect",

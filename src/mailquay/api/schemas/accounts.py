@@ -321,6 +321,29 @@ class AccountDeleted(Shown):
     deleted: bool
 
 
+class AccountToken(Shown):
+    """The access token of this moment. `cached`: it was not asked for just now."""
+
+    account: str
+    user: str
+    access_token: Annotated[str, Field(alias="accessToken")]
+    cached: bool
+
+
+class SenderSignature(Shown):
+    """What the provider puts below messages from an address."""
+
+    address: str
+    signature: str
+
+
+class AccountSignatures(Shown):
+    """Signatures that the provider keeps; IMAP knows of none."""
+
+    signatures: list[SenderSignature]
+    signatures_supported: Annotated[bool, Field(alias="signaturesSupported")]
+
+
 class AccountError(Shown):
     """What keeps an account from working."""
 
