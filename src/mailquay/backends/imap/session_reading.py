@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from array import array
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing
@@ -57,9 +58,27 @@ class SessionReading(SessionBase):
         """One entry for each message.
 
         In the middle of the answer a server may tell that flags were changed meanwhile (RFC 9051 §7.5.2): that row
-        looks like the answer for another message. It counts only for a message of which no more than that is told.
+        looks like the answer for another message. A message of which no more than that is told was not there yet when
+        the server began to answer, and is asked for once more; with no better answer that row counts.
         """
-        whole, bare = array("I"), dict[int, FetchResponse]()
+        bare: dict[int, FetchResponse] = {}
+        async with aclosing(self._whole_entries(command, bare)) as batches:
+            async for batch in batches:
+                yield batch
+        if not bare:
+            return
+        again = dataclasses.replace(command, messages=UidSet.of(sorted(bare)), changed_since=None)
+        async with aclosing(self._whole_entries(again, bare)) as batches:
+            async for batch in batches:
+                yield batch
+        if bare:
+            yield [index_entry(row, uid) for uid, row in sorted(bare.items())]
+
+    async def _whole_entries(
+        self, command: Fetch, bare: dict[int, FetchResponse]
+    ) -> AsyncGenerator[list[IndexEntry], None]:
+        """The messages of which more than flags is told; the others are in `bare` when it ends."""
+        whole = array("I")
         async with aclosing(self._rows(command)) as rows:
             async for batch in rows:
                 told = [row for row in batch if row.uid is not None and _tells_more_than_flags(row)]
@@ -68,9 +87,8 @@ class SessionReading(SessionBase):
                 if told:
                     yield [index_entry(row, row.uid) for row in told if row.uid is not None]
         if bare:
-            known = set(whole)
-            if rest := [index_entry(row, uid) for uid, row in sorted(bare.items()) if uid not in known]:
-                yield rest
+            for uid in whole:
+                bare.pop(uid, None)
 
     async def fetch_flags(self, uids: str, *, changed_since: int | None = None) -> AsyncIterator[list[FlagState]]:
         """See MailSession.fetch_flags."""
