@@ -34,6 +34,7 @@ _REFUSALS = {
     "401": "There is no valid token.",
     "403": "The token does not reach that far.",
     "404": "There is no such thing.",
+    "414": "The address is too long.",
     "429": "Too many requests with this token.",
     "500": "A defect of the server.",
     "503": "The account cannot be used now; `code` and `state` say why.",

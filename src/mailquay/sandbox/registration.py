@@ -30,14 +30,12 @@ def _profile(profile: AccountProfile, account: SandboxAccount, now_ms: int) -> A
         port=account.imap_port,
         user=account.user,
         password=account.password,
-        tls={"disabled": True},
     )
     smtp = SmtpSettings(
         host=account.smtp_host,
         port=account.smtp_port,
         user=account.user,
         password=account.password,
-        tls={"ignoreTLS": True},
     )
     return dataclasses.replace(
         profile,

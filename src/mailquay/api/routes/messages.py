@@ -257,7 +257,7 @@ OPERATIONS = (
         _attachment,
         "read",
         "message",
-        answer_type="application/octet-stream",
+        answer_type="*/*",
         needs_owner=always,
     ),
     Operation(
