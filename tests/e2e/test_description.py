@@ -104,7 +104,7 @@ class _Asking:
 
         @self._settings
         @given(case=operation.as_strategy(generation_mode=mode))
-        def run(case: Case) -> None:
+        def run(case: Case[Any]) -> None:
             if mode is GenerationMode.POSITIVE:
                 self._things.put_into(case.path_parameters, self._chance)
                 self._things.put_into(case.query, self._chance)
