@@ -106,7 +106,13 @@ async def test_changing(ann: World, body: dict[str, Any], changes: MessageChange
 
 @pytest.mark.parametrize(
     ("body", "key"),
-    [({"flags": "x"}, "flags"), ({"flags": {"add": ["a\r\nb"]}}, "add"), ({"flags": {"add": ["x" * 129]}}, "add")],
+    [
+        ({"flags": {"set": ["naïve"]}}, "set"),
+        ({"flags": {"add": ["\\Seen", "two words"]}}, "add"),
+        ({"flags": "x"}, "flags"),
+        ({"flags": {"add": ["a\r\nb"]}}, "add"),
+        ({"flags": {"add": ["x" * 129]}}, "add"),
+    ],
 )
 async def test_changes_that_are_none(ann: World, body: dict[str, Any], key: str) -> None:
     reply = await ann.call("PUT", f"/v1/account/ann/message/{MESSAGE}", body)

@@ -14,7 +14,10 @@ from mailquay.api.validation import Model
 
 TextType = Annotated[Literal["html", "plain", "*"], Lower]
 MessageSpecialUse = Literal["\\Drafts", "\\Junk", "\\Sent", "\\Trash", "\\Inbox"]
-FlagName = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f\x7f]+$")]
+_FLAG = r"^\\?[!#$&'+,\-.\/0-9:;<=>?@A-Z\[\^_`a-z|}~]+$"
+FlagName = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=_FLAG)]
+"""A system flag or a keyword (RFC 9051 §2.3.2)."""
+LabelName = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f\x7f]+$")]
 _MaxBytes = Annotated[
     Annotated[int, Field(ge=0, le=1_073_741_824)] | None,
     Absent,
@@ -59,19 +62,30 @@ class DeleteMessageQuery(Model):
 _FlagNames = Annotated[Annotated[list[FlagName], Field(max_length=1000)] | None, Single, Given]
 
 
+_LabelNames = Annotated[Annotated[list[LabelName], Field(max_length=1000)] | None, Single, Given]
+
+
 class FlagChanges(Model):
-    """Flags or labels to add, to delete, or to have alone."""
+    """Flags to add, to delete, or to have alone."""
 
     add: _FlagNames = None
     delete: _FlagNames = None
     set: _FlagNames = None
 
 
+class LabelChanges(Model):
+    """Labels to add, to delete, or to have alone."""
+
+    add: _LabelNames = None
+    delete: _LabelNames = None
+    set: _LabelNames = None
+
+
 class MessageUpdate(Model):
     """Changes of a message."""
 
     flags: Annotated[FlagChanges | None, Given] = None
-    labels: Annotated[FlagChanges | None, Given] = None
+    labels: Annotated[LabelChanges | None, Given] = None
 
 
 class MessageMove(Model):
