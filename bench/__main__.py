@@ -6,7 +6,7 @@ import asyncio
 import sys
 from collections.abc import Callable
 
-from bench import accounts, imap_fetch, large, mime, server, store, text
+from bench import accounts, bodies, imap_fetch, large, mime, server, store, text
 
 
 def _server() -> None:
@@ -21,6 +21,10 @@ def _accounts() -> None:
     asyncio.run(accounts.main())
 
 
+def _bodies() -> None:
+    asyncio.run(bodies.main())
+
+
 def _store() -> None:
     asyncio.run(store.main())
 
@@ -33,6 +37,7 @@ PARTS: dict[str, Callable[[], None]] = {
     "server": _server,
     "large": _large,
     "accounts": _accounts,
+    "bodies": _bodies,
     "store": _store,
     "text": _text,
     "imap": imap_fetch.main,

@@ -64,11 +64,12 @@ async def fill(dovecot: Dovecot, user: MailUser, messages: int) -> None:
         await dovecot.deliver(user.login, *[mail(n) for n in range(start, stop)])
 
 
-def server_in(folder: Path, name: str) -> Server:
-    """A server with an empty data directory of its own."""
+def server_in(folder: Path, name: str, **options: str) -> Server:
+    """A server with an empty data directory of its own, and further options."""
     own = folder / name
     own.mkdir()
-    return Server(own, log_level="warn", imap_sweep_interval="60s", webhook_egress_policy="off")
+    options = {"log_level": "warn", "imap_sweep_interval": "60s", "webhook_egress_policy": "off", **options}
+    return Server(own, port=None, database=None, **options)
 
 
 def account_body(dovecot: Dovecot, user: MailUser, name: str, *, tls: bool = False) -> dict[str, Any]:

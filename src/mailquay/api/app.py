@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
 
@@ -53,6 +54,7 @@ class Api:
         self._addresses = ClientAddress(config.api_proxy_addresses)
         self._cors = Cors(config.cors_origins, config.cors_max_age_seconds)
         self._budget = BodyBudget(config.body_budget_bytes)
+        self._checker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="bodies")
         self._signatures = Signatures(services.node_secret, services.clock)
         self._forwarder = Forwarder(self._signatures)
         self._context = {"max_content": config.max_attachment_bytes}
@@ -67,6 +69,7 @@ class Api:
     async def close(self) -> None:
         """Close connections to other nodes."""
         await self._forwarder.close()
+        self._checker.shutdown(wait=False)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, whatever happens."""
@@ -126,10 +129,7 @@ class Api:
         limit = self._config.max_body_bytes if operation.body_bytes is None else operation.body_bytes
         timeout = self._config.body_timeout_seconds
         with BodyReader(request, self._budget, limit_bytes=limit, timeout_seconds=timeout) as reader:
-            raw = await reader.read() if operation.takes_body else b""
-            if vouched is not None and not vouched.covers(raw):
-                raise HttpError(401, "Bad token", headers={"www-authenticate": "Bearer"})
-            call = await self._checked(request, operation, match.path, query, principal, raw)
+            call = await self._read(reader, request, operation, match.path, query, principal, vouched)
             await self._carry_out(call, exchange, headers, forwarded=vouched is not None)
 
     async def _principal(
@@ -154,6 +154,22 @@ class Api:
 
     # -- checking ----------------------------------------------------------------------------------
 
+    async def _read(
+        self,
+        reader: BodyReader,
+        request: Request,
+        operation: Operation,
+        path: dict[str, str],
+        query: dict[str, str | list[str]],
+        principal: Principal,
+        vouched: Vouched | None,
+    ) -> Call:
+        """The call with its body; nothing else holds that."""
+        raw = await reader.read() if operation.takes_body else b""
+        if vouched is not None and not vouched.covers(raw):
+            raise HttpError(401, "Bad token", headers={"www-authenticate": "Bearer"})
+        return await self._checked(request, operation, path, query, principal, raw)
+
     async def _checked(
         self,
         request: Request,
@@ -161,7 +177,7 @@ class Api:
         path: dict[str, str],
         query: dict[str, str | list[str]],
         principal: Principal,
-        raw: bytes,
+        raw: bytes | bytearray,
     ) -> Call:
         """The call with everything in it checked.
 
@@ -191,8 +207,8 @@ class Api:
         call.json, call.raw_body = value, raw
         return call
 
-    async def _body(self, operation: Operation, raw: bytes) -> tuple[Any, BaseModel | None, list[Fault]]:
-        """Parse and check a body; a long one in a thread, so that the others need not wait."""
+    async def _body(self, operation: Operation, raw: bytes | bytearray) -> tuple[Any, BaseModel | None, list[Fault]]:
+        """Parse and check a body; long ones in a thread, so that the others need not wait, one after the other."""
 
         def check() -> tuple[Any, BaseModel | None, list[Fault]]:
             found: list[Fault] = []
@@ -203,7 +219,9 @@ class Api:
             )
             return (value if operation.raw_json else None), body, found
 
-        return await asyncio.to_thread(check) if len(raw) > OFF_LOOP_BYTES else check()
+        if len(raw) <= OFF_LOOP_BYTES:
+            return check()
+        return await asyncio.get_running_loop().run_in_executor(self._checker, check)
 
     def _timeout(self, request: Request, faults: list[Fault]) -> float:
         given = request.headers.get("x-ee-timeout")
@@ -232,6 +250,7 @@ class Api:
                 timeout_seconds=call.timeout_seconds,
             )
             return
+        call.raw_body = b""
         # What is being queued is never cut off half-way: its own deadlines end before it is stored, or not at all.
         deadline = call.timeout_seconds if needs_owner and call.operation.action != "send" else None
         try:

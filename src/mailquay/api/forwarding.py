@@ -57,7 +57,7 @@ class Vouched:
     principal: Principal
     body_digest: bytes
 
-    def covers(self, body: bytes) -> bool:
+    def covers(self, body: bytes | bytearray) -> bool:
         """Whether this is the body that was signed."""
         return hmac.compare_digest(hashlib.sha256(body).digest(), self.body_digest)
 
@@ -76,7 +76,7 @@ class Signatures:
         """How many signatures are kept so that they are not good twice."""
         return len(self._seen)
 
-    def sign(self, method: str, target: str, body: bytes, principal: Principal) -> str:
+    def sign(self, method: str, target: str, body: bytes | bytearray, principal: Principal) -> str:
         """The value of the header."""
         claim = _Claim(
             time_ms=self._clock.now_ms(),
@@ -147,7 +147,7 @@ class Forwarder:
         self,
         node: str,
         request: Request,
-        body: bytes,
+        body: bytes | bytearray,
         principal: Principal,
         send: Send,
         headers: Mapping[str, str],
@@ -203,7 +203,7 @@ class Forwarder:
         method: str,
         target: str,
         headers: Mapping[str, str],
-        body: bytes,
+        body: bytes | bytearray,
         principal: Principal,
         timeout_seconds: float,
     ) -> aiohttp.ClientResponse:

@@ -40,7 +40,7 @@ class Call:
     timeout_seconds: float
     query: BaseModel | None = None
     body: BaseModel | None = None
-    raw_body: bytes = b""
+    raw_body: bytes | bytearray = b""
     json: Any = None
     found_account: Account | None = None
 
