@@ -95,6 +95,7 @@ async def test_a_life_of_a_mailbox(ann: Reader) -> None:
 
     async with ann.node.access.session(ann.account, timeout_seconds=SECONDS) as session:
         await session.append(path, whole(), 20)
+    await ann.node.access.catch_up(ann.account.number, [path], timeout_seconds=SECONDS)
     [before] = await ann.page(path)
     answer = await mailboxes.change(
         ann.account, path, new_names=["Projekte", "Neu"], subscribed=None, timeout_seconds=SECONDS

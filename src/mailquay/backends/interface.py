@@ -138,6 +138,11 @@ class MailSession(Protocol):
         ...
 
     @property
+    def selected_writable(self) -> bool:
+        """Whether the mailbox that is open may be changed, as far as that was asked for."""
+        ...
+
+    @property
     def usable(self) -> bool:
         """Whether the connection is still good, as far as one can know without asking."""
         ...

@@ -48,6 +48,11 @@ class SessionBase(ABC):
         return None if self._selected is None else self._selected_uidvalidity
 
     @property
+    def selected_writable(self) -> bool:
+        """See MailSession.selected_writable."""
+        return self._selected is not None and self._writable
+
+    @property
     def usable(self) -> bool:
         """See MailSession.usable."""
         return self._connection.usable

@@ -151,8 +151,13 @@ ORDER BY number;
 
 -- name: local_unread sqlite
 SELECT value FROM json_each($1) AS box
-WHERE EXISTS (SELECT 1 FROM messages WHERE mailbox_number = box.value AND envelope IS NULL AND error IS NULL)
-    OR EXISTS (SELECT 1 FROM messages WHERE mailbox_number = box.value AND error IS NOT NULL);
+WHERE EXISTS (
+        SELECT 1 FROM messages INDEXED BY messages_without_envelope
+        WHERE mailbox_number = box.value AND envelope IS NULL AND error IS NULL
+    )
+    OR EXISTS (
+        SELECT 1 FROM messages INDEXED BY messages_with_error WHERE mailbox_number = box.value AND error IS NOT NULL
+    );
 
 -- name: local_unread postgres
 SELECT CAST(value AS BIGINT) FROM json_array_elements_text(CAST(CAST($1 AS TEXT) AS JSON)) AS box(value)

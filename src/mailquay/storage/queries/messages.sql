@@ -87,7 +87,14 @@ WHERE mailbox_number = $1 AND ($2 = '' OR strpos(subject, $2) > 0) AND ($3 = '' 
     AND size_bytes > $4 AND size_bytes < $5
 ORDER BY uid DESC;
 
--- name: message_unread
+-- name: message_unread sqlite
+SELECT EXISTS (
+        SELECT 1 FROM messages INDEXED BY messages_without_envelope
+        WHERE mailbox_number = $1 AND envelope IS NULL AND error IS NULL
+    ),
+    EXISTS (SELECT 1 FROM messages INDEXED BY messages_with_error WHERE mailbox_number = $1 AND error IS NOT NULL);
+
+-- name: message_unread postgres
 SELECT EXISTS (SELECT 1 FROM messages WHERE mailbox_number = $1 AND envelope IS NULL AND error IS NULL),
     EXISTS (SELECT 1 FROM messages WHERE mailbox_number = $1 AND error IS NOT NULL);
 
