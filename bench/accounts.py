@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
+from bench.bare import exchange, logged_in
 from bench.world import (
     account_body,
     bench_dovecot,
@@ -136,9 +137,9 @@ async def _idle_memory(folder: Path, dovecot: Dovecot, users: Sequence[MailUser]
 async def _latency(server: Server, dovecot: Dovecot, user: MailUser, hooks: WebhookSink) -> None:
     """What is added to Dovecot's own announcement, which an IDLE beside it sees, while all others are connected."""
     told, hooked = [], []
-    reader, writer = await asyncio.open_connection(dovecot.host, dovecot.imap_port)
-    for line in (f"a LOGIN {user.login} {user.password}", "b SELECT INBOX", "c IDLE"):
-        await _exchange(reader, writer, line)
+    reader, writer = await logged_in(dovecot, user)
+    for line in ("b SELECT INBOX", "c IDLE"):
+        await exchange(reader, writer, line)
     for n in range(_ARRIVALS):
         before = len(hooks.requests)
         if n % 4 == 3:
@@ -181,12 +182,11 @@ async def _floor(dovecot: Dovecot, users: Sequence[MailUser]) -> None:
     open_connections: list[asyncio.StreamWriter] = []
 
     async def one(user: MailUser) -> None:
-        reader, writer = await asyncio.open_connection(dovecot.host, dovecot.imap_port)
+        reader, writer = await logged_in(dovecot, user)
         open_connections.append(writer)
-        await _exchange(reader, writer, f"a LOGIN {user.login} {user.password}")
-        listed = await _exchange(reader, writer, 'b LIST "" "*"')
+        listed = await exchange(reader, writer, 'b LIST "" "*"')
         for path in _LIST_LINE.findall(listed):
-            await _exchange(reader, writer, f"c EXAMINE {path.decode()}")
+            await exchange(reader, writer, f"c EXAMINE {path.decode()}")
 
     for _ in range(2):
         began = time.perf_counter()
@@ -196,19 +196,6 @@ async def _floor(dovecot: Dovecot, users: Sequence[MailUser]) -> None:
             writer.close()
         open_connections.clear()
         row(f"floor: {len(users)} log-ins with LIST and EXAMINE of each mailbox", f"{seconds:.1f} s")
-
-
-async def _exchange(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, line: str) -> bytes:
-    """Send a command line and read to its end, or to the continuation of IDLE."""
-    writer.write(f"{line}\r\n".encode())
-    tag, read = line.split()[0].encode(), b""
-    while True:
-        answer = await reader.readline()
-        if not answer:
-            raise ConnectionError(f"the server closed the connection after {line.split()[1]}")
-        read += answer
-        if answer.startswith((tag + b" ", b"+ ")):
-            return read
 
 
 async def _each(items: Sequence[T], work: Callable[[T], Awaitable[object]], *, together: int = _TOGETHER) -> None:

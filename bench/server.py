@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+from bench.bare import exchange, logged_in
 from bench.world import account_body, bench_dovecot, fill, mail, pid_of, pss_mb, quantile, row, server_in
 from tests.e2e.server import Server
 from tests.servers.dovecot import Dovecot, MailUser
@@ -23,6 +24,7 @@ _SYNC_MESSAGES = int(os.environ.get("BENCH_MESSAGES", "10000"))
 _IDLE_ACCOUNTS = (1, 100, int(os.environ.get("BENCH_ACCOUNTS", "500")))
 _HOOKS = 40
 _SECONDS = 4.0
+_CHANGES = 100
 _SUBMITTED = 1000
 _SENDERS = 10
 
@@ -63,6 +65,7 @@ class _Bench:
             await server.wait_connected("big", seconds=120)
             row(f"first sync of {_SYNC_MESSAGES:,} messages to `connected`", f"{time.perf_counter() - began:.2f} s")
             await self._requests(server)
+            await self._changes(server, user)
 
     async def _requests(self, server: Server) -> None:
         paths = [f"/v1/account/big/messages?path=INBOX&page={page}&pageSize=1000" for page in range(10)]
@@ -79,6 +82,24 @@ class _Bench:
         ):
             rates = [await _rate(connections, gets) for connections in (1, 8)]
             row(f"{name}, 1 / 8 connections", f"{rates[0]:,.0f} / {rates[1]:,.0f} req/s")
+
+    async def _changes(self, server: Server, user: MailUser) -> None:
+        """Changes one after the other, and the same by a bare client that has the mailbox open."""
+        listed = (await server.ok("GET", f"/v1/account/big/messages?path=INBOX&pageSize={2 * _CHANGES}"))["messages"]
+        ids, body = [f"/v1/account/big/message/{one['id']}" for one in listed], {"flags": {"add": ["\\Flagged"]}}
+        flags = [await _milliseconds(server.ok("PUT", path, body)) for path in ids[:_CHANGES]]
+        moves = [await _milliseconds(server.ok("PUT", f"{path}/move", {"path": "Trash"})) for path in ids[_CHANGES:]]
+        reader, writer = await logged_in(self._dovecot, user)
+        await exchange(reader, writer, "b SELECT INBOX")
+        uids = range(1, _CHANGES + 1)
+        stores = [await _milliseconds(exchange(reader, writer, f"c UID STORE {n} +FLAGS (\\Flagged)")) for n in uids]
+        moved = [await _milliseconds(exchange(reader, writer, f"c UID MOVE {n} Trash")) for n in uids]
+        writer.close()
+        for name, ours, bare in (("flag", flags, stores), ("move", moves, moved)):
+            row(
+                f"{name} a message, p50 / p95; a bare client's p50",
+                f"{quantile(ours, 50):.1f} / {quantile(ours, 95):.1f} ms; {quantile(bare, 50):.1f} ms",
+            )
 
     async def webhooks(self) -> None:
         """A message to an idle account: from LMTP's OK to the webhook, and what an IDLE beside it sees."""
@@ -103,11 +124,9 @@ class _Bench:
 
     async def _idle_delay(self) -> list[float]:
         user = self._dovecot.new_user()
-        reader, writer = await asyncio.open_connection(self._dovecot.host, self._dovecot.imap_port)
-        for line in (f"a LOGIN {user.login} {user.password}", "b SELECT INBOX", "c IDLE"):
-            writer.write(f"{line}\r\n".encode())
-            while not (await reader.readline()).startswith((line[:1].encode() + b" ", b"+ ")):
-                continue
+        reader, writer = await logged_in(self._dovecot, user)
+        for line in ("b SELECT INBOX", "c IDLE"):
+            await exchange(reader, writer, line)
         delays = []
         for n in range(_HOOKS // 2):
             await self._dovecot.deliver(user.login, mail(n))
@@ -181,6 +200,12 @@ def _searches(server: Server) -> Callable[[int], Awaitable[Any]]:
 def _submits(server: Server) -> Callable[[int], Awaitable[Any]]:
     body = {"to": {"address": "x@remote.test"}, "subject": "Bench", "text": "Hello\n" * 50}
     return lambda n: server.ok("POST", f"/v1/account/s{n % _SENDERS}/submit", body)
+
+
+async def _milliseconds(work: Awaitable[Any]) -> float:
+    began = time.perf_counter()
+    await work
+    return (time.perf_counter() - began) * 1000
 
 
 async def _rate(connections: int, request: Callable[[int], Awaitable[Any]]) -> float:
