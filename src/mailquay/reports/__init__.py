@@ -1,0 +1,1 @@
+"""What mail servers tell of a message that was sent: bounces, delivery reports, complaints. Bytes in, findings out."""

@@ -1,0 +1,43 @@
+"""The whole judgement of a message: bounce, delivery report, complaint, automatic answer, or none of these."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from mailquay.mime.address import parse_addresses
+from mailquay.mime.autoreply import is_auto_reply
+from mailquay.reports.bounce import Bounce, read_bounce, read_delivery_report
+from mailquay.reports.candidates import Outline, may_be_bounce, may_be_complaint, may_be_delivery_report, outline_of
+from mailquay.reports.feedback import Complaint, read_complaint
+from mailquay.reports.source import ReportSource
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a message is; what is both a bounce and a delivery report is the latter."""
+
+    bounce: Bounce | None = None
+    delivery_report: dict[str, Any] | None = None
+    complaint: Complaint | None = None
+    auto_reply: bool = False
+
+
+def judge(source: ReportSource, outline: Outline | None = None, *, bounces_only: bool = False) -> Verdict:
+    """Judge a message that was read; `outline` where it is known from elsewhere.
+
+    `bounces_only`: what the junk mailbox is searched for.
+    """
+    outline = outline or own_outline(source)
+    report = read_delivery_report(source) if not bounces_only and may_be_delivery_report(outline) else None
+    complaint = read_complaint(source) if not bounces_only and may_be_complaint(outline) else None
+    bounce = read_bounce(source) if report is None and complaint is None and may_be_bounce(outline) else None
+    return Verdict(bounce, report, complaint, is_auto_reply(source.headers.decoded(), outline.subject))
+
+
+def own_outline(source: ReportSource) -> Outline:
+    """The outline of a message as its source gives it."""
+    senders = [
+        (one.name, one.address) for item in source.headers.all("From")[:10] for one in parse_addresses(item.unfolded)
+    ]
+    return outline_of(source, senders, source.headers.text("Subject") or "")
