@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from dataclasses import dataclass, field
@@ -176,6 +177,62 @@ def test_help_explains_and_fails_for_an_unknown_command(
     assert run(["help", "token", "issue"]) == 0
     assert "--description" in capsys.readouterr().out
     assert run(["help", "nonsense"]) == 1
+
+
+BOUNCE = (
+    b"From: Mailer-Daemon@mx.example\nSubject: failure notice\n\n<you@receiver.example>:\n"
+    b"Remote host said: 552 5.2.2 full\x1b[2J\n"
+    b"\n--- Below this line is a copy of the message.\n\nReceived: x\nMessage-ID: <one@sender.example>\n"
+)
+
+
+@pytest.mark.parametrize("arguments", [["{}"], ["--file", "{}"], ["-f", "{}"]])
+def test_check_bounce_tells_what_a_message_says(
+    bootstrap: Recorder, capsys: pytest.CaptureFixture[str], tmp_path: Path, arguments: list[str]
+) -> None:
+    path = tmp_path / "one.eml"
+    path.write_bytes(BOUNCE)
+    assert run(["check-bounce", *(word.format(path) for word in arguments)]) == 0
+    told = capsys.readouterr().out
+    assert "\x1b" not in told
+    assert json.loads(told) == {
+        "isBounce": True,
+        "isComplaint": False,
+        "bounce": {
+            "recipient": "you@receiver.example",
+            "action": "failed",
+            "response": {
+                "message": "552 5.2.2 full\x1b[2J",
+                "status": "5.2.2",
+                "category": "mailbox_full",
+                "recommendedAction": "retry",
+            },
+            "messageId": "<one@sender.example>",
+            "messageHeaders": {"received": ["x"], "message-id": ["<one@sender.example>"]},
+        },
+    }
+    assert bootstrap.calls == []
+
+
+def test_check_bounce_exits_with_what_it_found(
+    bootstrap: Recorder, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    path = tmp_path / "letter.eml"
+    path.write_bytes(b"From: a@b.example\nSubject: Hello\n\nHello\n")
+    assert run(["check-bounce", str(path)]) == 1
+    assert json.loads(capsys.readouterr().out) == {"isBounce": False, "isComplaint": False}
+    assert run(["check-bounce", str(tmp_path / "missing.eml")]) == 2
+    assert run(["check-bounce", str(tmp_path)]) == 2
+    assert run(["check-bounce"]) == 2
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert len(told.err.splitlines()) == 3
+
+
+def test_check_bounce_reads_standard_input() -> None:
+    result = subprocess.run([PROGRAM, "check-bounce", "-"], input=BOUNCE, capture_output=True, check=False, timeout=30)
+    assert result.returncode == 0
+    assert json.loads(result.stdout)["bounce"]["recipient"] == "you@receiver.example"
 
 
 def test_flags_are_parted_from_words() -> None:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from mailquay.model.token import Token
 
 _MIN_PASSWORD_LENGTH = 8
+_PIECE_BYTES = 64 * 1024
 _SWITCH_WORDS = {"true", "false", "yes", "no", "y", "n", "on", "off", "1", "0"}
 
 
@@ -244,6 +245,36 @@ def password(
     config = _config(context)
     _bootstrap().set_password(config, chosen)
     _print_alone(chosen)
+
+
+@app.command("check-bounce")
+def check_bounce(
+    file: Annotated[str | None, typer.Argument(help="A message (.eml), or - for standard input.")] = None,
+    named: Annotated[str | None, typer.Option("--file", "-f", help="The same, as an option.")] = None,
+) -> None:
+    """Say as JSON whether a message is a bounce, a delivery report or a complaint, and what it tells.
+
+    Exits with 0 for a bounce, 1 for anything else, 2 when the file cannot be read.
+    """
+    from mailquay.reports.public import verdict_data
+    from mailquay.reports.source import SourceReader
+    from mailquay.reports.verdict import judge
+
+    name = file if file is not None else named
+    if name is None:
+        raise ConfigError("check-bounce needs a file")
+    reader = SourceReader()
+    try:
+        with sys.stdin.buffer if name == "-" else Path(name).open("rb") as source:
+            while piece := source.read(_PIECE_BYTES):
+                reader.feed(piece)
+    except OSError as error:
+        raise ConfigError(f"{name} cannot be read: {error.strerror or error}") from error
+    verdict = judge(reader.finish())
+    told = json.dumps(verdict_data(verdict), indent=2, ensure_ascii=False)
+    # The message is a stranger's: nothing of it may steer a terminal.
+    typer.echo("".join(one if one.isprintable() or one == "\n" else json.dumps(one)[1:-1] for one in told))
+    raise typer.Exit(0 if verdict.bounce is not None else 1)
 
 
 @app.command()
