@@ -133,7 +133,6 @@ PHRASES: tuple[tuple[str, tuple[str, ...]], ...] = (
                 "receiving email at a rate",
                 "receiving mail at a rate",
                 "excessive number",
-                "limit exceeded",
                 "deferred due to",
             ),
             *("temporarily rate", "temporarily deferred due to", "recipient limit"),
