@@ -20,6 +20,7 @@ from mailquay.runtime.purge import purge_everything
 from mailquay.runtime.retention import forget_traces
 from mailquay.storage.catalogue import load_catalogue
 from mailquay.storage.interface import PURGE_DUE, Signal, append_events
+from mailquay.storage.repositories.bounces import KeptBounce
 from mailquay.storage.repositories.events import ParkedDelivery, WebhookCursor
 from mailquay.storage.repositories.outbox import CHUNK_BYTES
 from mailquay.storage.repositories.upkeep import FIRST_PLACE
@@ -30,6 +31,7 @@ _DAY_MS = 24 * 3600 * 1000
 _BULK_TABLES = (
     "messages",
     "known_messages",
+    "bounces",
     "outbox",
     "blobs",
     "blob_chunks",
@@ -67,6 +69,9 @@ async def _laden(store: Store) -> tuple[Account, MailboxNumber]:
     number = await _mailbox(store, account, 25)
     await _mailbox(store, account, 3, "Archive")
     await store.commit(store.messages.remember(account.number, [-(2**63), *range(-9, 9), 2**63 - 1], NOW))
+    bounce = KeptBounce(number, 1, "a@b.example", "failed", "550 no", "5.1.1", NOW)
+    for original in (-(2**63), *range(-9, 9), 2**63 - 1):
+        await store.commit(store.bounces.put(account.number, original, original, bounce))
     for n in range(12):
         body = b"x" * (2 * CHUNK_BYTES if n < 2 else 10)
         await store.commit(store.outbox.enqueue(queued(account, f"q{n}"), body, {}, f"k{n}"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mailquay.reports.source import DELIVERY_STATUS, FEEDBACK_REPORT, ReportSource
@@ -31,49 +31,42 @@ HOTMAIL = "staff@hotmail.com"
 
 @dataclass(frozen=True, slots=True)
 class Outline:
-    """What is known of a message before it is read. Types and header names are in lower case.
+    """What is known of a message before it is read. `senders` are the (name, address) pairs of From.
 
-    `senders` are the (name, address) pairs of From; `headers` has whatever of X-Failed-Recipients, Return-Path and
-    Content-Type was fetched; `report_type` is that parameter of a multipart/report.
+    `content_types`, in lower case, are those of the message itself, not of messages that it encloses.
     """
 
     senders: Sequence[tuple[str, str]] = ()
     subject: str = ""
     content_types: frozenset[str] = frozenset()
-    report_type: str | None = None
-    headers: Mapping[str, Sequence[str]] | None = None
 
 
 def outline_of(source: ReportSource, senders: Sequence[tuple[str, str]], subject: str) -> Outline:
     """The outline of a message that has been read."""
     types = {source.content_type, *(part.content_type for part in source.parts if not part.enclosed)}
-    kind = source.parameters.get("report-type", "").lower() or None
-    report_type = kind if source.content_type == "multipart/report" else None
-    return Outline(senders, subject, frozenset(types), report_type, source.headers.decoded())
+    return Outline(senders, subject, frozenset(types))
 
 
 def may_be_bounce(outline: Outline) -> bool:
     """Whether the message may tell that another could not be delivered."""
     if any(_SENDER_NAME.search(name) or _SENDER.match(address) for name, address in outline.senders):
         return True
-    if outline.content_types & DELIVERY_STATUS or outline.report_type == "delivery-status":
+    if outline.content_types & DELIVERY_STATUS:
         return True
     subject = outline.subject
     if _SUBJECT.search(subject) or subject.strip().lower() == "undeliverable message":
         return True
-    if "message/rfc822" in outline.content_types and _ENCLOSED_SUBJECT.search(subject):
-        return True
-    headers = outline.headers or {}
-    if headers.get("x-failed-recipients"):
-        return True
-    # A report has the null reverse-path (RFC 5321 §4.5.5), and so have automatic answers, which return nothing.
-    no_sender = any(value.strip() == "<>" for value in headers.get("return-path", ()))
-    return no_sender and bool(outline.content_types & _ENCLOSING)
+    return "message/rfc822" in outline.content_types and _ENCLOSED_SUBJECT.search(subject) is not None
 
 
 def may_be_delivery_report(outline: Outline) -> bool:
     """Whether the message may be a multipart/report about a delivery (RFC 6522)."""
-    return outline.report_type == "delivery-status"
+    return bool(outline.content_types & DELIVERY_STATUS)
+
+
+def may_be_report(outline: Outline, *, bounces_only: bool = False) -> bool:
+    """Whether the message is worth being read; `bounces_only`: what the junk mailbox is searched for."""
+    return may_be_bounce(outline) or (not bounces_only and may_be_complaint(outline))
 
 
 def may_be_complaint(outline: Outline) -> bool:

@@ -12,6 +12,7 @@ from mailquay.errors import KeyMismatch, StorageError
 from mailquay.storage.interface import Database, Finish, Unit
 from mailquay.storage.postgres.database import PostgresDatabase
 from mailquay.storage.repositories.accounts import AccountRepository
+from mailquay.storage.repositories.bounces import BounceRepository
 from mailquay.storage.repositories.events import EventLog, event_writer
 from mailquay.storage.repositories.exports import ExportRepository
 from mailquay.storage.repositories.keys import KeyRepository, reseal_everything
@@ -58,6 +59,7 @@ class Store:
         self.thread_reads = ThreadReads(database)
         self.texts = TextIndex(database)
         self.searches = LocalSearch(database)
+        self.bounces = BounceRepository(database)
         self.moves = MoveRepository()
         self.replacements = ReplacementRepository(database)
         self.events = EventLog(database, vault)

@@ -181,6 +181,20 @@ CREATE TABLE known_messages (
     PRIMARY KEY (set_number, digest)
 );
 
+CREATE TABLE bounces (
+    set_number BIGINT NOT NULL,
+    original BIGINT NOT NULL,
+    report BIGINT NOT NULL,
+    mailbox_number BIGINT NOT NULL,
+    uid BIGINT NOT NULL,
+    recipient TEXT NOT NULL,
+    action TEXT NOT NULL,
+    message TEXT,
+    status TEXT,
+    date_ms BIGINT NOT NULL,
+    PRIMARY KEY (set_number, original, report)
+);
+
 CREATE TABLE passing_messages (
     account_number BIGINT NOT NULL,
     arrived BIGINT NOT NULL,

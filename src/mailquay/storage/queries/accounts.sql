@@ -97,6 +97,7 @@ WHERE account_number = $1;
 
 -- name: account_purge_known
 INSERT INTO purges (kind, number) SELECT 'known', known_set FROM accounts WHERE number = $1
+UNION ALL SELECT 'bounces', known_set FROM accounts WHERE number = $1
 ON CONFLICT (kind, number) DO NOTHING;
 
 -- name: account_delete_mailboxes

@@ -43,6 +43,11 @@ DELETE FROM known_messages WHERE set_number = $1 AND digest <= coalesce(
     (SELECT digest FROM known_messages WHERE set_number = $1 ORDER BY digest LIMIT 1 OFFSET $2), 9223372036854775807
 ) RETURNING 1;
 
+-- name: purge_bounces
+DELETE FROM bounces WHERE set_number = $1 AND (original, report) IN (
+    SELECT original, report FROM bounces WHERE set_number = $1 ORDER BY original, report LIMIT $2
+) RETURNING 1;
+
 -- name: purge_threads
 DELETE FROM thread_links WHERE account_number = $1 AND link <= coalesce(
     (SELECT link FROM thread_links WHERE account_number = $1 ORDER BY link LIMIT 1 OFFSET $2), 9223372036854775807

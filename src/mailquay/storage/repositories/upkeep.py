@@ -23,6 +23,7 @@ _MERGED_PAGES = 250
 
 _PURGES = {
     "known": "purge_known",
+    "bounces": "purge_bounces",
     "threads": "purge_threads",
     "idempotency": "purge_idempotency",
     "log": "purge_log",

@@ -195,6 +195,20 @@ CREATE TABLE known_messages (
     PRIMARY KEY (set_number, digest)
 ) STRICT, WITHOUT ROWID;
 
+CREATE TABLE bounces (
+    set_number INTEGER NOT NULL,
+    original INTEGER NOT NULL,
+    report INTEGER NOT NULL,
+    mailbox_number INTEGER NOT NULL,
+    uid INTEGER NOT NULL,
+    recipient TEXT NOT NULL,
+    action TEXT NOT NULL,
+    message TEXT,
+    status TEXT,
+    date_ms INTEGER NOT NULL,
+    PRIMARY KEY (set_number, original, report)
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE passing_messages (
     account_number INTEGER NOT NULL,
     arrived INTEGER NOT NULL,
