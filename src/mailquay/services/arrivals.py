@@ -17,6 +17,8 @@ from mailquay.services.late_messages import NOT_GIVEN, Late, still_missing, wait
 from mailquay.services.moves import have_arrived, known_digest
 from mailquay.services.new_mail import NewMail, Payloads
 from mailquay.services.ports import Clock
+from mailquay.services.report_events import recorded
+from mailquay.services.report_reading import Report, ReportReader
 from mailquay.services.sequences import sequence_set
 from mailquay.services.set_aside import set_aside, with_turns
 from mailquay.services.sync_context import SyncContext
@@ -39,10 +41,11 @@ _WIDE_RANGE = 50 * _UID_WINDOW
 class Arrivals:
     """Finds new messages of an open mailbox and announces them, each once."""
 
-    def __init__(self, store: Store, new_mail: NewMail, texts: TextReader, clock: Clock) -> None:
+    def __init__(self, store: Store, new_mail: NewMail, texts: TextReader, reports: ReportReader, clock: Clock) -> None:
         self._store = store
         self._new_mail = new_mail
         self._texts = texts
+        self._reports = reports
         self._clock = clock
 
     async def fetch(
@@ -149,7 +152,9 @@ class Arrivals:
         aside = [] if context.unindexed else [entry for entry in entries if entry.error is not None]
         readable = [entry for entry in entries if entry.error is None or context.unindexed]
         payloads = Payloads()
+        reports: dict[int, Report] = {}
         if not context.silent:
+            reports = await self._reports.read(session, context, mailbox, readable)
             payloads = await self._new_mail.payloads(session, context.account, mailbox, readable)
         texts: list[MessageWords] = []
         if context.account.profile.keeps_texts and not context.silent:
@@ -180,8 +185,12 @@ class Arrivals:
             if moved is not None:
                 yield from self._store.mailboxes.update_cursor(mailbox.number, moved, context.fence.epoch)(pending)
             if not context.silent:
-                for event in self._announced(context, mailbox, threaded(readable, threads), fresh, payloads, now_ms):
-                    pending.append(event)
+                for entry, first_time in zip(threaded(readable, threads), fresh, strict=True):
+                    report = reports.get(entry.uid)
+                    for event in _announced(mailbox, entry, payloads, report, first_time, now_ms):
+                        pending.append(event)
+                    if report is not None:
+                        yield from recorded(self._store, account, mailbox, entry, report, now_ms)(pending)
             yield from quarantine(pending)
             if not context.unindexed and not context.silent:
                 known = [entry for entry, first_time in zip(readable, fresh, strict=True) if not first_time]
@@ -190,22 +199,16 @@ class Arrivals:
         await self._store.commit(script)
         return mailbox if moved is None else dataclasses.replace(mailbox, cursor=moved)
 
-    def _announced(
-        self,
-        context: SyncContext,
-        mailbox: Mailbox,
-        entries: Sequence[IndexEntry],
-        fresh: Sequence[bool],
-        payloads: Payloads,
-        now_ms: int,
-    ) -> Iterator[NewEvent]:
-        """A messageNew each; whoever gets no more than identifiers is told why."""
-        account = context.account.number
-        for entry, first_time in zip(entries, fresh, strict=True):
-            yield announcement(account, mailbox, entry, payloads.contents.get(entry.uid), first_time, now_ms)
-            reason = entry.error or payloads.unreadable.get(entry.uid)
-            if reason is not None:
-                yield unprocessable_event(account, mailbox, entry.uid, reason, now_ms)
+
+def _announced(
+    mailbox: Mailbox, entry: IndexEntry, payloads: Payloads, report: Report | None, first_time: bool, now_ms: int
+) -> Iterator[NewEvent]:
+    """A messageNew; whoever gets no more than identifiers is told why."""
+    content = payloads.contents.get(entry.uid)
+    yield announcement(mailbox.account, mailbox, entry, content, first_time, now_ms, report)
+    reason = entry.error or payloads.unreadable.get(entry.uid)
+    if reason is not None:
+        yield unprocessable_event(mailbox.account, mailbox, entry.uid, reason, now_ms)
 
 
 async def _collected(session: MailSession, uids: str, first: int, *, heavy: bool = False) -> list[IndexEntry] | None:

@@ -18,6 +18,7 @@ from mailquay.services.mailbox_listing import follows_path, is_mere_label
 from mailquay.services.mailboxes import MailboxService
 from mailquay.services.places import place_of
 from mailquay.services.ports import Clock, MailAccess
+from mailquay.services.report_events import with_bounces
 from mailquay.services.sequences import sequence_set
 from mailquay.services.set_aside import completed
 from mailquay.services.threads import looked_up
@@ -77,7 +78,7 @@ class MessagePages:
             total = mailbox.cursor.messages
             entries = await self._store.messages.page(mailbox.number, limit=page_size, offset=page * page_size)
             entries = await self._with_envelopes(account, mailbox, entries, timeout_seconds)
-        return self._paged(mailbox, total, entries, page, page_size)
+        return await self._paged(account, mailbox, total, entries, page, page_size)
 
     async def _up_to_date(self, account: Account, path: str, timeout_seconds: float) -> Mailbox:
         """The mailbox, with an index that is what the server has now, where there is one."""
@@ -87,17 +88,19 @@ class MessagePages:
             mailbox = await self._mailboxes.find(account, path)
         return mailbox
 
-    def _paged(
-        self, mailbox: Mailbox, total: int, entries: Sequence[IndexEntry], page: int, page_size: int
+    async def _paged(
+        self, account: Account, mailbox: Mailbox, total: int, entries: Sequence[IndexEntry], page: int, page_size: int
     ) -> dict[str, Any]:
         pages = max(1, math.ceil(total / page_size))
+        messages = [presentation.message_entry(mailbox.number, entry) for entry in entries]
+        await with_bounces(self._store, [(account.number, message) for message in messages])
         return {
             "total": total,
             "page": page,
             "pages": pages,
             "nextPageCursor": identifiers.encode_cursor(page + 1) if page + 1 < pages else None,
             "prevPageCursor": identifiers.encode_cursor(min(page, pages) - 1) if page > 0 else None,
-            "messages": [presentation.message_entry(mailbox.number, entry) for entry in entries],
+            "messages": messages,
         }
 
     async def _live_page(

@@ -48,7 +48,7 @@ class MessageFinder(MessageReader):
         mailbox, uids = await self._found(account, path, terms, timeout_seconds)
         chosen = sorted(uids, reverse=True)[page * page_size : (page + 1) * page_size]
         entries = await self._shown(account, mailbox, chosen, timeout_seconds)
-        return self._paged(mailbox, len(uids), entries, page, page_size)
+        return await self._paged(account, mailbox, len(uids), entries, page, page_size)
 
     async def _found(
         self, account: Account, path: str, terms: SearchTerms, timeout_seconds: float, *, by_words: bool = True

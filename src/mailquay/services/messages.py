@@ -29,6 +29,7 @@ from mailquay.services.message_pages import MessagePages
 from mailquay.services.message_request import ByteRange, Download, ReadOptions
 from mailquay.services.message_text import MessageText, assemble, fetch_limit_bytes
 from mailquay.services.ports import Clock, MailAccess
+from mailquay.services.report_events import with_bounces
 from mailquay.services.section_stream import stream_section
 from mailquay.services.threads import looked_up
 from mailquay.services.unwrapping import MAX_WRAPPED_BYTES, unwrap, wrapper_of
@@ -77,6 +78,7 @@ class MessageReader(MessagePages):
             entry, structure=content.structure, flags=content.flags, envelope=envelope, error=None
         )
         shown = presentation.message_details(mailbox.number, entry, headers, mailbox.listing)
+        await with_bounces(self._store, [(account.number, shown)])
         if is_auto_reply(headers, envelope.subject):
             shown["isAutoReply"] = True
         if text_type:

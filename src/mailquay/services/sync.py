@@ -10,11 +10,13 @@ from mailquay.model.mailbox import Mailbox, MailboxCursor, MailboxEvidence, Veri
 from mailquay.model.mailbox_state import KnownState, UidRanges
 from mailquay.model.message import IndexEntry
 from mailquay.services.arrivals import Arrivals
+from mailquay.services.bounce_matching import BounceMatching
 from mailquay.services.first_sync import FirstSync
 from mailquay.services.index_changes import flags_seen, messages_gone
 from mailquay.services.new_mail import NewMail
 from mailquay.services.ports import Clock
 from mailquay.services.replacement import MailboxReplacement
+from mailquay.services.report_reading import ReportReader
 from mailquay.services.retries import Retries
 from mailquay.services.sequences import sequence_set
 from mailquay.services.set_aside import completed
@@ -30,12 +32,13 @@ _RANGES_LOOKED_UP = 50
 
 
 class MailboxSync:
-    """Catches up with one mailbox after the other; holds no state of its own between two calls."""
+    """Catches up with one mailbox after the other; holds no state between two calls that a restart would miss."""
 
     def __init__(self, store: Store, new_mail: NewMail, texts: TextReader, clock: Clock, *, batch_size: int) -> None:
         self._store = store
         self._texts = texts
-        self._arrivals = Arrivals(store, new_mail, texts, clock)
+        reports = ReportReader(BounceMatching(store, clock))
+        self._arrivals = Arrivals(store, new_mail, texts, reports, clock)
         self._retries = Retries(store, self._arrivals, clock)
         self._clock = clock
         self._replacement = MailboxReplacement(store, clock)

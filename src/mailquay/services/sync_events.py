@@ -12,6 +12,7 @@ from mailquay.model.mailbox import Mailbox
 from mailquay.model.message import IndexEntry, MessageMarks
 from mailquay.services import identifiers
 from mailquay.services.presentation import message_special_use, public_thread
+from mailquay.services.report_reading import Report
 from mailquay.storage.repositories.moves import Move, Passing
 
 
@@ -22,8 +23,12 @@ def announcement(
     content: Mapping[str, Any] | None,
     first_time: bool,
     now_ms: int,
+    report: Report | None = None,
 ) -> NewEvent:
-    """messageNew. `seemsLikeNew`: the message was never seen in this account before, and it is not one just sent."""
+    """messageNew. `seemsLikeNew`: the message was never seen in this account before, and it is not one just sent.
+
+    `report` is what the message tells of another one.
+    """
     seems_new = first_time and message_special_use(mailbox.listing, entry.labels) != "\\Sent"
     facts: dict[str, Any] = {
         "id": identifiers.message_id(mailbox.number, entry.uid),
@@ -42,6 +47,12 @@ def announcement(
             # Our own thread is found in the transaction that logs this; the content was read before.
             full["threadId"] = thread
     facts["seemsLikeNew"] = seems_new
+    if report is not None:
+        facts |= report.announced()
+        if full is not None:
+            full |= report.announced()
+            if report.verdict.delivery_report is not None:
+                full["deliveryReport"] = report.verdict.delivery_report
     return _event(account, EventName.MESSAGE_NEW, mailbox, now_ms, facts, full)
 
 

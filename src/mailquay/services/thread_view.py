@@ -14,6 +14,7 @@ from mailquay.model.mailbox import Mailbox, MailboxNumber
 from mailquay.model.message import Address
 from mailquay.services import identifiers, presentation
 from mailquay.services.mailboxes import MailboxService
+from mailquay.services.report_events import with_bounces
 from mailquay.storage.repositories.thread_reads import ThreadKey, ThreadMember, ThreadSums
 from mailquay.storage.store import Store
 
@@ -53,6 +54,7 @@ class ThreadView:
             for member in members
             if member.thread in sums
         ]
+        await with_bounces(self._store, [(account.number, thread["lastMessage"]) for thread in shown])
         more = len(uids) > page_size
         return {
             "path": mailbox.listing.path,
@@ -74,7 +76,9 @@ class ThreadView:
         members = await self._store.thread_reads.members(account.number, key, _MOST_MEMBERS)
         if not members:
             raise NotFound("there is no such thread", code="ThreadNotFound")
-        return await asyncio.to_thread(_shown, members, await self._paths(account), page, page_size)
+        shown = await asyncio.to_thread(_shown, members, await self._paths(account), page, page_size)
+        await with_bounces(self._store, [(account.number, message) for message in shown["messages"]])
+        return shown
 
     async def _chosen(self, account: Account, path: str | None) -> Mailbox:
         if path is not None:

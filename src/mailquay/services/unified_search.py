@@ -13,10 +13,11 @@ from typing import Any
 from mailquay.backends.interface import SearchTerms
 from mailquay.errors import InvalidRequest
 from mailquay.mime.words import parse_query
-from mailquay.model.account import Account, AccountState
+from mailquay.model.account import Account, AccountNumber, AccountState
 from mailquay.model.mailbox import SPECIAL_USES, TEXTS_COMPLETE, ListedMailbox, Mailbox
 from mailquay.services import identifiers, presentation
 from mailquay.services.mailbox_listing import follows_path, is_mere_label
+from mailquay.services.report_events import with_bounces
 from mailquay.storage.repositories.local_search import LocalTerms
 from mailquay.storage.store import Store
 
@@ -72,7 +73,8 @@ class UnifiedSearch:
         terms = local_terms(request.terms)
         scope = await self._scope(request, terms)
         terms = await self._with_threads(scope, request.terms, terms)
-        total, messages = 0, []
+        total = 0
+        messages: list[tuple[AccountNumber, dict[str, Any]]] = []
         if scope.mailboxes:
             found = await self._store.searches.page(
                 scope.by_account(),
@@ -88,14 +90,16 @@ class UnifiedSearch:
                 if (entry := entries.get(place)) is not None:
                     mailbox = scope.mailboxes[place.mailbox]
                     shown = presentation.message_entry(place.mailbox, entry)
-                    messages.append(self._shown(scope.accounts[mailbox.account], mailbox.listing, shown, entry.labels))
+                    account = scope.accounts[mailbox.account]
+                    messages.append((account.number, self._shown(account, mailbox.listing, shown, entry.labels)))
+            await with_bounces(self._store, messages)
         return {
             "total": total,
             "page": request.page,
             "pages": max(1, math.ceil(total / request.page_size)),
             "accounts": list(request.accounts),
             "paths": list(request.paths),
-            "messages": messages,
+            "messages": [message for _, message in messages],
             "skipped": scope.skipped,
             "incomplete": scope.incomplete,
         }

@@ -133,6 +133,23 @@ class TextInfo(Shown):
     encoded_size: Annotated[TextSizes, Field(alias="encodedSize")]
 
 
+class BounceReply(Shown):
+    """What the other mail server said."""
+
+    message: str | NoneHidden = None
+    status: Annotated[str | NoneHidden, Field(description="Enhanced status code, such as 5.1.1.")] = None
+
+
+class BounceShown(Shown):
+    """A recipient that a message did not reach."""
+
+    message: Annotated[str, Field(description="The id of the message that told of it.")]
+    recipient: str
+    action: str
+    response: BounceReply
+    date: datetime
+
+
 class MessageEntry(Shown):
     """A message in a list."""
 
@@ -160,6 +177,7 @@ class MessageEntry(Shown):
     path: Annotated[str | NoneHidden, Field(description="Where one list shows several mailboxes.")] = None
     message_special_use: Annotated[MessageSpecialUse | NoneHidden, Field(alias="messageSpecialUse")] = None
     is_auto_reply: Annotated[bool | NoneHidden, Field(alias="isAutoReply")] = None
+    bounces: Annotated[list[BounceShown] | NoneHidden, Field(description="Where this message bounced.")] = None
     status: Annotated[Literal["failed"] | NoneHidden, Field(description="The message cannot be read.")] = None
     error: Annotated[str | NoneHidden, Field(description="Why it cannot be read.")] = None
 

@@ -60,6 +60,11 @@ RETURNING queue_id;
 -- name: outbox_delete
 DELETE FROM outbox WHERE queue_id = $1;
 
+-- name: outbox_recent
+SELECT queue_id, account_number, message_id, meta, phase, created_ms, scheduled_ms, next_attempt_ms, attempts_made,
+    attempts, size_bytes, progress FROM outbox
+WHERE account_number = $1 AND created_ms >= $2 AND created_ms <= $3 LIMIT $4;
+
 -- name: outbox_page
 SELECT queue_id, account_number, message_id, meta, phase, created_ms, scheduled_ms, next_attempt_ms, attempts_made,
     attempts, size_bytes, progress FROM outbox

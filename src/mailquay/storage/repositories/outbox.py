@@ -73,6 +73,11 @@ class OutboxRepository:
         """The accounts that have something to send, now or later."""
         return [int(number) for (number,) in await self._database.fetch("outbox_waiting_accounts")]
 
+    async def recent(self, account: int, since_ms: int, until_ms: int, limit: int) -> list[Submission]:
+        """So many of the submissions of an account that were made between two times and are kept, in any order."""
+        rows = await self._database.fetch("outbox_recent", account, since_ms, until_ms, limit)
+        return [self._submission(row) for row in rows]
+
     async def filing_due(self, account: int, now_ms: int) -> Filing | None:
         """The oldest of what an account has to file now."""
         rows = await self._database.point("outbox_filing_due", account, now_ms)
