@@ -47,6 +47,9 @@ def test_words(message: str, category: str, action: str) -> None:
     ("message", "status", "category"),
     [
         ("550 5.2.1 no", None, "mailbox_disabled"),
+        ("550 5.2.1 rejected", None, "mailbox_disabled"),
+        ("550 rejected", None, "policy_blocked"),
+        ("553 5.1.8 Domain of sender address does not exist", None, "policy_blocked"),
         ("no", "5.2.1", "mailbox_disabled"),
         ("550 5.2.2 no", "5.2.1", "mailbox_full"),
         ("421 no", None, "greylisting"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import time
 from collections.abc import Callable
@@ -9,6 +10,7 @@ from collections.abc import Callable
 import pytest
 
 from mailquay.reports.classification import classify
+from mailquay.reports.public import verdict_data
 from mailquay.reports.reply import MAX_REPLY_CHARACTERS
 from mailquay.reports.source import MAX_HELD_BYTES, MAX_PART_BYTES, SourceReader, read_source
 from mailquay.reports.verdict import judge
@@ -118,5 +120,5 @@ def test_noise_is_never_an_error() -> None:
         noisy = bytearray(raw)
         for _ in range(chance.randrange(1, 30)):
             noisy[chance.randrange(len(noisy))] = chance.randrange(256)
-        judge(read_source(bytes(noisy)))
+        json.dumps(verdict_data(judge(read_source(bytes(noisy)))), ensure_ascii=False).encode("utf-8")
     assert judge(dsn("Final-Recipient: rfc822; a@b.example\nAction: failed\n")).bounce is not None

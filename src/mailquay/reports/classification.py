@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mailquay.reports.blocklists import find_blocklists
-from mailquay.reports.phrases import PHRASES
+from mailquay.reports.phrases import PHRASES, WEAK_PHRASES
 from mailquay.reports.reply import MAX_REPLY_CHARACTERS, enhanced_status, find_code
 
 _REMOVE, _RETRY, _FIX, _REVIEW = "remove", "retry", "fix_configuration", "review"
@@ -108,5 +108,7 @@ def _category(text: str, status: str | None) -> str:
     by_code = _ENHANCED.get(enhanced_status(text) or status or "")
     if by_code is not None:
         return by_code
+    if any(phrase in text for phrase in WEAK_PHRASES):
+        return "policy_blocked"
     begin = find_code(text)
     return _THREE_DIGITS.get(text[begin : begin + 3], "unknown") if begin is not None else "unknown"

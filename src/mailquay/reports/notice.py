@@ -17,6 +17,11 @@ _FIELD = re.compile(
     re.IGNORECASE,
 )
 _PASTED = re.compile(r"[ \t>]{0,12}(?:received|return-path|x-received|dkim-signature)[ \t]{0,4}:", re.IGNORECASE)
+_STATUS_FIELD = re.compile(
+    r"(?:final-recipient|original-recipient|x-actual-recipient|action|status|diagnostic-code|remote-mta|reporting-mta|"
+    r"received-from-mta|arrival-date|last-attempt-date)[ \t]{0,4}:",
+    re.IGNORECASE,
+)
 _MARKERS = (
     *("below this line is a copy", "copy of the message", "original message", "header of the original"),
     *("message headers follow", "message header follow", "unsent message follow", "returned message"),
@@ -52,7 +57,9 @@ def read_notice(text: str) -> Notice:
         line = line[:MAX_LINE_CHARACTERS].rstrip()
         if lines and (_PASTED.match(line) or _is_marker(line)):
             break
-        lines.append(line)
+        # What a report has for machines is read as that, also where it stands in the text.
+        if not _STATUS_FIELD.match(line):
+            lines.append(line)
     return Notice(tuple(lines))
 
 

@@ -26,7 +26,20 @@ PHRASES: tuple[tuple[str, tuple[str, ...]], ...] = (
     (
         "auth_failure",
         (
-            *("dmarc", "spf check", "spf fail", "(spf)", "sender policy framework", "dkim", "spf record", "spf)"),
+            *(
+                "dmarc",
+                "authentication information",
+                "ip name lookup failed",
+                "unverifyable sending",
+                "mismatches client ip",
+                "spf check",
+                "spf fail",
+                "(spf)",
+                "sender policy framework",
+                "dkim",
+                "spf record",
+                "spf)",
+            ),
             *("failed spf", "unauthenticated email", "unauthenticated mail", "authentication required"),
             *("authentication failed", "does not pass authentication", "must be authenticated", "sender id (pra)"),
             *("required authentication level", "authentication credentials invalid", "not authenticated"),
@@ -105,9 +118,26 @@ PHRASES: tuple[tuple[str, tuple[str, ...]], ...] = (
         ),
     ),
     (
+        "server_error",
+        (
+            *("delivery temporarily suspended", "service not available", "service currently unavailable"),
+            *("refused to talk to me: 4", "host not found, try again"),
+        ),
+    ),
+    (
         "mailbox_disabled",
         (
-            *("account disabled", "account is disabled", "mailbox disabled", "mailbox is disabled", "been disabled"),
+            *(
+                "account disabled",
+                "temporary locked",
+                "temporarily locked",
+                "account is blocked",
+                "disabled recipient",
+                "account is disabled",
+                "mailbox disabled",
+                "mailbox is disabled",
+                "been disabled",
+            ),
             *(
                 "account has been suspended",
                 "suspended",
@@ -125,7 +155,15 @@ PHRASES: tuple[tuple[str, tuple[str, ...]], ...] = (
     (
         "rate_limited",
         (
-            *("too many messages", "too many connections", "rate limit", "rate-limit", "ratelimit", "throttl"),
+            *(
+                "too many messages",
+                "too many connections",
+                "rate limit",
+                "frequency limited",
+                "rate-limit",
+                "ratelimit",
+                "throttl",
+            ),
             *("sending too fast", "too many recipients", "exceeded the rate", "too many emails", "too much mail"),
             *("unusual rate", "too many sessions", "too many concurrent", "sending limit", "messages per hour"),
             *("hourly limit", "daily limit", "connection limit", "too many mails", "receiving mail too quickly"),
@@ -141,7 +179,14 @@ PHRASES: tuple[tuple[str, tuple[str, ...]], ...] = (
     (
         "relay_denied",
         (
-            *("relay access denied", "relaying denied", "relay denied", "unable to relay", "not permitted to relay"),
+            *(
+                "relay access denied",
+                "not configured to relay",
+                "relaying denied",
+                "relay denied",
+                "unable to relay",
+                "not permitted to relay",
+            ),
             *(
                 "relay not permitted",
                 "relaying not allowed",
@@ -169,6 +214,14 @@ PHRASES: tuple[tuple[str, tuple[str, ...]], ...] = (
         ),
     ),
     (
+        # It is not the recipient that is wrong with these: nobody should be removed for them.
+        "policy_blocked",
+        (
+            *("domain of sender", "sender address rejected", "sender rejected", "unroutable sender", "sender domain"),
+            *("from: domain is invalid", "valid from:", "protocol violation", "header error", "syntax of the message"),
+        ),
+    ),
+    (
         "invalid_address",
         (
             *("host unknown", "unknown host", "host not found", "domain not found", "name or service not known"),
@@ -176,6 +229,8 @@ PHRASES: tuple[tuple[str, tuple[str, ...]], ...] = (
                 "domain does not",
                 "no such domain",
                 "unrouteable mail domain",
+                "unrouteable address",
+                "domain is not reachable",
                 "name service error",
                 "bad address syntax",
             ),
@@ -212,7 +267,7 @@ PHRASES: tuple[tuple[str, tuple[str, ...]], ...] = (
                 "unknown in local",
                 "in virtual mailbox table",
                 "in virtual alias table",
-                "unrouteable address",
+                "unknown alias",
             ),
             *("not a valid mailbox", "not a valid user", "no account", "doesn't have a", "no such recipient"),
             *("unknown or illegal alias", "recipnotfound", "recipientnotfound", "recipient name is not recognized"),
@@ -237,7 +292,14 @@ PHRASES: tuple[tuple[str, tuple[str, ...]], ...] = (
                 "isn't a valid",
                 "user doesn't",
             ),
-            *("cannot find your recipient", "this address no longer accepts", "no longer available", "no longer valid"),
+            *(
+                "cannot find your recipient",
+                "this address no longer accepts",
+                "no longer available",
+                "no longer valid",
+                "no longer on server",
+                "not our user",
+            ),
             *("recipient address rejected: access denied", "not our customer", "not known here"),
             *(
                 "invalid final delivery userid",
@@ -253,7 +315,18 @@ PHRASES: tuple[tuple[str, tuple[str, ...]], ...] = (
     (
         "server_error",
         (
-            *("timed out", "timeout", "connection refused", "connection reset", "lost connection", "broken pipe"),
+            *(
+                "timed out",
+                "requests to connect",
+                "network error",
+                "message expired",
+                "does not support tls",
+                "timeout",
+                "connection refused",
+                "connection reset",
+                "lost connection",
+                "broken pipe",
+            ),
             *(
                 "unable to connect",
                 "could not connect",
@@ -303,9 +376,14 @@ PHRASES: tuple[tuple[str, tuple[str, ...]], ...] = (
     (
         "policy_blocked",
         (
-            *("policy", "not permitted", "prohibited", "not allowed", "access denied", "administrative prohibition"),
-            *("rejected by", "message rejected", "message too large", "size limit", "too big", "exceeds size"),
-            *("message size", "restricted", "not authorized", "denied", "blocked", "permission", "banned", "rejected"),
+            *("message too large", "size limit", "too big", "exceeds size", "message size", "message length exceeds"),
+            *("administrative prohibition", "local policy", "policy reasons", "policy violation", "security policy"),
         ),
     ),
 )
+
+WEAK_PHRASES: tuple[str, ...] = (
+    *("policy", "not permitted", "prohibited", "not allowed", "denied", "rejected", "restricted"),
+    *("not authorized", "blocked", "permission", "banned"),
+)
+"""Words that stand in refusals of any kind: they mean `policy_blocked` where no enhanced code says more."""

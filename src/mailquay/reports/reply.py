@@ -12,7 +12,7 @@ _SAID = re.compile(r"(?:\bsaid|failed with|responded with failure|error message)
 _HOST = re.compile(r"\bhost:? {1,4}([A-Za-z0-9._-]{1,255})\.?(?=[ ]{0,2}[\[(]|:| said| )", re.IGNORECASE)
 _NAMED = re.compile(r"(?<![\w.-])([A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63}){1,10})[ ]{0,2}\[[0-9A-Fa-f:.]{2,45}\]")
 _IN_REPLY = re.compile(r" ?\((?:in reply to|#[245]\.\d)[^()]{0,200}\)\W{0,3}$", re.IGNORECASE)
-_PREFIX = re.compile(r"(?:reason|diagnostic code|error|delay reason) ?: {0,4}", re.IGNORECASE)
+_PREFIX = re.compile(r"\(?(?:reason|diagnostic code|error|delay reason) ?: {0,4}", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,5 +62,7 @@ def read_reply(lines: list[str]) -> Reply:
         message = text[begin:]
     if prefix := _PREFIX.match(message):
         message = message[prefix.end() :]
+    if message.endswith(")") and message.count(")") > message.count("("):
+        message = message[:-1]
     status = enhanced_status(message) or enhanced_status(text)
     return Reply(_IN_REPLY.sub("", message).strip().removeprefix("- ") or None, status, mta)

@@ -225,7 +225,7 @@ def _alone(notice: Notice) -> Wording | None:
     for line in notice.lines:
         bare = line.strip()
         if bare.startswith("<") and bare.endswith(">") and only_address(line):
-            return Wording(addresses_in(line)[0], message=joined([above]) or None) if above else None
+            return Wording(addresses_in(line)[0], message=None if is_heading(above) else joined([above]))
         above = line if bare else above
     return None
 
