@@ -6,6 +6,7 @@ import pytest
 
 from mailquay.reports.bounce import Bounce, read_bounce
 from mailquay.reports.source import MAX_TEXT_CHARACTERS, read_source
+from mailquay.reports.verdict import judge
 from tests.reports.messages import multipart, notice
 
 BELOW = (
@@ -163,3 +164,14 @@ def test_original_of_zoho_is_indented() -> None:
     bounce = read_bounce(read_source(raw))
     assert bounce is not None
     assert bounce.message_id == "<zoho@s.example>"
+
+
+def test_what_people_write_of_a_failure_is_no_bounce() -> None:
+    text = "Have a look: delivery to bob@receiver.example failed, 550 5.1.1 no such user."
+    enclosed = ("message/rfc822", "Subject: Hi\nMessage-ID: <one@s.example>\n\nHi\n")
+    raw = multipart(("text/plain", text), enclosed, header="Return-Path: <ann@s.example>\n")
+    raw = raw.replace(b"Mail Delivery System <mailer-daemon@mx.example>", b"Ann <ann@s.example>")
+    raw = raw.replace(b"Subject: Undelivered Mail Returned to Sender", b"Subject: this one failed")
+    assert judge(read_source(raw)).bounce is None
+    assert judge(read_source(raw.replace(b"<ann@s.example>\nMIME", b"<>\nMIME"))).bounce is not None
+    assert judge(read_source(b"Auto-Submitted: auto-generated\n" + raw)).bounce is not None

@@ -28,7 +28,8 @@ class Bounce:
     """What a bounce says. `message_id` (with brackets) and `headers` are those of the message that came back.
 
     `recipients` is every recipient that a delivery status part names, `recipient` and what follows are of the one that
-    the bounce is told by. `envelope_id` is the ENVID of the submission (RFC 3461 §4.4).
+    the bounce is told by. `envelope_id` is the ENVID of the submission (RFC 3461 §4.4). `stated`: the recipient stands
+    in a field made for it; else it was made out from prose.
     """
 
     recipient: str
@@ -42,6 +43,7 @@ class Bounce:
     envelope_id: str | None = None
     headers: Mapping[str, list[str]] | None = None
     recipients: tuple[RecipientStatus, ...] = ()
+    stated: bool = True
 
 
 def read_bounce(source: ReportSource) -> Bounce | None:
@@ -70,6 +72,7 @@ def read_bounce(source: ReportSource) -> Bounce | None:
         envelope_id=status.envelope_id if status is not None else None,
         headers=headers.decoded() if headers is not None else None,
         recipients=status.recipients if status is not None else (),
+        stated=status is not None or source.headers.first("X-Failed-Recipients") is not None,
     )
 
 

@@ -49,14 +49,16 @@ def outline_of(source: ReportSource, senders: Sequence[tuple[str, str]], subject
 
 def may_be_bounce(outline: Outline) -> bool:
     """Whether the message may tell that another could not be delivered."""
+    if looks_like_a_servers(outline) or outline.content_types & DELIVERY_STATUS:
+        return True
+    return "message/rfc822" in outline.content_types and _ENCLOSED_SUBJECT.search(outline.subject) is not None
+
+
+def looks_like_a_servers(outline: Outline) -> bool:
+    """Whether sender or subject are those of mail servers: a person may enclose a message, and write of a failure."""
     if any(_SENDER_NAME.search(name) or _SENDER.match(address) for name, address in outline.senders):
         return True
-    if outline.content_types & DELIVERY_STATUS:
-        return True
-    subject = outline.subject
-    if _SUBJECT.search(subject) or subject.strip().lower() == "undeliverable message":
-        return True
-    return "message/rfc822" in outline.content_types and _ENCLOSED_SUBJECT.search(subject) is not None
+    return _SUBJECT.search(outline.subject) is not None or outline.subject.strip().lower() == "undeliverable message"
 
 
 def may_be_delivery_report(outline: Outline) -> bool:
