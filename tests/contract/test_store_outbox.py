@@ -54,3 +54,14 @@ async def test_phases_of_a_delivery(store: Store) -> None:
     assert found.phase is Phase.UNCERTAIN
     await store.commit(store.outbox.settle_and_remove(due, fence, [new_event(account, 9)]))
     assert await store.outbox.get("q1") is None
+
+
+async def test_recent_submissions_of_an_account(store: Store) -> None:
+    ann, bob = await register(store), await register(store, "bob")
+    for queue_id, account, at_ms in (("q1", ann, NOW - 10), ("q2", ann, NOW), ("q3", ann, NOW + 10), ("q4", bob, NOW)):
+        one = dataclasses.replace(queued(account, queue_id), created_ms=at_ms)
+        await store.commit(store.outbox.enqueue(one, b"x", {}, None))
+    found = await store.outbox.recent(ann.number, NOW - 5, NOW + 10, 10)
+    assert sorted(one.queue_id for one in found) == ["q2", "q3"]
+    assert found[0].envelope.recipients == ("bob@example.test",)
+    assert len(await store.outbox.recent(ann.number, 0, 2 * NOW, 2)) == 2

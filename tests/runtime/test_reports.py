@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from mailquay.backends.interface import SearchTerms
+from mailquay.backends.imap.session_reading import SessionReading
+from mailquay.backends.interface import FetchedSections, SearchTerms
 from mailquay.errors import NotOperational, Unavailable
 from mailquay.model.event import EventName, LoggedEvent
 from mailquay.model.submission import DsnRequest, Phase, Submission, SubmissionEnvelope, SubmissionOptions
@@ -279,6 +280,32 @@ async def test_a_refused_source_and_an_error_of_ours_are_only_logged(
         monkeypatch.setattr(report_reading, "_MOST_SECONDS", 0.0)
         _append(world, "INBOX", _bounce("late"))
         assert "isBounce" not in _data(await _new(ann, count=2))
+
+
+async def test_a_source_that_never_comes_is_not_waited_for_twice(
+    world: SandboxWorld, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sources, headers = 0, 0
+    fetch_sections = SessionReading.fetch_sections
+
+    async def stalled(
+        self: SessionReading, uids: str, sections: Sequence[str], *, limit_bytes: int | None = None
+    ) -> dict[int, FetchedSections]:
+        nonlocal sources, headers
+        if list(sections) == [""]:
+            sources += 1
+            await asyncio.Event().wait()
+        headers += 1
+        if headers == 1:
+            raise Unavailable("the answer before this one is still awaited")
+        return await fetch_sections(self, uids, sections, limit_bytes=limit_bytes)
+
+    async with reading(world, tmp_path) as ann:
+        monkeypatch.setattr(report_reading, "_MOST_SECONDS", 0.05)
+        monkeypatch.setattr(SessionReading, "fetch_sections", stalled)
+        _append(world, "INBOX", _bounce())
+        assert "isBounce" not in _data(await _new(ann))
+        assert (sources, headers) == (1, 2)
 
 
 def _submitted(ann: Reader, queue_id: str, recipient: str, *, envid: str | None = None) -> Submission:

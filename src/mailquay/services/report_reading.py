@@ -86,17 +86,26 @@ class ReportReader:
         except (Unavailable, RemoteProtocolError):
             raise
         except Exception as error:
-            uids = [entry.uid for entry in chosen if entry.uid not in reports]
+            unread = [entry for entry in chosen if entry.uid not in reports]
+            uids = [entry.uid for entry in unread]
             _log.error(
                 "reports_unread", account=context.account.id, path=mailbox.listing.path, uids=uids, exc_info=error
             )
+            if isinstance(error, TimeoutError):
+                # What comes next may fail behind the answer that is still awaited, and then all begins anew.
+                self._make_room()
+                self._failures.update(dict.fromkeys(((mailbox.number, int(entry.uid)) for entry in unread), 2))
         for entry in chosen:
-            self._failures.pop((mailbox.number, entry.uid), None)
+            if failed[entry.uid] == 1 and entry.uid in reports:
+                self._failures.pop((mailbox.number, int(entry.uid)), None)
         return reports
 
-    def _note_failure(self, mailbox: Mailbox, asked: Sequence[IndexEntry], chosen: Sequence[IndexEntry]) -> None:
+    def _make_room(self) -> None:
         if len(self._failures) >= _MOST_FAILURES:
             self._failures.clear()
+
+    def _note_failure(self, mailbox: Mailbox, asked: Sequence[IndexEntry], chosen: Sequence[IndexEntry]) -> None:
+        self._make_room()
         for entry in asked:
             key = (mailbox.number, int(entry.uid))
             self._failures[key] = self._failures.get(key, 0) + 1
