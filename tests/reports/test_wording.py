@@ -115,6 +115,20 @@ FAMILIES = {
         "It was rejected.\n\n    >>> RCPT TO:<a@b.example>\n    <<< 550 <a@b.example>: User unknown\n",
         ("a@b.example", "failed", None, None, "550 <a@b.example>: User unknown"),
     ),
+    "exim-generated": (
+        "The following address(es) failed:\n\n  a@b.example\n    (generated from c@d.example)\n"
+        "    Unrouteable address\n",
+        ("a@b.example", "failed", None, None, "Unrouteable address"),
+    ),
+    "gmail-incomplete": (
+        "** Delivery incomplete **\n\nThere was a temporary problem delivering your message to a@b.example. "
+        "Gmail will retry for 46 more hours.\n\nThe response was:\n\n451 4.4.2 Timeout\n",
+        ("a@b.example", "delayed", "4.4.2", None, "451 4.4.2 Timeout"),
+    ),
+    "notes": (
+        "------- Failure Reasons  --------\n\nUser not listed in public Name & Address Book\na@b.example\n",
+        ("a@b.example", "failed", None, None, "User not listed in public Name & Address Book"),
+    ),
     "workmail-like": (
         "An error occurred.\n\nTechnical report:\n\nReporting-MTA: dsn; mta.example\n"
         "Final-Recipient: rfc822; a@b.example\n"

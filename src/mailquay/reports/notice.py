@@ -33,6 +33,7 @@ _BOILERPLATE = (
     *("additional information", "the attachment contains", "this condition", "message details", "please verify"),
     *("please check", "please contact", "for further", "for more", "sender-mta:", "remote-mta:", "reporting-mta:"),
     *("рекомендуем", "your message:", "message follows", "this message was created", "delivery attempts will"),
+    *("(generated from", "(expanded from"),
 )
 _RULES = frozenset({"---", "===", "***"})
 _DECORATION = " \t-=_*|#+."

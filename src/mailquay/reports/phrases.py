@@ -95,7 +95,19 @@ PHRASES: tuple[tuple[str, tuple[str, ...]], ...] = (
     (
         "mailbox_full",
         (
-            *("mailbox full", "mailbox is full", "over quota", "overquota", "quota exceeded", "exceeded quota"),
+            *(
+                "mailbox full",
+                "mailbox lleno",
+                "postfach voll",
+                "postfach ist voll",
+                "buzón lleno",
+                "boîte pleine",
+                "mailbox is full",
+                "over quota",
+                "overquota",
+                "quota exceeded",
+                "exceeded quota",
+            ),
             *("exceeds quota", "quota exceed", "exceeded storage", "storage allocation", "insufficient storage"),
             *(
                 "mailfolder is full",
@@ -224,7 +236,14 @@ PHRASES: tuple[tuple[str, tuple[str, ...]], ...] = (
     (
         "invalid_address",
         (
-            *("host unknown", "unknown host", "host not found", "domain not found", "name or service not known"),
+            *(
+                "host unknown",
+                "address is invalid",
+                "unknown host",
+                "host not found",
+                "domain not found",
+                "name or service not known",
+            ),
             *(
                 "domain does not",
                 "no such domain",
@@ -251,7 +270,18 @@ PHRASES: tuple[tuple[str, tuple[str, ...]], ...] = (
     (
         "user_unknown",
         (
-            *("user unknown", "unknown user", "no such user", "no such mailbox", "no such address", "no such person"),
+            *(
+                "user unknown",
+                "destinatario desconocido",
+                "empfänger unbekannt",
+                "utilisateur inconnu",
+                "destinataire inconnu",
+                "unknown user",
+                "no such user",
+                "no such mailbox",
+                "no such address",
+                "no such person",
+            ),
             *(
                 "does not exist",
                 "doesn't exist",

@@ -47,6 +47,7 @@ _DELAYED = (
     *("has been delayed", "not yet been delivered", "this is a warning message only", "will be retried"),
     *("delivery attempts will continue", "could not send mail for past", "has not yet been", "still trying"),
     *("message is delayed", "delivery is delayed", "is still being attempted", "will keep trying"),
+    *("temporary problem", "will retry for"),
 )
 _DELAYED_FOR_GOOD = ("failed permanently", "permanent error", "given up", "giving up", "permanent fatal errors")
 _LAST_RESORT = re.compile(r"(?<!\d)(55\d)[-: ]{1,3}(.{10,100})")
@@ -163,7 +164,11 @@ def _announced(lines: Sequence[str], start: int) -> Wording | None:
             continue
         if addresses := addresses_in(line):
             rest = line.partition(addresses[0])[2]
-            return _wording(addresses[0], read_reply(_reason(rest, lines, position + 1)))
+            reply = read_reply(_reason(rest, lines, position + 1))
+            if reply.message is None:
+                # Some say why before they say to whom.
+                reply = read_reply([above for above in lines[start:position] if not is_heading(above)])
+            return _wording(addresses[0], reply)
     return None
 
 
@@ -171,7 +176,7 @@ def _reason(rest: str, lines: Sequence[str], start: int) -> list[str]:
     """What stands behind an address and goes on below, or what is said below it."""
     rest = rest.lstrip('>:"]),. \t')
     # The address once more, or the time.
-    if not rest or rest.startswith(("<mailto:", "(mailto:")) or _TIME.match(rest):
+    if not rest or only_address(rest) or rest.startswith(("<mailto:", "(mailto:")) or _TIME.match(rest):
         return _details(lines, start)
     return [rest, *_below(lines, start, blank_ends=True)]
 
