@@ -21,7 +21,7 @@ from mailquay.services.report_events import with_bounces
 from mailquay.storage.repositories.local_search import LocalTerms
 from mailquay.storage.store import Store
 
-_ACCOUNTS_TOGETHER = 1000
+_ACCOUNTS_TOGETHER = 200
 _LONGEST_SECONDS = 30.0
 """Whatever the caller would wait for: searches of a node take turns."""
 _OPPOSITE = "unseen"

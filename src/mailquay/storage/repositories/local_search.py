@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,11 +11,13 @@ from mailquay.mime.words import Sought
 from mailquay.model.mailbox import Mailbox, MailboxNumber
 from mailquay.model.message import IndexEntry, MessageRef, Uid
 from mailquay.storage.codec import to_json
-from mailquay.storage.interface import Database
+from mailquay.storage.interface import Database, Row
 from mailquay.storage.repositories.mailboxes import read_mailbox
 from mailquay.storage.repositories.messages import folded, read_entry
 
 _ALL = 2**40
+_READ_AT_ONCE = 500
+"""Rows that are read on the loop; more of them would keep other requests waiting for milliseconds."""
 _FLAGS = ("seen", "flagged", "answered", "draft", "deleted")
 
 
@@ -113,7 +116,10 @@ class LocalSearch:
 
     async def mailboxes(self, accounts: Sequence[int]) -> list[Mailbox]:
         """The mailboxes of several accounts."""
-        return [read_mailbox(row) for row in await self._database.fetch("local_mailboxes", to_json(list(accounts)))]
+        rows = await self._database.fetch("local_mailboxes", to_json(list(accounts)))
+        if len(rows) <= _READ_AT_ONCE:
+            return _read_mailboxes(rows)
+        return await asyncio.to_thread(_read_mailboxes, rows)
 
     async def threads(self, accounts: Sequence[int], thread: int) -> tuple[int, ...]:
         """By what names a thread of ours has gone since it had this one, in whichever of these accounts it is."""
@@ -123,6 +129,10 @@ class LocalSearch:
     async def with_unread(self, mailboxes: Sequence[int]) -> set[int]:
         """Those of the mailboxes that have messages without an envelope."""
         return {number for (number,) in await self._database.fetch("local_unread", to_json(list(mailboxes)))}
+
+
+def _read_mailboxes(rows: Sequence[Row]) -> list[Mailbox]:
+    return [read_mailbox(row) for row in rows]
 
 
 def _query(account: int, mailboxes: Sequence[int], words: Sequence[Sought]) -> dict[str, Any]:
