@@ -9,7 +9,7 @@ FUZZ_SECONDS ?= 60
 QUICK := not server and not live and not soak
 SOURCES := src tests scripts $(wildcard bench)
 
-.PHONY: help install runtime servers check format unit test live soak fuzz golden bench serve migrate docs lock
+.PHONY: help install runtime servers check format unit test live soak fuzz golden bench serve migrate docs lock vendor
 
 help: ## list these words
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "  %-14s %s\n", $$1, $$2}'
@@ -71,3 +71,6 @@ docs: install ## write the generated documentation anew
 
 lock: install ## rewrite the lock files from pyproject.toml (newer versions: ARGS=--upgrade)
 	@$(PYTHON) scripts/lock.py $(ARGS)
+
+vendor: install ## copy the JavaScript that we bring along from npm, as scripts/node locks it
+	@$(PYTHON) scripts/vendor.py

@@ -6,7 +6,7 @@ import asyncio
 import sys
 from collections.abc import Callable
 
-from bench import accounts, bodies, imap_fetch, large, mime, server, store, text
+from bench import accounts, bodies, imap_fetch, large, mime, render, server, store, text
 
 
 def _server() -> None:
@@ -33,6 +33,10 @@ def _text() -> None:
     asyncio.run(text.main())
 
 
+def _render() -> None:
+    asyncio.run(render.main())
+
+
 PARTS: dict[str, Callable[[], None]] = {
     "server": _server,
     "large": _large,
@@ -40,6 +44,7 @@ PARTS: dict[str, Callable[[], None]] = {
     "bodies": _bodies,
     "store": _store,
     "text": _text,
+    "render": _render,
     "imap": imap_fetch.main,
     "mime": mime.main,
 }

@@ -1,8 +1,9 @@
 """Hold the lock files to their promises, without asking any registry.
 
 Each lock must have been made from today's dependency lists of pyproject.toml, pin every package with hashes, contain no
-address of any package index, and agree with requirements-dev.lock on every version they share. npm's lock is made by
-`npm i --package-lock-only --omit-lockfile-registry-resolved` in its folder, and must hold hashes and no address either.
+address of any package index, and agree with requirements-dev.lock on every version they share. npm's locks are made by
+`npm i --package-lock-only --omit-lockfile-registry-resolved` in their folders, and must hold hashes and no address
+either. What scripts/vendor.py copied out of npm's packages must be as it recorded it.
 """
 
 from __future__ import annotations
@@ -15,6 +16,9 @@ import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from scripts import vendor  # noqa: E402  (the path must be set first)
 
 # Which dependency lists of pyproject.toml each lock is made from; "" is the package's own list.
 LOCKS: dict[str, tuple[str, ...]] = {
@@ -24,6 +28,7 @@ LOCKS: dict[str, tuple[str, ...]] = {
 }
 
 NODE_LOCK = "tests/servers/node/package-lock.json"
+NODE_LOCKS = (NODE_LOCK, f"{vendor.SOURCE}/package-lock.json")
 
 _ADDRESS = re.compile(r"://|--(?:extra-)?index-url|--find-links|\bfile:", re.IGNORECASE)
 _PIN = re.compile(r"^(?P<name>[a-z0-9][a-z0-9._-]*)(?:\[[^]]*])?==(?P<version>[^\s;\\]+)", re.IGNORECASE)
@@ -70,22 +75,32 @@ def faults_of_lock(root: Path, name: str) -> list[str]:
     return faults
 
 
-def faults_of_node_lock(root: Path) -> list[str]:
-    """Name what is wrong with npm's lock: each package needs its hash, and none says where it came from."""
-    packages = json.loads((root / NODE_LOCK).read_text())["packages"]
-    wanted = json.loads((root / NODE_LOCK).with_name("package.json").read_text())["dependencies"]
-    found = [] if packages.pop("")["dependencies"] == wanted else [f"{NODE_LOCK}: not made from today's package.json"]
+def faults_of_node_lock(root: Path, lock: str) -> list[str]:
+    """Name what is wrong with a lock of npm: each package needs its hash, and none says where it came from."""
+    packages = json.loads((root / lock).read_text())["packages"]
+    wanted = json.loads((root / lock).with_name("package.json").read_text())["dependencies"]
+    found = [] if packages.pop("")["dependencies"] == wanted else [f"{lock}: not made from today's package.json"]
     for name, package in packages.items():
         if "resolved" in package:
-            found.append(f"{NODE_LOCK}: holds an address: {name}")
+            found.append(f"{lock}: holds an address: {name}")
         if not str(package.get("integrity", "")).startswith("sha512-"):
-            found.append(f"{NODE_LOCK}: pinned without a hash: {name}")
+            found.append(f"{lock}: pinned without a hash: {name}")
     return found
+
+
+def faults_of_vendored(root: Path) -> list[str]:
+    """Name what was not copied from the packages that the lock names today, or was changed since."""
+    recorded, present = json.loads((root / vendor.RECORD).read_text()), vendor.record_of(root)
+    if recorded == present:
+        return []
+    return [f"{vendor.RECORD}: not what lies here; run `make vendor`"]
 
 
 def faults(root: Path) -> list[str]:
     """Name everything that is wrong with the locks below root."""
-    found = [fault for name in LOCKS for fault in faults_of_lock(root, name)] + faults_of_node_lock(root)
+    found = [fault for name in LOCKS for fault in faults_of_lock(root, name)]
+    found += [fault for lock in NODE_LOCKS for fault in faults_of_node_lock(root, lock)]
+    found += faults_of_vendored(root)
     if found:
         return found
     reference = pins((root / "requirements-dev.lock").read_text())
@@ -98,7 +113,11 @@ def faults(root: Path) -> list[str]:
 
 def main() -> int:
     found = faults(ROOT)
-    print("\n".join(found) if found else f"locks: {len(LOCKS)} in step with pyproject.toml, one with package.json")
+    print(
+        "\n".join(found)
+        if found
+        else f"locks: {len(LOCKS)} in step with pyproject.toml, {len(NODE_LOCKS)} with package.json"
+    )
     return 1 if found else 0
 
 

@@ -53,6 +53,19 @@ class MessageTooLarge(InvalidRequest):
     default_code = "MessageTooLarge"
 
 
+class TemplateError(InvalidRequest):
+    """A template cannot be filled in. `part` is the text it stands in (subject, text, html, previewText), `line` counts
+    from 1; None where that is not known.
+    """
+
+    default_code = "TemplateError"
+
+    def __init__(self, message: str, *, part: str | None = None, line: int | None = None) -> None:
+        super().__init__(message)
+        self.part = part
+        self.line = line
+
+
 class Forbidden(InvalidRequest):
     """The caller may not do this."""
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts import check_locks, check_rfcs, check_words
+from scripts import check_locks, check_rfcs, check_words, vendor
 from tests import golden_files
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -17,7 +17,11 @@ ROOT = Path(__file__).resolve().parents[2]
 def locks(tmp_path: Path) -> Path:
     for name in ("pyproject.toml", *check_locks.LOCKS):
         shutil.copy(ROOT / name, tmp_path)
-    shutil.copytree((ROOT / check_locks.NODE_LOCK).parent, (tmp_path / check_locks.NODE_LOCK).parent)
+    for lock in check_locks.NODE_LOCKS:
+        shutil.copytree((ROOT / lock).parent, (tmp_path / lock).parent)
+    for name in vendor.FILES:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, tmp_path / name)
     return tmp_path
 
 
@@ -66,6 +70,17 @@ def test_a_lock_of_npm_with_addresses_or_of_other_packages_is_found(locks: Path)
         f"{check_locks.NODE_LOCK}: holds an address: {package}",
         f"{check_locks.NODE_LOCK}: pinned without a hash: {package}",
     ]
+
+
+@pytest.mark.parametrize("name", [*vendor.FILES, f"{vendor.SOURCE}/package-lock.json"])
+def test_vendored_code_that_was_changed_is_found(locks: Path, name: str) -> None:
+    (locks / name).write_text((locks / name).read_text() + "\n")
+    assert check_locks.faults(locks) == [f"{vendor.RECORD}: not what lies here; run `make vendor`"]
+
+
+def test_vendored_code_that_is_missing_is_found(locks: Path) -> None:
+    (locks / next(iter(vendor.FILES))).unlink()
+    assert check_locks.faults(locks) == [f"{vendor.RECORD}: not what lies here; run `make vendor`"]
 
 
 def test_a_citation_without_a_row_is_found(tmp_path: Path) -> None:

@@ -35,6 +35,9 @@ def test_a_wheel_carries_the_documentation(tmp_path: Path) -> None:
     pages = {f"mailquay/{path.relative_to(ROOT)}" for path in (ROOT / "docs").rglob("*.md")}
     assert pages and pages <= names
     assert {"mailquay/api/static/page.css", "mailquay/api/static/swagger-ui-bundle.js"} <= names
+    scripts = (ROOT / "src/mailquay/templating").rglob("*.*s")
+    assert {f"mailquay/{path.relative_to(ROOT / 'src/mailquay')}" for path in scripts if path.suffix == ".js"} <= names
+    assert "mailquay/templating/vendor/handlebars.LICENSE.txt" in names
     code = {f"mailquay/{path.relative_to(ROOT / 'src/mailquay')}" for path in (ROOT / "src/mailquay").rglob("*.py")}
     assert code <= names
 

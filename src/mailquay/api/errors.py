@@ -24,6 +24,7 @@ from mailquay.errors import (
     NotOperational,
     RateLimited,
     RemoteProtocolError,
+    TemplateError,
     Unavailable,
     Unsupported,
 )
@@ -93,6 +94,7 @@ _STATUS: tuple[tuple[type[MailquayError], int], ...] = (
     (NotFound, 404),
     (Forbidden, 403),
     (MessageTooLarge, 413),
+    (TemplateError, 422),
     (InvalidRequest, 400),
     (ConfigError, 400),
     (EgressBlocked, 400),
@@ -127,6 +129,8 @@ def to_http_error(error: MailquayError) -> HttpError | None:
     if isinstance(error, CommandRejected):
         code = error.response_code or code
         extra["info"] = {"response": error.message}
+    if isinstance(error, TemplateError):
+        extra["info"] = {"part": error.part, "line": error.line}
     if isinstance(error, RateLimited):
         headers["retry-after"] = str(max(1, round(error.retry_after_seconds)))
     return HttpError(_CODE_STATUS.get(error.code, status), error.message, code=code, extra=extra, headers=headers)
