@@ -59,6 +59,7 @@ from mailquay.services.settings import SettingsService
 from mailquay.services.stats import StatsService
 from mailquay.services.submission import SubmissionService
 from mailquay.services.sync import MailboxSync
+from mailquay.services.templates import TemplateService
 from mailquay.services.text_reading import TextReader
 from mailquay.services.thread_view import ThreadView
 from mailquay.services.tokens import TokenService
@@ -357,6 +358,7 @@ class Node:
             searches=UnifiedSearch(core.store),
             upload=UploadService(core.store, core.access, core.mailboxes, references, core.clock),
             outbox=OutboxService(core.store, core.clock),
+            templates=TemplateService(core.store, core.clock),
             exports=ExportService(
                 core.store,
                 core.settings,

@@ -202,6 +202,8 @@ _BASES: dict[str, dict[str, Any]] = {
     "putV1AccountAccountMessages": {"search": {}},
     "putV1AccountAccountMessagesMove": {"search": {}, "path": "X"},
     "putV1AccountAccountMessagesDelete": {"search": {}},
+    "postV1TemplatesTemplate": {"account": None, "name": "n", "content": {}},
+    "putV1TemplatesTemplateTemplate": {"content": {}},
 }
 _PATHS = {
     "{account}": "ann",
@@ -212,6 +214,7 @@ _PATHS = {
     "{queueId}": "1a",
     "{queue}": "submit",
     "{token}": "0" * 64,
+    "{template}": "AAABoftuz0sAAAAC",
 }
 _NUMBER_SETS = {"search.seq", "search.uid"}
 _VALID_FORMATS = {"email", "uri", "hostname", "ip", "date-time", "hex"}
@@ -362,7 +365,16 @@ async def test_answers_are_as_described(world: World) -> None:
     restrictions = {"addresses": ["127.0.0.1"], "rateLimit": {"maxRequests": 9, "timeWindow": 9}}
     token = {"account": "ann", "description": "d", "permissions": permissions, "restrictions": restrictions}
     made = (await world.call("POST", "/v1/tokens", token)).json
+    texts = {"subject": "s", "text": "t", "html": "h", "previewText": "p"}
+    template = {"account": "ann", "name": "n", "description": "d", "format": "markdown", "content": texts}
+    kept = (await world.call("POST", "/v1/templates/template", template)).json["id"]
     calls = {
+        "postV1TemplatesTemplate": ("/v1/templates/template", template),
+        "putV1TemplatesTemplateTemplate": (f"/v1/templates/template/{kept}", {"name": "m"}),
+        "getV1Templates": ("/v1/templates?account=ann", None),
+        "getV1TemplatesTemplateTemplate": (f"/v1/templates/template/{kept}", None),
+        "deleteV1TemplatesTemplateTemplate": (f"/v1/templates/template/{kept}", None),
+        "deleteV1TemplatesAccountAccount": ("/v1/templates/account/ann?force=true", None),
         "getV1AccountAccount": ("/v1/account/ann?quota=true", None),
         "getV1Accounts": ("/v1/accounts", None),
         "getV1Tokens": ("/v1/tokens", None),

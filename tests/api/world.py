@@ -35,6 +35,7 @@ from mailquay.services.oauth_token import OAuthTokenService
 from mailquay.services.settings import SettingsService
 from mailquay.services.stats import StatsService
 from mailquay.services.submit_request import SubmitRequest
+from mailquay.services.templates import TemplateService
 from mailquay.services.tokens import TokenService
 from mailquay.services.unified_search import UnifiedSearch
 from mailquay.services.upload import UploadRequest
@@ -441,6 +442,7 @@ class World:
             upload=mail,
             threads=Conversations(self.recorder),
             outbox=self.outbox,
+            templates=TemplateService(self.store, self.clock),
             exports=self.exports,
             owners=self.recorder,
             meter=self.metrics,

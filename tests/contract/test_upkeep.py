@@ -15,6 +15,7 @@ from mailquay.model.account import Account, AccountState
 from mailquay.model.event import EventName
 from mailquay.model.mailbox import ListedMailbox, MailboxNumber
 from mailquay.model.message import Envelope, IndexEntry, Uid
+from mailquay.model.template import Template, TemplateContent, TemplateFormat
 from mailquay.model.token import AuditEntry, Token
 from mailquay.runtime.purge import purge_everything
 from mailquay.runtime.retention import forget_traces
@@ -39,6 +40,7 @@ _BULK_TABLES = (
     "account_log",
     "parked_deliveries",
     "passing_messages",
+    "templates",
     "purges",
 )
 
@@ -76,6 +78,9 @@ async def _laden(store: Store) -> tuple[Account, MailboxNumber]:
         body = b"x" * (2 * CHUNK_BYTES if n < 2 else 10)
         await store.commit(store.outbox.enqueue(queued(account, f"q{n}"), body, {}, f"k{n}"))
     await store.commit(store.accounts.append_log(account.number, ["line"] * 30, NOW, 100))
+    for n in range(9):
+        template = Template("", "ann", f"t{n}", None, TemplateFormat.HTML, NOW)
+        await store.commit(store.templates.add(account.number, template, TemplateContent(), str))
     await store.commit(append_events([new_event(account, n, {"subject": "s"}) for n in range(12)]))
     for event in await store.events.of_account_after(account.number, 1, 12):
         parked = ParkedDelivery(event.position, "http://x/", 10, "410", NOW)

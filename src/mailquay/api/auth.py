@@ -11,6 +11,7 @@ from mailquay.api.http import Request
 from mailquay.api.operation import Operation
 from mailquay.api.principal import Principal
 from mailquay.model.token import AuditEntry, RateLimit, Restrictions, Token
+from mailquay.services.identifiers import is_template_of
 from mailquay.services.ports import Clock
 from mailquay.services.settings import SettingsService
 from mailquay.services.tokens import TokenService
@@ -159,6 +160,8 @@ def _is_bound_to(
 ) -> bool:
     if "account" in path:
         return path["account"] == account
+    if "template" in path:
+        return is_template_of(path["template"], account)
     return operation.within_account or (operation.account_in_query and query.get("account") == account)
 
 

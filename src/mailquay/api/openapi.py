@@ -146,7 +146,12 @@ def _query_parameters(query: type[BaseModel]) -> list[dict[str, Any]]:
 def _bound_contents(components: dict[str, Any], max_content: int) -> None:
     """The bounds that the operator chooses."""
     whole = ("text", "html", "raw")
-    for model, names in (("SubmitMessage", whole), ("MessageUpload", whole), ("UploadAttachment", ("content",))):
+    for model, names in (
+        ("SubmitMessage", whole),
+        ("MessageUpload", whole),
+        ("UploadAttachment", ("content",)),
+        ("TemplateTexts", ("text", "html")),
+    ):
         for name in names:
             components[model]["properties"][name]["maxLength"] = max_content
 

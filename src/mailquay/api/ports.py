@@ -17,6 +17,7 @@ from mailquay.services.ports import Clock, OwnerDirectory
 from mailquay.services.settings import SettingsService
 from mailquay.services.stats import StatsService
 from mailquay.services.submit_request import SubmitRequest
+from mailquay.services.templates import TemplateService
 from mailquay.services.tokens import TokenService
 from mailquay.services.unified_search import UnifiedRequest
 from mailquay.services.upload import UploadRequest
@@ -246,6 +247,7 @@ class ApiServices:
     upload: Uploads
     threads: Threads
     outbox: Outbox
+    templates: TemplateService
     exports: ExportService
     owners: OwnerDirectory
     meter: Meter

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
 import secrets
 import struct
 import uuid
@@ -22,6 +23,8 @@ MAX_TEXT_ID_CHARACTERS = 10240
 _REF = struct.Struct(">II")
 _ALPHABET = "0123456789abcdefghijklmnopqrstuvwxyz"
 _ACCOUNT_ID_CHARACTERS = 16
+_STAMP = struct.Struct(">QI")
+_LONGEST_MARK = 160
 _THREAD = "mqt_"
 _THREAD_KEY = struct.Struct(">Q")
 
@@ -124,6 +127,28 @@ def _decode(text: str) -> bytes:
 def _reference(raw: bytes) -> MessageRef:
     mailbox, uid = _REF.unpack_from(raw)
     return MessageRef(MailboxNumber(mailbox), Uid(uid))
+
+
+def template_id(time_ms: int, count: int, account_id: str | None) -> str:
+    """The id of a template: when it was made, a count that all ids share, and the account that it belongs to, if any.
+
+    The account stands there itself, or its hash where that is shorter, so that no id outgrows its bounds.
+    """
+    return b64u(_STAMP.pack(time_ms, count % 2**32) + _owner_mark(account_id))
+
+
+def is_template_of(text: str, account_id: str) -> bool:
+    """Whether an id says that its template belongs to this account."""
+    try:
+        raw = from_b64u(text)
+    except ValueError:
+        return False
+    return len(raw) > _STAMP.size and raw[_STAMP.size :] == _owner_mark(account_id)
+
+
+def _owner_mark(account_id: str | None) -> bytes:
+    raw = (account_id or "").encode()
+    return raw if len(raw) <= _LONGEST_MARK else b"\0" + hashlib.sha256(raw).digest()
 
 
 def new_account_id() -> str:

@@ -25,6 +25,7 @@ from mailquay.storage.repositories.outbox import OutboxRepository
 from mailquay.storage.repositories.quarantine import QuarantineRepository
 from mailquay.storage.repositories.replacements import ReplacementRepository
 from mailquay.storage.repositories.settings import SettingRepository
+from mailquay.storage.repositories.templates import TemplateRepository
 from mailquay.storage.repositories.texts import TextIndex
 from mailquay.storage.repositories.thread_reads import ThreadReads
 from mailquay.storage.repositories.threads import ThreadRepository
@@ -66,6 +67,7 @@ class Store:
         self.outbox = OutboxRepository(database, vault)
         self.exports = ExportRepository(database, vault)
         self.settings = SettingRepository(database, vault)
+        self.templates = TemplateRepository(database)
         self.tokens = TokenRepository(database)
         self.nodes = NodeRepository(database)
         self.keys = KeyRepository(database)

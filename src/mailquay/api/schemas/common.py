@@ -19,6 +19,7 @@ PATH_PARAMETERS: dict[str, TypeAdapter[Any]] = {
     "text": TypeAdapter(Annotated[str, StringConstraints(max_length=10240)]),
     "attachment": TypeAdapter(Annotated[str, StringConstraints(max_length=2048)]),
     "exportId": TypeAdapter(Annotated[str, StringConstraints(pattern=r"^exp_[a-f0-9]{24}$")]),
+    "template": TypeAdapter(Annotated[str, StringConstraints(min_length=1, max_length=256)]),
     "thread": TypeAdapter(Annotated[str, StringConstraints(min_length=1, max_length=1024)]),
     "queueId": TypeAdapter(Annotated[str, StringConstraints(max_length=100)]),
     "queue": TypeAdapter(QueueName),

@@ -399,4 +399,21 @@ CREATE TABLE export_segments (
     PRIMARY KEY (export_number, n)
 );
 
-INSERT INTO positions (name, value) VALUES ('events', 0), ('known_sets', 0), ('exports', 0);
+CREATE TABLE templates (
+    number BIGINT PRIMARY KEY,
+    id TEXT NOT NULL UNIQUE,
+    account_number BIGINT NOT NULL,
+    name TEXT NOT NULL,
+    description TEXT,
+    format TEXT NOT NULL,
+    created_ms BIGINT NOT NULL,
+    updated_ms BIGINT,
+    revision BIGINT NOT NULL,
+    subject TEXT,
+    text TEXT,
+    html TEXT,
+    preview_text TEXT
+);
+CREATE INDEX templates_by_account ON templates (account_number, number);
+
+INSERT INTO positions (name, value) VALUES ('events', 0), ('known_sets', 0), ('exports', 0), ('ids', 0);

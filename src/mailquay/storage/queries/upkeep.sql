@@ -111,3 +111,8 @@ DELETE FROM export_segments WHERE export_number = $1 AND n IN (
 
 -- name: purge_exports_some
 SELECT number FROM exports WHERE account_number = $1 ORDER BY number LIMIT $2;
+
+-- name: purge_templates
+DELETE FROM templates WHERE number IN (
+    SELECT number FROM templates WHERE account_number = $1 ORDER BY number LIMIT $2
+) RETURNING 1;

@@ -20,6 +20,8 @@ _DAY_MS = 24 * 3600 * 1000
 _PURGED_TEXTS = 100
 """Each has hundreds of words, which are taken out of the full-text index one by one."""
 _MERGED_PAGES = 250
+_PURGED_TEMPLATES = 4
+"""Each may have 10 MB."""
 
 _PURGES = {
     "known": "purge_known",
@@ -35,7 +37,7 @@ _PURGES = {
 }
 """The statements that delete what is kept under a number: of a mailbox, a set of digests, an account, an export."""
 
-OF_ACCOUNT = ("outbox", "idempotency", "log", "parked", "threads", "passing", "exports")
+OF_ACCOUNT = ("outbox", "idempotency", "log", "parked", "threads", "passing", "exports", "templates")
 """What an account leaves behind under its own number."""
 
 
@@ -95,6 +97,8 @@ class UpkeepRepository:
                 more = yield from _merge_words(number, done_below)
             elif kind == "outbox":
                 more = yield from _purge_outbox(number, rows)
+            elif kind == "templates":
+                more = bool((yield Run("purge_templates", (number, _PURGED_TEMPLATES))))
             elif kind == "exports":
                 more = yield from _purge_exports(number, pending)
             else:

@@ -413,4 +413,21 @@ CREATE TABLE export_segments (
     PRIMARY KEY (export_number, n)
 ) STRICT, WITHOUT ROWID;
 
-INSERT INTO positions (name, value) VALUES ('events', 0), ('known_sets', 0), ('exports', 0);
+CREATE TABLE templates (
+    number INTEGER PRIMARY KEY,
+    id TEXT NOT NULL UNIQUE,
+    account_number INTEGER NOT NULL,
+    name TEXT NOT NULL,
+    description TEXT,
+    format TEXT NOT NULL,
+    created_ms INTEGER NOT NULL,
+    updated_ms INTEGER,
+    revision INTEGER NOT NULL,
+    subject TEXT,
+    text TEXT,
+    html TEXT,
+    preview_text TEXT
+) STRICT;
+CREATE INDEX templates_by_account ON templates (account_number, number);
+
+INSERT INTO positions (name, value) VALUES ('events', 0), ('known_sets', 0), ('exports', 0), ('ids', 0);
