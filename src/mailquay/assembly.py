@@ -55,6 +55,7 @@ from mailquay.services.oauth_token import OAuthTokenService
 from mailquay.services.outbox import OutboxService
 from mailquay.services.passwords import store_password
 from mailquay.services.references import ReferenceService
+from mailquay.services.rendering import RenderingService
 from mailquay.services.settings import SettingsService
 from mailquay.services.stats import StatsService
 from mailquay.services.submission import SubmissionService
@@ -69,6 +70,7 @@ from mailquay.services.verify import VerifyService
 from mailquay.services.webhooks import WebhookPolicy, WebhookService
 from mailquay.storage.export_files import ExportFiles
 from mailquay.storage.store import Store, open_store
+from mailquay.templating.pool import RenderPool
 from mailquay.version import __version__
 
 if TYPE_CHECKING:
@@ -79,6 +81,7 @@ _log = structlog.get_logger(__name__)
 _OUTBOX_CONCURRENCY = 50
 _WEBHOOK_CONCURRENCY = 50
 _EXPORT_CONCURRENCY = 4
+_RENDER_THREADS = 3
 _SHARED_POLL_SECONDS = 0.1
 _HEALTH_SECONDS = 5.0
 
@@ -125,6 +128,7 @@ class Core:
         self.auth_server = AuthServer(self.settings, self.auth_http, timeout_seconds=config.auth_server_timeout_seconds)
         addresses = LocalAddressBook(self.settings, self.dns)
         self.transports = Transports(config, self.settings, self.auth_server, addresses, ProtocolLog(self.account_logs))
+        self.renders = RenderPool(_RENDER_THREADS)
         self.metrics = Metrics(store, self.stats, self.clock, self.transports.imap_traffic)
         self.autoconfig = self._autoconfig(user_agent)
         self.membership = Membership(
@@ -255,6 +259,7 @@ class Core:
         except StorageError as error:
             # The leases run out by themselves; the others need no word from us.
             _log.error("not_left_in_order", error=str(error))
+        await self.renders.close()
         await self.transports.aclose()
         await self.http.aclose()
         await self.auth_http.aclose()
@@ -336,6 +341,8 @@ class Node:
 
     def _services(self, core: Core, tokens: TokenService) -> ApiServices:
         references = ReferenceService(core.messages, core.settings)
+        templates = TemplateService(core.store, core.clock)
+        rendering = RenderingService(templates, core.settings, core.renders, core.clock)
         return ApiServices(
             accounts=AccountService(
                 core.store,
@@ -353,12 +360,12 @@ class Node:
             autoconfig=core.autoconfig,
             mailboxes=core.mailboxes,
             messages=core.messages,
-            submission=SubmissionService(core.store, core.settings, references, core.clock),
+            submission=SubmissionService(core.store, core.settings, references, rendering, core.clock),
             threads=ThreadView(core.store, core.mailboxes),
             searches=UnifiedSearch(core.store),
             upload=UploadService(core.store, core.access, core.mailboxes, references, core.clock),
             outbox=OutboxService(core.store, core.clock),
-            templates=TemplateService(core.store, core.clock),
+            templates=templates,
             exports=ExportService(
                 core.store,
                 core.settings,

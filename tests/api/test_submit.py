@@ -9,11 +9,14 @@ from typing import Any
 import pytest
 
 from mailquay.config import Config
+from mailquay.errors import TemplateError
 from mailquay.model.message import Address
 from mailquay.model.submission import DsnRequest
+from mailquay.model.template import TemplateFormat
 from mailquay.model.token import Permissions
 from mailquay.services.submit_request import (
     ReferenceAction,
+    RenderWish,
     SubmitAttachment,
     SubmitEnvelope,
     SubmitReference,
@@ -174,8 +177,6 @@ async def test_what_is_wrong_is_told_all_at_once(ann: World, body: dict[str, Any
 @pytest.mark.parametrize(
     "body",
     [
-        {"template": "t"},
-        {"render": {"params": {}}},
         {"mailMerge": [{"to": {"address": "a@b.c"}}]},
         {"listId": "list.example.com"},
         {"gateway": "g"},
@@ -218,3 +219,40 @@ async def test_the_outbox(ann: World) -> None:
     assert (await ann.call("DELETE", f"/v1/outbox/{queue_id}")).json == {"deleted": False}
     assert (await ann.call("GET", f"/v1/outbox/{queue_id}")).status == 404
     assert (await ann.call("GET", "/v1/outbox/" + "x" * 101)).status == 400
+
+
+async def test_what_is_to_be_rendered_arrives(ann: World) -> None:
+    params = {"a": [1, {"b": None}], "__proto__": 1}
+    assert (
+        await submit(ann, {**_TO, "template": "t", "render": {"format": "Markdown", "params": params}})
+    ).status == 200
+    assert submitted(ann).template == "t"
+    assert submitted(ann).render == RenderWish(TemplateFormat.MARKDOWN, params)
+    for render, wish in (({}, RenderWish()), (False, None), ({"params": {}}, RenderWish())):
+        assert (await submit(ann, {**_TO, "render": render})).status == 200
+        assert submitted(ann).render == wish
+
+
+@pytest.mark.parametrize(
+    ("body", "path"),
+    [
+        ({"template": "t", "raw": "AAAA"}, "template"),
+        ({"template": "t" * 257}, "template"),
+        ({"template": None}, "template"),
+        ({"render": {"format": "mjml"}}, "render.format"),
+        ({"render": {"params": []}}, "render.params"),
+        ({"render": {"more": 1}}, "render.more"),
+        ({"render": True}, "render"),
+    ],
+)
+async def test_what_cannot_be_rendered_is_refused(ann: World, body: dict[str, Any], path: str) -> None:
+    reply = await submit(ann, {**_TO, **body})
+    assert reply.status == 400
+    assert [field["path"] for field in reply.json["fields"]] == [path]
+
+
+async def test_mistakes_in_templates_are_told_with_their_place(ann: World) -> None:
+    ann.recorder.error = TemplateError("html of the template, line 3: wrong", part="html", line=3)
+    reply = await submit(ann, {**_TO, "render": {}})
+    assert reply.status == 422
+    assert (reply.json["code"], reply.json["info"]) == ("TemplateError", {"part": "html", "line": 3})

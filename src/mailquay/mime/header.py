@@ -28,6 +28,7 @@ _FOLD = re.compile(rb"\r?\n(?=[ \t])")
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f\x85\u2028\u2029]")
 _LONE_SURROGATE = re.compile(r"[\ud800-\udfff]")
 _WORD = re.compile(r"[^ ]+(?: +(?= ))?")
+_LINE_END = re.compile(r"[\r\n]+\s*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,3 +177,8 @@ def fold(name: str, tokens: Iterable[str]) -> bytes:
     if any(len(line) > MAX_LINE_OCTETS for line in lines):
         raise InvalidRequest(f"The value of {name} has a word that does not fit on a line of {MAX_LINE_OCTETS} octets")
     return b"\r\n".join(lines) + b"\r\n"
+
+
+def one_line(value: str) -> str:
+    """A text for a header: a line end in it is meant as a space."""
+    return _LINE_END.sub(" ", value).replace("\x00", "")

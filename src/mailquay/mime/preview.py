@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import re
 
 _BODY = re.compile(r"<body\b(?:[^>\"']|\"[^\"]*\"|'[^']*')*>", re.IGNORECASE)
@@ -13,8 +12,8 @@ _HIDDEN = (
 
 
 def inject_preview(markup: str, preview: str) -> str:
-    """Put `preview` as a hidden block behind the body tag, or first where there is none."""
-    block = f'<div style="{_HIDDEN}">{html.escape(preview)}</div>'
+    """Put `preview`, which is HTML too, as a hidden block behind the body tag, or first where there is none."""
+    block = f'<div style="{_HIDDEN}">{preview}</div>'
     body = _BODY.search(markup)
     position = body.end() if body is not None else 0
     return f"{markup[:position]}{block}{markup[position:]}"

@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from html import escape
 
 from mailquay.mime.address import Address as HeaderAddress
 from mailquay.mime.address import split_address
@@ -56,15 +57,16 @@ def _compose(
     if referenced is not None:
         request = referenced.applied_to(request, account.profile)
     date = datetime.fromtimestamp((request.send_at_ms or now_ms) / 1000, UTC)
-    sender = request.from_ or (_default_from(account) if default_from else None)
+    sender = request.from_ or (own_address(account) if default_from else None)
     if request.raw is not None:
         return _compose_raw(account, request, sender, date)
     message_id = bracketed(request.message_id) if request.message_id else _new_message_id(account, sender)
     html, images = request.html, list[AttachmentContent]()
     if html is not None:
         html, images = extract_data_images(html, lambda: str(uuid.uuid4()))
-        if request.preview_text:
-            html = inject_preview(html, request.preview_text)
+        preview = request.preview_markup or escape(request.preview_text or "")
+        if preview:
+            html = inject_preview(html, preview)
     text = request.text if request.text is not None or html is None else html_to_text(html)
     draft = Draft(
         date=date,
@@ -108,7 +110,8 @@ def _compose_raw(account: Account, request: SubmitRequest, sender: Address | Non
     return Composed(message.to_bytes(), message_id, message.headers.text("Subject"), author, recipients)
 
 
-def _default_from(account: Account) -> Address | None:
+def own_address(account: Account) -> Address | None:
+    """Who an account is to those it writes to; None where nobody said."""
     email = account.profile.email
     if email is None and account.profile.smtp is not None and "@" in (account.profile.smtp.user or ""):
         email = account.profile.smtp.user

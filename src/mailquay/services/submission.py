@@ -18,6 +18,7 @@ from mailquay.services.composition import Composed, compose
 from mailquay.services.ports import Clock
 from mailquay.services.presentation import iso
 from mailquay.services.references import Referenced, ReferenceService
+from mailquay.services.rendering import RenderingService
 from mailquay.services.settings import SettingsService
 from mailquay.services.submit_request import ReferenceAction, SubmitRequest
 from mailquay.storage.repositories.outbox import Enqueued
@@ -27,18 +28,24 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
 _log = structlog.get_logger(__name__)
-_OFF_LOOP_BYTES = 256 * 1024
-_FALLBACK_DOMAIN = "mailquay.invalid"
 _MAX_RECIPIENTS = 1000
 
 
 class SubmissionService:
     """Queues messages. What it answers is stored: nothing accepted is lost, and a repeated key sends nothing twice."""
 
-    def __init__(self, store: Store, settings: SettingsService, references: ReferenceService, clock: Clock) -> None:
+    def __init__(
+        self,
+        store: Store,
+        settings: SettingsService,
+        references: ReferenceService,
+        rendering: RenderingService,
+        clock: Clock,
+    ) -> None:
         self._store = store
         self._settings = settings
         self._references = references
+        self._rendering = rendering
         self._clock = clock
         self._in_hand: dict[tuple[int, str], asyncio.Lock] = {}
 
@@ -47,7 +54,8 @@ class SubmissionService:
     ) -> dict[str, Any]:
         """Accept a message; the answer has its queue id and Message-ID.
 
-        Raises NotFound (SMTPUnavailable, ReferenceNotFound) and InvalidRequest; nothing is stored then.
+        Raises NotFound (SMTPUnavailable, ReferenceNotFound, TemplateNotFound), TemplateError, InvalidRequest and
+        TimeoutError; nothing is stored then.
         """
         if account.profile.smtp is None:
             raise NotFound("the account has no way to send mail", code="SMTPUnavailable")
@@ -80,6 +88,7 @@ class SubmissionService:
         now_ms = self._clock.now_ms()
         if request.gateway is not None:
             _log.warning("gateway_unknown", account=account.id, gateway=request.gateway)
+        request = await self._rendering.rendered(account, request, timeout_seconds=timeout_seconds)
         referenced, shown = await self._references.outcome(account, request.reference, timeout_seconds)
         request = await self._references.with_attachments(account, request, timeout_seconds)
         composed = await compose(account, request, referenced, now_ms, default_from=True)

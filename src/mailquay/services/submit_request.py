@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from mailquay.mime.references import ReferenceAction as ReferenceAction
 from mailquay.model.message import Address
 from mailquay.model.submission import DsnRequest
+from mailquay.model.template import TemplateFormat
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +57,21 @@ class SubmitEnvelope:
 
 
 @dataclass(frozen=True, slots=True)
+class RenderWish:
+    """That the texts of a message are templates: what its HTML text is written in, and the values to fill in."""
+
+    format: TemplateFormat = TemplateFormat.HTML
+    params: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class SubmitRequest:
     """A message to send, built from fields or from `raw`, the message itself, over which the fields then win.
 
     An empty tuple of recipients is not the same as None: it removes what `raw` or `reference` brings. `headers` maps
-    names to values in their order. `send_at_ms` is milliseconds since the epoch.
+    names to values in their order. `send_at_ms` is milliseconds since the epoch. `template` is the id of a kept
+    template, whose texts take the place of those given; with it or with `render` the placeholders in all texts are
+    filled in. `preview_markup` is a preview text in HTML.
     """
 
     reference: SubmitReference | None = None
@@ -74,6 +86,9 @@ class SubmitRequest:
     text: str | None = None
     html: str | None = None
     preview_text: str | None = None
+    preview_markup: str | None = None
+    template: str | None = None
+    render: RenderWish | None = None
     attachments: tuple[SubmitAttachment, ...] = ()
     message_id: str | None = None
     headers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)

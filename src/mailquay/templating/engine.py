@@ -29,6 +29,7 @@ OWN_HELPERS: Final = (
     "formatDate",
 )
 MAX_OUTPUT_CHARACTERS: Final = 5 * 1024 * 1024
+_MUCH_CHARACTERS: Final = 2 * 1024 * 1024
 _MEMORY_BYTES: Final = 64 * 1024 * 1024
 _COMPILE_SECONDS: Final = 3.0
 _RENDER_SECONDS: Final = 1.0
@@ -86,20 +87,25 @@ class Engine:
         self._weight = 0
 
     def render(self, source: Source, contexts: Sequence[bytes], now_ms: int) -> list[list[str] | TemplateError]:
-        """The parts filled in with each context (JSON), or what is wrong.
+        """The parts filled in with each context (JSON), or what is wrong with them.
 
-        What reaches a limit once is not tried with the contexts that follow.
+        It ends early, but never before the first, where a limit was reached, or where the texts take much memory.
         """
         results: list[list[str] | TemplateError] = []
+        characters = 0
         for context in contexts:
             try:
-                results.append(_finished(source, self._filled(source, context, now_ms)))
+                texts = _finished(source, self._filled(source, context, now_ms))
             except LimitReached as error:
                 self._forget(source.digest)
-                results += [error] * (len(contexts) - len(results))
-                break
+                return [*results, error]
             except TemplateError as error:
                 results.append(error)
+                continue
+            results.append(texts)
+            characters += sum(map(len, texts))
+            if characters > _MUCH_CHARACTERS:
+                break
         return results
 
     def _filled(self, source: Source, context: bytes, now_ms: int) -> list[str]:

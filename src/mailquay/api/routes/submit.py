@@ -13,7 +13,8 @@ from mailquay.api.schemas.common import Deleted, Paging
 from mailquay.api.schemas.submit import OutboxEntry, OutboxList, SubmitMessage, SubmitQuery, Submitted
 from mailquay.errors import Forbidden
 from mailquay.model.submission import DsnRequest
-from mailquay.services.submit_request import SubmitEnvelope, SubmitRequest
+from mailquay.model.template import TemplateFormat
+from mailquay.services.submit_request import RenderWish, SubmitEnvelope, SubmitRequest
 
 _MAX_KEY_CHARACTERS = 1024
 
@@ -62,6 +63,8 @@ def submit_request(body: SubmitMessage) -> SubmitRequest:
         else SubmitEnvelope(body.envelope.from_, None if body.envelope.to is None else tuple(body.envelope.to)),
         reply_to=addresses_asked(body.reply_to),
         preview_text=body.preview_text,
+        template=body.template,
+        render=None if body.render is None else RenderWish(TemplateFormat(body.render.format), body.render.params),
         copy=body.copy_sent,
         sent_mail_path=body.sent_mail_path,
         send_at_ms=body.send_at,

@@ -25,15 +25,10 @@ from mailquay.api.schemas.fields import (
     Text100,
 )
 from mailquay.api.validation import Model
+from mailquay.mime.header import one_line
 
 MAX_RECIPIENTS, _MAX_ATTACHMENTS, _MAX_HEADERS, _MAX_HEADER_CHARACTERS = 10_000, 1000, 1000, 100 * 1024
 _HEADER_NAME = re.compile(r"[!-9;-~]{1,256}")
-_LINE_END = re.compile(r"[\r\n]+\s*")
-
-
-def _one_line(value: str) -> str:
-    """A line end in a subject is meant as a space; nothing else would reach the header."""
-    return _LINE_END.sub(" ", value).replace("\x00", "")
 
 
 def _headers(value: object) -> object:
@@ -59,7 +54,7 @@ def _headers(value: object) -> object:
 HeaderMap = Annotated[
     dict[str, list[str]], BeforeValidator(_headers), WithJsonSchema({"type": "object", "additionalProperties": True})
 ]
-Subject = Annotated[str, StringConstraints(max_length=10240), AfterValidator(_one_line)]
+Subject = Annotated[str, StringConstraints(max_length=10240), AfterValidator(one_line)]
 
 
 class FromAddress(Model):

@@ -5,7 +5,15 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field, StringConstraints, WithJsonSchema, model_validator
+from pydantic import (
+    AfterValidator,
+    Field,
+    StringConstraints,
+    ValidationInfo,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
 
 from mailquay.api.schemas.accounts import Later
 from mailquay.api.schemas.common import Shown
@@ -13,6 +21,7 @@ from mailquay.api.schemas.composition import MAX_RECIPIENTS, Addresses, Composed
 from mailquay.api.schemas.fields import (
     Absent,
     Email,
+    FalseIsNone,
     Flag,
     Given,
     IpAddress,
@@ -25,6 +34,7 @@ from mailquay.api.schemas.fields import (
     TimeMs,
     read_address,
 )
+from mailquay.api.schemas.templates import Format
 from mailquay.api.validation import Model
 
 
@@ -67,6 +77,13 @@ class SubmitQuery(Model):
     use_structured_format: Annotated[Flag, Field(alias="useStructuredFormat")] = False
 
 
+class RenderOptions(Model):
+    """How to fill in the placeholders of subject, text, HTML and preview text."""
+
+    format: Format = "html"
+    params: Annotated[dict[str, Any], Field(description="What {{params.…}} stands for.")] = Field(default_factory=dict)
+
+
 class SubmitMessage(ComposedMessage):
     """A message to send."""
 
@@ -74,10 +91,14 @@ class SubmitMessage(ComposedMessage):
     preview_text: Annotated[
         Annotated[str, StringConstraints(max_length=1024)] | None, Absent, Field(alias="previewText")
     ] = None
-    template: Annotated[str | None, Later("templates")] = None
+    template: Annotated[
+        Line256 | None, Absent, Field(description="A kept template, whose texts take the place of those given here.")
+    ] = None
     mail_merge: Annotated[list[Any] | None, Later("mail merge"), Field(alias="mailMerge")] = None
     envelope: Annotated[Envelope | None, Given] = None
-    render: Annotated[dict[str, Any] | None, Later("templates")] = None
+    render: Annotated[
+        RenderOptions | None, FalseIsNone, Field(description="Fill in the placeholders of the texts.")
+    ] = None
     track_opens: Annotated[bool | None, Later("tracking"), Field(alias="trackOpens")] = None
     track_clicks: Annotated[bool | None, Later("tracking"), Field(alias="trackClicks")] = None
     tracking_enabled: Annotated[bool | None, Later("tracking"), Field(alias="trackingEnabled", deprecated=True)] = None
@@ -97,6 +118,13 @@ class SubmitMessage(ComposedMessage):
     proxy: Annotated[ProxyUri | None, Absent] = None
     local_address: Annotated[IpAddress | None, Absent, Field(alias="localAddress")] = None
     dry_run: Annotated[Flag, Field(alias="dryRun", description="Build the message and show it; send nothing.")] = False
+
+    @field_validator("template")
+    @classmethod
+    def _instead_of_texts(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value is not None and info.data.get("raw") is not None:
+            raise ValueError("may not stand beside raw")
+        return value
 
 
 # -- answers --------------------------------------------------------------------------------------
