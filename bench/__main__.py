@@ -6,7 +6,7 @@ import asyncio
 import sys
 from collections.abc import Callable
 
-from bench import accounts, bodies, imap_fetch, large, mime, render, server, store, text
+from bench import accounts, bodies, imap_fetch, large, merge, mime, render, server, store, text
 
 
 def _server() -> None:
@@ -37,6 +37,10 @@ def _render() -> None:
     asyncio.run(render.main())
 
 
+def _merge() -> None:
+    asyncio.run(merge.main())
+
+
 PARTS: dict[str, Callable[[], None]] = {
     "server": _server,
     "large": _large,
@@ -45,6 +49,7 @@ PARTS: dict[str, Callable[[], None]] = {
     "store": _store,
     "text": _text,
     "render": _render,
+    "merge": _merge,
     "imap": imap_fetch.main,
     "mime": mime.main,
 }

@@ -39,7 +39,7 @@ _ABSENT_FROM_ANSWERS = {
     "provider": "later: OAuth2",
     "registeredScopes": "later: OAuth2",
     "tokenRequest": "later: OAuth2",
-    "mailMerge": "later: mail merge",
+    "skipped": "later: lists",
     "bounces": "later: bounces",
     "category": "later: Gmail",
     "emailIds": "only API accounts choose messages by them alone",
@@ -99,7 +99,6 @@ def _fields(what: str, name: str, theirs: dict[str, Any], ours: dict[str, Any]) 
 
 _LATER_FIELDS = (
     "oauth2",
-    "mailMerge",
     "gateway",
     "listId",
     "baseUrl",
@@ -215,7 +214,7 @@ _PATHS = {
     "{token}": "0" * 64,
     "{template}": "AAABoftuz0sAAAAC",
 }
-_ANYTHING = {"headers", "render.params"}
+_ANYTHING = {"headers", "render.params", "mailMerge[].params"}
 _NUMBER_SETS = {"search.seq", "search.uid"}
 _VALID_FORMATS = {"email", "uri", "hostname", "ip", "date-time", "hex"}
 

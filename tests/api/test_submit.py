@@ -15,6 +15,7 @@ from mailquay.model.submission import DsnRequest
 from mailquay.model.template import TemplateFormat
 from mailquay.model.token import Permissions
 from mailquay.services.submit_request import (
+    MergeEntry,
     ReferenceAction,
     RenderWish,
     SubmitAttachment,
@@ -177,7 +178,6 @@ async def test_what_is_wrong_is_told_all_at_once(ann: World, body: dict[str, Any
 @pytest.mark.parametrize(
     "body",
     [
-        {"mailMerge": [{"to": {"address": "a@b.c"}}]},
         {"listId": "list.example.com"},
         {"gateway": "g"},
         {"trackOpens": True},
@@ -256,3 +256,45 @@ async def test_mistakes_in_templates_are_told_with_their_place(ann: World) -> No
     reply = await submit(ann, {**_TO, "render": {}})
     assert reply.status == 422
     assert (reply.json["code"], reply.json["info"]) == ("TemplateError", {"part": "html", "line": 3})
+
+
+async def test_a_mail_merge_arrives(ann: World) -> None:
+    body = {
+        "subject": "{{params.n}}",
+        "mailMerge": [
+            {"to": {"name": "A", "address": "a@b.test"}, "messageId": "<x@y>", "params": {"n": 1}},
+            {"to": {"address": "c@d.test"}, "sendAt": "2027-01-01T00:00:00Z"},
+        ],
+    }
+    assert (await submit(ann, body)).status == 200
+    assert submitted(ann).merge == (
+        MergeEntry(Address("A", "a@b.test"), "<x@y>", {"n": 1}),
+        MergeEntry(Address("", "c@d.test"), None, {}, 1_798_761_600_000),
+    )
+
+
+_ENTRY = {"to": {"address": "a@b.test"}}
+
+
+@pytest.mark.parametrize(
+    ("body", "paths"),
+    [
+        ({"mailMerge": []}, ["mailMerge"]),
+        ({"mailMerge": None}, ["mailMerge"]),
+        ({"mailMerge": [{}, {"to": {"address": "x"}, "more": 1}]}, ["0.to", "1.more", "1.to.address"]),
+        ({"mailMerge": [{**_ENTRY, "params": []}]}, ["0.params"]),
+        ({"mailMerge": [_ENTRY], "to": _ENTRY["to"]}, ["mailMerge"]),
+        ({"mailMerge": [_ENTRY], "cc": []}, ["mailMerge"]),
+        ({"mailMerge": [_ENTRY], "bcc": []}, ["mailMerge"]),
+        ({"mailMerge": [_ENTRY], "raw": "AAAA"}, ["mailMerge"]),
+        ({"mailMerge": [_ENTRY], "envelope": {}}, ["mailMerge"]),
+        ({"mailMerge": [_ENTRY], "render": {}}, ["mailMerge"]),
+        ({"mailMerge": [_ENTRY] * 10_001}, ["mailMerge"]),
+        ({"mailMerge": [_ENTRY], "listId": "l.example.com"}, ["listId"]),
+    ],
+)
+async def test_a_mail_merge_that_cannot_be_is_refused(ann: World, body: dict[str, Any], paths: list[str]) -> None:
+    reply = await submit(ann, body)
+    assert reply.status == 400
+    assert sorted(field["path"].removeprefix("mailMerge.") for field in reply.json["fields"]) == paths
+    assert "submit" not in ann.recorder.names

@@ -37,6 +37,7 @@ from mailquay.config import Config
 from mailquay.errors import MailquayError, NotOperational
 
 _encode = msgspec.json.Encoder().encode
+_MANY_OBJECTS = 200
 _UNMATCHED = "(no route)"
 _SENDS_PER_BODY = 6  # how often as long as a request body a piece of an answer may take
 _CLIENT_CLOSED_REQUEST = 499  # what metrics and logs call a request whose client left before its answer
@@ -208,7 +209,10 @@ class Api:
         return call
 
     async def _body(self, operation: Operation, raw: bytes | bytearray) -> tuple[Any, BaseModel | None, list[Fault]]:
-        """Parse and check a body; long ones in a thread, so that the others need not wait, one after the other."""
+        """Parse and check a body; a long one, or one of many parts, in a thread, so that the others need not wait.
+
+        One after the other there, for their memory.
+        """
 
         def check() -> tuple[Any, BaseModel | None, list[Fault]]:
             found: list[Fault] = []
@@ -219,7 +223,7 @@ class Api:
             )
             return (value if operation.raw_json else None), body, found
 
-        if len(raw) <= OFF_LOOP_BYTES:
+        if len(raw) <= OFF_LOOP_BYTES and raw.count(b"{") <= _MANY_OBJECTS:
             return check()
         return await asyncio.get_running_loop().run_in_executor(self._checker, check)
 

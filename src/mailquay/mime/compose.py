@@ -17,6 +17,7 @@ from mailquay.mime.transfer import encode_base64, encode_quoted_printable, norma
 _MAX_7BIT_LINE = 998
 _PIECE_BYTES = 256 * 1024
 _ADDRESS_FIELDS = frozenset(("from", "sender", "reply-to", "to", "cc", "bcc"))
+_MESSAGES = ("message/rfc822", "message/global")
 _STRUCTURE_FIELDS = frozenset(("mime-version", "content-type", "content-transfer-encoding", "content-disposition"))
 
 
@@ -25,6 +26,7 @@ class AttachmentContent:
     """An attachment to write. With `content_id` (brackets optional) and HTML present it joins the HTML's related parts.
 
     `content_type` None is application/octet-stream; `disposition` None is inline for related parts, else attachment.
+    `encoded` is what `encoded_content` made of the same content before, so that it need not be made again.
     """
 
     content: bytes
@@ -32,6 +34,7 @@ class AttachmentContent:
     content_type: str | None = None
     disposition: str | None = None
     content_id: str | None = None
+    encoded: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,11 +218,11 @@ def _slices(data: bytes) -> Iterator[bytes]:
 def _attachment_node(attachment: AttachmentContent, default_disposition: str) -> _Node:
     content_type = (attachment.content_type or "application/octet-stream").strip()
     main, parameters = _checked_type(content_type)
-    content = attachment.content
+    content, encoded = attachment.content, attachment.encoded
     encoding = "base64"
-    if main in ("message/rfc822", "message/global"):
+    if main in _MESSAGES:
         # An embedded message must not be base64 (RFC 2046 §5.2.1).
-        content = normalize_line_ends(content)
+        content, encoded = normalize_line_ends(content), None
         encoding = "7bit" if content.isascii() and not has_long_line(content) else "8bit"
     disposition = attachment.disposition or default_disposition
     names = format_parameter("filename", _filename(attachment.filename)) if attachment.filename else []
@@ -231,7 +234,12 @@ def _attachment_node(attachment: AttachmentContent, default_disposition: str) ->
     ]
     if attachment.content_id:
         fields.append(encode_field("Content-ID", bracketed(check_value("cid", attachment.content_id))))
-    return _Node(fields, lambda: _encoded(content, encoding))
+    return _Node(fields, lambda: _encoded(content, encoding) if encoded is None else _slices(encoded))
+
+
+def encoded_content(content: bytes) -> bytes:
+    """The content of an attachment as it stands in a message."""
+    return b"".join(encode_base64(content))
 
 
 def _filename(name: str) -> str:

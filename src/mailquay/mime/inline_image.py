@@ -23,16 +23,20 @@ _CID = re.compile(r"""\bcid:([^"'\s()<>]{1,998})""", re.IGNORECASE)
 _IMAGE_TYPE = re.compile(r"image/[a-z0-9.+-]{1,60}")
 
 
-def extract_data_images(markup: str, make_id: Callable[[], str]) -> tuple[str, list[AttachmentContent]]:
+def extract_data_images(
+    markup: str, make_id: Callable[[], str], *, mark: str | None = None
+) -> tuple[str, list[AttachmentContent]]:
     """Turn each `<img src="data:…">` into a reference to a related part; equal images become one part.
 
-    `make_id` gives a unique left side for the Content-ID. What is no readable image stays as it is.
+    `make_id` gives a unique left side for the Content-ID. What is no readable image stays as it is, and so does what
+    holds `mark`, because it is not what it will be.
     """
     parts: dict[str, AttachmentContent] = {}
 
     def replace(found: re.Match[str]) -> str:
         content_type = found[3].strip().lower() or "text/plain"
-        content = _data_bytes(found[5], "base64" in found[4].lower())
+        is_final = mark is None or mark not in found[0]
+        content = _data_bytes(found[5], "base64" in found[4].lower()) if is_final else None
         if content is None or not _IMAGE_TYPE.fullmatch(content_type):
             return found[0]
         digest = hashlib.sha256(content_type.encode() + b"\0" + content).hexdigest()

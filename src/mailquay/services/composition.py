@@ -135,4 +135,5 @@ def _attachment(item: SubmitAttachment) -> AttachmentContent:
         content_type=item.content_type,
         disposition=item.content_disposition,
         content_id=item.cid,
+        encoded=item.encoded,
     )

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
+import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
 from mailquay.errors import TemplateError
 from mailquay.mime.header import one_line
+from mailquay.mime.inline_image import extract_data_images
 from mailquay.model.account import Account
 from mailquay.model.template import TemplateContent, TemplateFormat
 from mailquay.services.composition import own_address
 from mailquay.services.ports import Clock
 from mailquay.services.settings import SettingsService
-from mailquay.services.submit_request import RenderWish, SubmitRequest
+from mailquay.services.submit_request import RenderWish, SubmitAttachment, SubmitRequest
 from mailquay.services.templates import TemplateService
 from mailquay.templating.engine import Part, Source
 from mailquay.templating.pool import RenderPool
+
+_OFF_LOOP_CHARACTERS: Final = 256 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,15 +58,18 @@ class RenderingService:
             raise result
         return result
 
-    async def prepared(self, account: Account, request: SubmitRequest) -> Rendering:
-        """A message with the texts of its template, ready to be filled in.
+    async def prepared(self, account: Account, request: SubmitRequest, *, many: bool = False) -> Rendering:
+        """A message with the texts of its template, ready to be filled in, once or for many.
 
+        What is the same in each of many is taken out of the texts: images, which would be read again and again.
         Raises NotFound (TemplateNotFound).
         """
         written_in = (request.render or RenderWish()).format
         if request.template is not None:
             template, content = await self._templates.usable(account, request.template)
             request, written_in = _with_texts(request, content), template.format
+        if many and written_in is TemplateFormat.HTML:
+            request = await _images_apart(request)
         sender = own_address(account)
         common = {
             "account": {"name": account.profile.name, "email": "" if sender is None else sender.address},
@@ -93,6 +101,22 @@ def _with_texts(request: SubmitRequest, content: TemplateContent) -> SubmitReque
     return replace(request, **{name: text for name, text in texts.items() if text is not None})  # type: ignore[arg-type]
 
 
+async def _images_apart(request: SubmitRequest) -> SubmitRequest:
+    """The message with the images of its HTML text as attachments, but for those that placeholders are part of."""
+    if "data:" not in (request.html or ""):
+        return request
+
+    def extract() -> SubmitRequest:
+        html, images = extract_data_images(request.html or "", lambda: str(uuid.uuid4()), mark="{{")
+        found = [
+            SubmitAttachment(image.filename, image.content, image.content_type, image.disposition, image.content_id)
+            for image in images
+        ]
+        return replace(request, html=html, attachments=(*found, *request.attachments))
+
+    return await asyncio.to_thread(extract) if len(request.html or "") > _OFF_LOOP_CHARACTERS else extract()
+
+
 def _source(request: SubmitRequest, written_in: TemplateFormat) -> Source:
     parts = []
     if request.subject is not None:
@@ -122,4 +146,4 @@ def _told(error: TemplateError) -> TemplateError:
     """The same with everything that is known of its place in the sentence, which may be all that somebody reads."""
     place = "the template" if error.part is None else f"{error.part} of the template"
     line = "" if error.line is None else f", line {error.line}"
-    return TemplateError(f"{place}{line}: {error.message}", part=error.part, line=error.line)
+    return type(error)(f"{place}{line}: {error.message}", part=error.part, line=error.line)

@@ -34,6 +34,7 @@ class SubmitAttachment:
     """An attachment: decoded `content`, or `reference`, the id of an attachment of the same account.
 
     `content_disposition` is "inline" or "attachment", `encoding` what the content was given in (always decoded here).
+    `encoded` is the content as messages have it, made once for many.
     """
 
     filename: str | None = None
@@ -43,6 +44,7 @@ class SubmitAttachment:
     cid: str | None = None
     encoding: str = "base64"
     reference: str | None = None
+    encoded: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,13 +67,23 @@ class RenderWish:
 
 
 @dataclass(frozen=True, slots=True)
+class MergeEntry:
+    """One message of a mail merge: who gets it, and what is its own. `send_at_ms` None: as the request says."""
+
+    to: Address
+    message_id: str | None = None
+    params: Mapping[str, Any] = field(default_factory=dict)
+    send_at_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class SubmitRequest:
     """A message to send, built from fields or from `raw`, the message itself, over which the fields then win.
 
     An empty tuple of recipients is not the same as None: it removes what `raw` or `reference` brings. `headers` maps
     names to values in their order. `send_at_ms` is milliseconds since the epoch. `template` is the id of a kept
     template, whose texts take the place of those given; with it or with `render` the placeholders in all texts are
-    filled in. `preview_markup` is a preview text in HTML.
+    filled in. `preview_markup` is a preview text in HTML. With `merge` it is a message for each entry.
     """
 
     reference: SubmitReference | None = None
@@ -89,6 +101,7 @@ class SubmitRequest:
     preview_markup: str | None = None
     template: str | None = None
     render: RenderWish | None = None
+    merge: tuple[MergeEntry, ...] = ()
     attachments: tuple[SubmitAttachment, ...] = ()
     message_id: str | None = None
     headers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)

@@ -10,10 +10,12 @@ from mailquay.api.errors import HttpError
 from mailquay.api.operation import Call, Operation
 from mailquay.api.routes.composition import addresses_asked, composed
 from mailquay.api.schemas.common import Deleted, Paging
-from mailquay.api.schemas.submit import OutboxEntry, OutboxList, SubmitMessage, SubmitQuery, Submitted
+from mailquay.api.schemas.submit import MergeEntry, OutboxEntry, OutboxList, SubmitMessage, SubmitQuery, Submitted
 from mailquay.errors import Forbidden
+from mailquay.model.message import Address
 from mailquay.model.submission import DsnRequest
 from mailquay.model.template import TemplateFormat
+from mailquay.services.submit_request import MergeEntry as SubmitMergeEntry
 from mailquay.services.submit_request import RenderWish, SubmitEnvelope, SubmitRequest
 
 _MAX_KEY_CHARACTERS = 1024
@@ -73,7 +75,13 @@ def submit_request(body: SubmitMessage) -> SubmitRequest:
         proxy=body.proxy,
         local_address=body.local_address,
         dry_run=body.dry_run,
+        merge=tuple(_merge_entry(one) for one in body.mail_merge or ()),
     )
+
+
+def _merge_entry(entry: MergeEntry) -> SubmitMergeEntry:
+    to = Address(entry.to.name or "", entry.to.address)
+    return SubmitMergeEntry(to, entry.message_id, entry.params, entry.send_at)
 
 
 def _dsn(body: SubmitMessage) -> DsnRequest | None:
@@ -117,7 +125,8 @@ OPERATIONS = (
         headers=("idempotency-key",),
         body_bytes=None,
         needs_owner=_needs_owner,
-        description="With an Idempotency-Key the same request sent again within a day queues nothing twice.",
+        description="With an Idempotency-Key the same request sent again within a day queues nothing twice. "
+        "With mailMerge the answer is 200 also when entries were refused, and says so of each.",
     ),
     Operation(
         "getV1Outbox",

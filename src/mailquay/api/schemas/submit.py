@@ -17,7 +17,13 @@ from pydantic import (
 
 from mailquay.api.schemas.accounts import Later
 from mailquay.api.schemas.common import Shown
-from mailquay.api.schemas.composition import MAX_RECIPIENTS, Addresses, ComposedMessage, ReferenceOutcome
+from mailquay.api.schemas.composition import (
+    MAX_RECIPIENTS,
+    Addresses,
+    ComposedMessage,
+    FromAddress,
+    ReferenceOutcome,
+)
 from mailquay.api.schemas.fields import (
     Absent,
     Email,
@@ -28,6 +34,7 @@ from mailquay.api.schemas.fields import (
     Line256,
     Line1024,
     Lower,
+    MessageIdText,
     NoneHidden,
     ProxyUri,
     Single,
@@ -36,6 +43,9 @@ from mailquay.api.schemas.fields import (
 )
 from mailquay.api.schemas.templates import Format
 from mailquay.api.validation import Model
+
+_MAX_ENTRIES = 10_000
+_NOT_MERGED = ("to", "cc", "bcc", "raw", "envelope", "render")
 
 
 def _null_sender(value: str) -> str:
@@ -84,6 +94,15 @@ class RenderOptions(Model):
     params: Annotated[dict[str, Any], Field(description="What {{params.…}} stands for.")] = Field(default_factory=dict)
 
 
+class MergeEntry(Model):
+    """One message of a mail merge."""
+
+    to: FromAddress
+    message_id: Annotated[MessageIdText | None, Absent, Field(alias="messageId")] = None
+    params: Annotated[dict[str, Any], Field(description="What {{params.…}} stands for.")] = Field(default_factory=dict)
+    send_at: Annotated[TimeMs | None, Given, Field(alias="sendAt", description="Not to be sent before.")] = None
+
+
 class SubmitMessage(ComposedMessage):
     """A message to send."""
 
@@ -94,7 +113,6 @@ class SubmitMessage(ComposedMessage):
     template: Annotated[
         Line256 | None, Absent, Field(description="A kept template, whose texts take the place of those given here.")
     ] = None
-    mail_merge: Annotated[list[Any] | None, Later("mail merge"), Field(alias="mailMerge")] = None
     envelope: Annotated[Envelope | None, Given] = None
     render: Annotated[
         RenderOptions | None, FalseIsNone, Field(description="Fill in the placeholders of the texts.")
@@ -118,12 +136,25 @@ class SubmitMessage(ComposedMessage):
     proxy: Annotated[ProxyUri | None, Absent] = None
     local_address: Annotated[IpAddress | None, Absent, Field(alias="localAddress")] = None
     dry_run: Annotated[Flag, Field(alias="dryRun", description="Build the message and show it; send nothing.")] = False
+    mail_merge: Annotated[
+        Annotated[list[MergeEntry], Field(min_length=1, max_length=_MAX_ENTRIES)] | None,
+        Given,
+        Field(alias="mailMerge", description="A message for each entry, with its own values for the placeholders."),
+    ] = None
 
     @field_validator("template")
     @classmethod
     def _instead_of_texts(cls, value: str | None, info: ValidationInfo) -> str | None:
         if value is not None and info.data.get("raw") is not None:
             raise ValueError("may not stand beside raw")
+        return value
+
+    @field_validator("mail_merge")
+    @classmethod
+    def _alone(cls, value: list[MergeEntry] | None, info: ValidationInfo) -> list[MergeEntry] | None:
+        besides = [name for name in _NOT_MERGED if info.data.get(name) is not None]
+        if value is not None and besides:
+            raise ValueError(f"may not stand beside {', '.join(besides)}")
         return value
 
 
@@ -137,15 +168,29 @@ class Idempotency(Shown):
     status: Literal["MISS", "HIT"]
 
 
-class Submitted(Shown):
-    """A queued message, or its preview."""
+class MergeResult(Shown):
+    """What became of an entry of a mail merge."""
 
-    response: str
-    message_id: Annotated[str, Field(alias="messageId")]
+    success: bool
+    to: FromAddress
+    message_id: Annotated[str | NoneHidden, Field(alias="messageId")] = None
+    queue_id: Annotated[str | NoneHidden, Field(alias="queueId")] = None
+    send_at: Annotated[datetime | NoneHidden, Field(alias="sendAt")] = None
+    error: Annotated[str | NoneHidden, Field(description="Why it was not queued.")] = None
+    code: str | NoneHidden = None
+    status_code: Annotated[int | NoneHidden, Field(alias="statusCode")] = None
+
+
+class Submitted(Shown):
+    """A queued message, or its preview; of a mail merge, what became of each entry."""
+
+    response: str | NoneHidden = None
+    message_id: Annotated[str | NoneHidden, Field(alias="messageId")] = None
     queue_id: Annotated[str | NoneHidden, Field(alias="queueId")] = None
     send_at: Annotated[datetime | NoneHidden, Field(alias="sendAt")] = None
     reference: ReferenceOutcome | NoneHidden = None
     preview: Annotated[str | NoneHidden, Field(description="The message in base64, of a dry run.")] = None
+    mail_merge: Annotated[list[MergeResult] | NoneHidden, Field(alias="mailMerge")] = None
     idempotency: Idempotency | NoneHidden = None
 
 

@@ -137,7 +137,8 @@ class OutboxRepository:
             if not (yield Run("account_hold", (submission.account,))):
                 raise NotFound("the account has been removed")
             if idempotency_key is not None:
-                repeated = yield from self._claim_key(submission, idempotency_key, response)
+                account, now_ms = submission.account, submission.created_ms
+                repeated = yield from self._claim_key(account, idempotency_key, response, now_ms)
                 if repeated is not None:
                     return Enqueued(repeated, repeated=True)
             sealed_body, blob = yield from self._store_body(submission, body)
@@ -163,6 +164,20 @@ class OutboxRepository:
             )
             pending.signal(OUTBOX_CHANGED, submission.account)
             return Enqueued(response, repeated=False)
+
+        return script
+
+    def keep_response(self, account: int, key: str, response: Mapping[str, object], now_ms: int) -> Unit[Enqueued]:
+        """Store the response to a request whose parts were queued before, or find that one is stored already.
+
+        Raises NotFound when the account was removed meanwhile.
+        """
+
+        def script(_pending: Pending) -> Script[Enqueued]:
+            if not (yield Run("account_hold", (account,))):
+                raise NotFound("the account has been removed")
+            repeated = yield from self._claim_key(account, key, response, now_ms)
+            return Enqueued(response if repeated is None else repeated, repeated=repeated is not None)
 
         return script
 
@@ -302,13 +317,13 @@ class OutboxRepository:
     # -- parts ---------------------------------------------------------------------------------
 
     def _claim_key(
-        self, submission: Submission, key: str, response: Mapping[str, object]
+        self, account: int, key: str, response: Mapping[str, object], now_ms: int
     ) -> Script[Mapping[str, Any] | None]:
-        account, digest = submission.account, key_digest(key)
-        yield Run("idempotency_delete", (account, digest, submission.created_ms - IDEMPOTENCY_MS))
+        digest = key_digest(key)
+        yield Run("idempotency_delete", (account, digest, now_ms - IDEMPOTENCY_MS))
         row = f"{account}/{digest}"
         sealed = self._vault.seal(to_json_bytes(response), table="idempotency", column="response", row=row)
-        claimed = yield Run("idempotency_put", (account, digest, sealed, submission.created_ms))
+        claimed = yield Run("idempotency_put", (account, digest, sealed, now_ms))
         if claimed:
             return None
         rows = yield Run("idempotency_get", (account, digest))
