@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 
+import pytest
+
+from mailquay.errors import NotFound
 from mailquay.model.submission import Phase
 from mailquay.storage.repositories.outbox import CHUNK_BYTES
 from mailquay.storage.store import Store
@@ -65,3 +68,22 @@ async def test_recent_submissions_of_an_account(store: Store) -> None:
     assert sorted(one.queue_id for one in found) == ["q2", "q3"]
     assert found[0].envelope.recipients == ("bob@example.test",)
     assert len(await store.outbox.recent(ann.number, 0, 2 * NOW, 2)) == 2
+
+
+async def test_the_response_to_many_submissions_is_kept_once(store: Store) -> None:
+    account = await register(store)
+    for n in range(3):
+        await store.commit(store.outbox.enqueue(queued(account, f"q{n}"), b"body", {"n": n}, f"key\n{n}"))
+    keeps = [store.commit(store.outbox.keep_response(account.number, "key", {"first": n}, NOW)) for n in range(4)]
+    results = await asyncio.gather(*keeps)
+    assert sorted(result.repeated for result in results) == [False] + [True] * 3
+    assert len({result.response["first"] for result in results}) == 1
+    assert await store.outbox.idempotent_response(account.number, "key", NOW) == results[0].response
+    repeated = await store.commit(store.outbox.enqueue(queued(account, "q9"), b"body", {"n": 9}, "key\n1"))
+    assert repeated.repeated and repeated.response == {"n": 1}
+    day_later = NOW + 25 * 3600 * 1000
+    fresh = await store.commit(store.outbox.keep_response(account.number, "key", {"first": 9}, day_later))
+    assert not fresh.repeated
+    await store.commit(store.accounts.delete(account.id, NOW))
+    with pytest.raises(NotFound):
+        await store.commit(store.outbox.keep_response(account.number, "key", {}, NOW))

@@ -53,6 +53,11 @@ async def test_without_rendering_texts_stay_as_they_are(desk: Desk) -> None:
     assert ">&lt;d&gt;</div>{{c}}" in text_of(message, "html")
 
 
+async def test_a_preview_text_that_becomes_empty_is_left_out(desk: Desk) -> None:
+    message = await desk.preview(asked(html="<p>x</p>", preview_text="{{params.v}}"))
+    assert text_of(message, "html").strip() == "<p>x</p>"
+
+
 async def test_markdown(desk: Desk) -> None:
     message = await desk.preview(asked(kind="markdown", params={"n": "<b>"}, html="# Hi *{{params.n}}*"))
     assert text_of(message, "html").strip() == "<h1>Hi <em>&lt;b&gt;</em></h1>"

@@ -138,6 +138,7 @@ def _with_results(rendering: Rendering, results: Sequence[str]) -> SubmitRequest
         subject=None if subject is None else one_line(subject),
         text=found.get("text"),
         html=found.get("html"),
+        preview_text=None,
         preview_markup=found.get("previewText"),
     )
 
