@@ -35,7 +35,7 @@ _COMPILE_SECONDS: Final = 3.0
 _RENDER_SECONDS: Final = 1.0
 _CONTEXTS_WEIGHT: Final = 12 * 1024 * 1024
 """How much memory the contexts of a thread may hold while they wait, about."""
-_CONTEXT_BYTES: Final = 400 * 1024
+_CONTEXT_BYTES: Final = 550 * 1024
 _BYTES_PER_CHARACTER: Final = 12
 
 

@@ -11,9 +11,7 @@ from mailquay.api.schemas.common import Paging, Shown
 from mailquay.api.schemas.fields import Absent, Content, Flag, Given, Line256, Lower, NoneHidden
 from mailquay.api.validation import Model
 
-Format = Annotated[
-    Literal["html", "markdown"], Lower, Field(description="What the HTML text is written in.", title="Format")
-]
+Format = Annotated[Literal["html", "markdown"], Lower, Field(description="What the HTML text is written in.")]
 _Name = Annotated[Line256, StringConstraints(min_length=1)]
 _Description = Annotated[str, StringConstraints(max_length=1024)]
 _Text = Annotated[Content | None, Given]
