@@ -64,6 +64,7 @@ from mailquay.services.templates import TemplateService
 from mailquay.services.text_reading import TextReader
 from mailquay.services.thread_view import ThreadView
 from mailquay.services.tokens import TokenService
+from mailquay.services.uncertainty import Uncertainty
 from mailquay.services.unified_search import UnifiedSearch
 from mailquay.services.upload import UploadService
 from mailquay.services.verify import VerifyService
@@ -185,6 +186,14 @@ class Core:
 
     def _join_workers(self) -> None:
         config = self.config
+        self.uncertainty = Uncertainty(
+            self.store,
+            self.access,
+            self.mailboxes,
+            self.clock,
+            hold_seconds=config.uncertain_hold_seconds,
+            backoff_seconds=config.submit_backoff_seconds,
+        )
         self.delivery = DeliveryService(
             self.store,
             self.settings,
@@ -193,6 +202,7 @@ class Core:
             self.clock,
             self.metrics,
             self.account_logs,
+            self.uncertainty,
             backoff_seconds=config.submit_backoff_seconds,
         )
         self.filing = FilingService(
@@ -364,7 +374,7 @@ class Node:
             threads=ThreadView(core.store, core.mailboxes),
             searches=UnifiedSearch(core.store),
             upload=UploadService(core.store, core.access, core.mailboxes, references, core.clock),
-            outbox=OutboxService(core.store, core.clock),
+            outbox=OutboxService(core.store, core.clock, core.uncertainty),
             templates=templates,
             exports=ExportService(
                 core.store,

@@ -89,6 +89,7 @@ class Config:
     smtp_pool_idle_seconds: float = 60.0
     smtp_pool_messages: int = 100
     submit_backoff_seconds: float = 5.0
+    uncertain_hold_seconds: float = 3600.0
 
     webhook_timeout_seconds: float = 30.0
     webhook_attempts: int = 10

@@ -195,4 +195,11 @@ MAIL = (
         "Wait before a message's second attempt; it doubles each time.",
         minimum=0.001,
     ),
+    Option(
+        "uncertain_hold",
+        "uncertain_hold_seconds",
+        _D,
+        "Time that a message of which nobody knows whether it was sent waits for somebody to say so; then it failed.",
+        minimum=1,
+    ),
 )

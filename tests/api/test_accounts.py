@@ -27,6 +27,7 @@ async def test_registering_shows_what_was_given_with_secrets_masked(world: World
         "webhooks": "http://******:******@hooks.example.com/x",
         "imapIndexer": "full",
         "index": "envelopes",
+        "whenUncertain": "hold",
         "imap": {
             "auth": {"user": "ann", "pass": "******"},
             "host": "imap.example.com",

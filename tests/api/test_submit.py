@@ -298,3 +298,20 @@ async def test_a_mail_merge_that_cannot_be_is_refused(ann: World, body: dict[str
     assert reply.status == 400
     assert sorted(field["path"].removeprefix("mailMerge.") for field in reply.json["fields"]) == paths
     assert "submit" not in ann.recorder.names
+
+
+async def test_what_became_of_an_uncertain_message_is_said(world: World) -> None:
+    path = "/v1/outbox/1a2ce8bd400cbc98f10"
+    reply = await world.call("POST", f"{path}/resolve", {"outcome": "Sent"})
+    assert reply.json == {"queueId": "1a2ce8bd400cbc98f10", "resolved": "sent"}
+    assert world.outbox.resolved == [("1a2ce8bd400cbc98f10", "sent")]
+    for body in ({}, {"outcome": "lost"}, {"outcome": "sent", "more": 1}):
+        assert (await world.call("POST", f"{path}/resolve", body)).status == 400
+    assert (await world.call("POST", "/v1/outbox/1a2ce8bd400cbc98f11/resolve", {"outcome": "failed"})).status == 404
+    assert len(world.outbox.resolved) == 1
+
+
+async def test_a_waiting_message_is_sent_now(world: World) -> None:
+    for queue_id, retried in (("1a2ce8bd400cbc98f10", True), ("1a2ce8bd400cbc98f11", False)):
+        reply = await world.call("POST", f"/v1/outbox/{queue_id}/retry")
+        assert reply.json == {"queueId": queue_id, "retried": retried}

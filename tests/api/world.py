@@ -19,7 +19,7 @@ from mailquay.api.ports import ApiServices
 from mailquay.backends.imap.traffic import Traffic
 from mailquay.backends.interface import SearchTerms
 from mailquay.config import Config
-from mailquay.errors import MessageNotFound, NotOperational
+from mailquay.errors import MessageNotFound, NotFound, NotOperational
 from mailquay.model.account import Account, AccountNumber, ImapSettings, SmtpSettings
 from mailquay.model.mailbox import ListedMailbox
 from mailquay.model.node import Fence
@@ -345,6 +345,7 @@ class Waiting:
 
     def __init__(self) -> None:
         self.ids = {"1a2ce8bd400cbc98f10"}
+        self.resolved: list[tuple[str, str]] = []
 
     async def page(self, *, page: int, page_size: int) -> dict[str, Any]:
         """See Outbox."""
@@ -359,6 +360,16 @@ class Waiting:
         known = queue_id in self.ids
         self.ids.discard(queue_id)
         return known
+
+    async def resolve(self, queue_id: str, outcome: str) -> None:
+        """See Outbox."""
+        if queue_id not in self.ids:
+            raise NotFound("there is no such message in the outbox")
+        self.resolved.append((queue_id, outcome))
+
+    async def retry(self, queue_id: str) -> bool:
+        """See Outbox."""
+        return queue_id in self.ids
 
 
 @dataclass

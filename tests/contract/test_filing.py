@@ -42,7 +42,7 @@ async def test_what_is_to_be_filed_is_no_longer_in_the_outbox_and_stays_until_it
     assert await store.outbox.page(NOW, limit=10, offset=0) == (0, [])
     assert await store.outbox.waiting_accounts() == []
     assert not await store.commit(store.outbox.delete("q1"))
-    assert await store.commit(store.outbox.mark_uncertain(account.number, fence)) == []
+    assert await store.commit(store.outbox.mark_uncertain(account.number, fence, NOW)) == []
     assert await store.commit(store.outbox.expire(NOW + 10**12, 0, 0, NOW + 10**12)) == 0
     assert await store.outbox.filing_due(account.number, NOW - 1) is None
     assert await store.outbox.next_filing_ms(account.number) == NOW

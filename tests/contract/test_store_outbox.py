@@ -51,7 +51,7 @@ async def test_phases_of_a_delivery(store: Store) -> None:
     assert not await store.commit(store.outbox.begin_data(due, fence, {}))
     assert await store.outbox.due(account.number, NOW + 1, 10) == []
     assert not await store.commit(store.outbox.delete("q1"))
-    assert await store.commit(store.outbox.mark_uncertain(account.number, fence)) == ["q1"]
+    assert await store.commit(store.outbox.mark_uncertain(account.number, fence, NOW)) == ["q1"]
     found = await store.outbox.get("q1")
     assert found is not None
     assert found.phase is Phase.UNCERTAIN

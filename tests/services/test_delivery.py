@@ -29,7 +29,9 @@ from mailquay.runtime.transports import Transports
 from mailquay.services import delivery
 from mailquay.services.auth_server import AuthServer
 from mailquay.services.delivery import DeliveryService
+from mailquay.services.mailboxes import MailboxService
 from mailquay.services.settings import SettingsService
+from mailquay.services.uncertainty import Uncertainty
 from mailquay.storage.interface import SETTINGS_CHANGED, Signal
 from mailquay.storage.store import Store, open_store
 from tests.runtime.harness import Journal
@@ -116,6 +118,8 @@ async def world(tmp_path: Path, smtp_sink: SmtpSink, monkeypatch: pytest.MonkeyP
         AuthServer(settings, http, timeout_seconds=5),
         LocalAddressBook(settings, DnsResolver()),
     )
+    mailboxes = MailboxService(store, access)
+    uncertainty = Uncertainty(store, access, mailboxes, SystemClock(), hold_seconds=3600, backoff_seconds=60)
     service = DeliveryService(
         store,
         settings,
@@ -124,6 +128,7 @@ async def world(tmp_path: Path, smtp_sink: SmtpSink, monkeypatch: pytest.MonkeyP
         SystemClock(),
         _Counts(),
         Journal(),
+        uncertainty,
         backoff_seconds=60,
     )
     yield _World(store, account, service, tmp_path)
@@ -201,8 +206,10 @@ async def test_what_a_failure_left_in_the_phase_data_becomes_uncertain(world: _W
     left = await world.store.outbox.get("q1")
     assert left is not None
     assert left.phase is Phase.DATA
-    assert await world.service.deliver(world.account.number) is None
+    pause = await world.service.deliver(world.account.number)
+    assert pause is not None and pause > 3000, "until it counts as failed"
     found = await world.store.outbox.get("q1")
     assert found is not None
     assert found.phase is Phase.UNCERTAIN
+    assert (await world.events())[-1] is EventName.MESSAGE_UNCERTAIN
     assert len(smtp_sink.received) == 1

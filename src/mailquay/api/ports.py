@@ -192,6 +192,14 @@ class Outbox(Protocol):
         """Remove an entry; False when it is gone already."""
         ...
 
+    async def resolve(self, queue_id: str, outcome: str) -> None:
+        """Settle an uncertain entry."""
+        ...
+
+    async def retry(self, queue_id: str) -> bool:
+        """Have a waiting entry sent now; False when there is none."""
+        ...
+
 
 class Autoconfig(Protocol):
     """Finds mail servers."""

@@ -39,6 +39,7 @@ USUAL_RESYNC_SECONDS = 900
 KEEPS_IDENTIFIERS = "identifiers"
 """The index keeps what finds a message again, and nothing that it says."""
 
+HOLDS_UNCERTAIN, RETRIES_UNCERTAIN = "hold", "retry"
 KEEPS_ENVELOPES = "envelopes"
 """The index keeps what a list of messages shows."""
 
@@ -91,7 +92,8 @@ class CustomHeader:
 class AccountProfile:
     """What the caller decides about an account. Times are milliseconds since the epoch.
 
-    `copy` None means the default for saving sent mail. `path` lists the mailboxes to sync, empty for all. `index` is
+    `copy` None means the default for saving sent mail, `when_uncertain` what becomes of a submission of which nobody
+    knows whether it was sent. `path` lists the mailboxes to sync, empty for all. `index` is
     how much of each message an index keeps; what was received before `sync_from_ms` is not read in advance.
     """
 
@@ -103,6 +105,7 @@ class AccountProfile:
     webhooks: str | None = None
     webhooks_custom_headers: tuple[CustomHeader, ...] = ()
     copy: bool | None = None
+    when_uncertain: str = HOLDS_UNCERTAIN
     logs: bool = False
     notify_from_ms: int | None = None
     sync_from_ms: int | None = None

@@ -27,6 +27,7 @@ class EventName(Enum):
     MESSAGE_SENT = "messageSent"
     MESSAGE_DELIVERY_ERROR = "messageDeliveryError"
     MESSAGE_FAILED = "messageFailed"
+    MESSAGE_UNCERTAIN = "messageUncertain"
     MESSAGE_BOUNCE = "messageBounce"
     MESSAGE_COMPLAINT = "messageComplaint"
     MAILBOX_NEW = "mailboxNew"
@@ -40,7 +41,7 @@ class EventName(Enum):
     EXPORT_FAILED = "exportFailed"
 
 
-OWN_EVENTS = frozenset([EventName.MESSAGE_MOVED, EventName.MESSAGE_UNPROCESSABLE])
+OWN_EVENTS = frozenset([EventName.MESSAGE_MOVED, EventName.MESSAGE_UNPROCESSABLE, EventName.MESSAGE_UNCERTAIN])
 """Events that the EmailEngine API does not have: a webhook gets them where they are named, not with all the others."""
 
 

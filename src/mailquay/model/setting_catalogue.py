@@ -49,7 +49,7 @@ _WEBHOOKS = (
     _url("webhooks", "Where webhooks go; user and password in it become Basic auth.", status=_WORKS, masked=True),
     _texts(
         "webhookEvents",
-        "Names of the events that are sent; * is all but messageMoved and messageUnprocessable.",
+        "Names of the events that are sent; * is all but messageMoved, messageUnprocessable, messageUncertain.",
         status=_WORKS,
         default=(),
     ),

@@ -329,7 +329,9 @@ class Supervisor:
         if account is None:
             return
         uncertain = await self._store.commit(
-            self._store.outbox.mark_uncertain(lease.account, Fence(lease.account, lease.epoch))
+            self._store.outbox.mark_uncertain(
+                lease.account, Fence(lease.account, lease.epoch), self._parts.clock.now_ms()
+            )
         )
         if uncertain:
             _log.warning("submissions_uncertain", account=account.id, queue_ids=uncertain)

@@ -37,6 +37,7 @@ def account_info(
         shown["webhooksCustomHeaders"] = mask_headers(profile.webhooks_custom_headers)
     _add(shown, ("imapIndexer", profile.imap_indexer))
     shown["index"] = profile.index
+    shown["whenUncertain"] = profile.when_uncertain
     _add(shown, ("locale", profile.locale), ("tz", profile.tz))
     if profile.imap is not None:
         shown["imap"] = imap_settings(profile.imap)

@@ -30,6 +30,7 @@ from mailquay.services.ports import Clock, Counter, Journal, MailAccess
 from mailquay.services.settings import SettingsService
 from mailquay.services.stored_body import whole, wire_body
 from mailquay.services.submission_events import delivery_error, failure, sent, shown_routing, smtp_status
+from mailquay.services.uncertainty import Uncertainty
 from mailquay.storage.interface import Unit, run_together
 from mailquay.storage.store import Store
 
@@ -52,6 +53,7 @@ class DeliveryService:
         clock: Clock,
         counter: Counter,
         journal: Journal,
+        uncertainty: Uncertainty,
         *,
         backoff_seconds: float,
     ) -> None:
@@ -62,6 +64,7 @@ class DeliveryService:
         self._clock = clock
         self._counter = counter
         self._journal = journal
+        self._uncertainty = uncertainty
         self._backoff_seconds = backoff_seconds
         self._in_doubt: set[AccountNumber] = set()
 
@@ -79,7 +82,9 @@ class DeliveryService:
     async def _settle_doubts(self, account_number: AccountNumber) -> None:
         """One message of an account is sent at a time: what is in the phase DATA now was left there by a failure."""
         fence = self._access.fence(account_number)
-        uncertain = await self._store.commit(self._store.outbox.mark_uncertain(account_number, fence))
+        uncertain = await self._store.commit(
+            self._store.outbox.mark_uncertain(account_number, fence, self._clock.now_ms())
+        )
         self._in_doubt.discard(account_number)
         if uncertain:
             _log.error("submissions_uncertain", number=account_number, queue_ids=uncertain)
@@ -93,7 +98,11 @@ class DeliveryService:
                 return None
             due = await self._store.outbox.due(account_number, self._clock.now_ms(), _BATCH)
             for submission in due:
-                await self._attempt(account, submission, self._access.fence(account_number))
+                fence = self._access.fence(account_number)
+                if submission.phase is Phase.UNCERTAIN:
+                    await self._uncertainty.look(account, submission, fence)
+                else:
+                    await self._attempt(account, submission, fence)
             if due:
                 continue
             next_ms = await self._store.outbox.next_due_ms(account_number)
@@ -117,14 +126,14 @@ class DeliveryService:
             raise
         except SubmissionUncertain as error:
             log.error("submission_uncertain", error=error.message)
-            await self._uncertain(submission, fence, error)
+            await self._uncertain(account, submission, fence, error)
         except (BackendError, InvalidRequest) as error:
             await self._failed(account, submission, fence, error)
         except Exception as error:
             # The fault is ours. As long as the body was not complete nobody can have taken the message.
             log.error("submission_broke", exc_info=error)
             if stage.complete:
-                await self._uncertain(submission, fence, SubmissionUncertain(_BROKE))
+                await self._uncertain(account, submission, fence, SubmissionUncertain(_BROKE))
             else:
                 await self._failed(account, submission, fence, Unavailable(_BROKE, code="ServerBug"))
         else:
@@ -185,22 +194,12 @@ class DeliveryService:
             filing_due_ms=now_ms if filing else None,
         )
 
-    async def _uncertain(self, submission: Submission, fence: Fence, error: SubmissionUncertain) -> None:
-        """Nobody knows whether it was sent: it stays as it is, for people to see."""
-        now_ms = self._clock.now_ms()
+    async def _uncertain(
+        self, account: Account, submission: Submission, fence: Fence, error: SubmissionUncertain
+    ) -> None:
+        """Nobody knows whether it was sent."""
         self._counter.count("submit:fail")
-        progress = {"status": "error", "error": {"message": error.message, "code": error.code}}
-        doubtful = dataclasses.replace(
-            submission,
-            phase=Phase.UNCERTAIN,
-            next_attempt_ms=None,
-            attempts_made=submission.attempts_made + 1,
-            progress=progress,
-        )
-        data = delivery_error(doubtful, error, None)
-        events = [NewEvent(submission.account, EventName.MESSAGE_DELIVERY_ERROR, now_ms, *data)]
-        record = self._store.outbox.record(doubtful, fence, events, keep_body=True, settled_ms=None)
-        await self._store_outcome(record)
+        await self._store_outcome(self._uncertainty.begin(account, submission, fence, error))
 
     async def _failed(self, account: Account, submission: Submission, fence: Fence, error: MailquayError) -> None:
         now_ms = self._clock.now_ms()

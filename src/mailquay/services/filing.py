@@ -42,9 +42,17 @@ def wants_copy(account: Account, submission: Submission) -> bool:
         return False
     if submission.options.copy is not None:
         return submission.options.copy
+    return account.profile.copy is not False and not _files_itself(account)
+
+
+def files_own_copy(account: Account, submission: Submission) -> bool:
+    """Whether the provider puts what it was given into the account's sent mail, so that it can be looked for there."""
+    return account.profile.has_imap and submission.options.gateway is None and _files_itself(account)
+
+
+def _files_itself(account: Account) -> bool:
     host = (account.profile.smtp.host or "").lower() if account.profile.smtp else ""
-    files_itself = any(host == name or host.endswith(f".{name}") for name in _OWN_COPY_HOSTS)
-    return account.profile.copy is not False and not files_itself
+    return any(host == name or host.endswith(f".{name}") for name in _OWN_COPY_HOSTS)
 
 
 def wants_flags(account: Account, submission: Submission) -> bool:
@@ -160,7 +168,7 @@ class FilingService:
         submission = filing.submission
         path = (await self._mailboxes.find(account, submission.options.sent_mail_path or "\\Sent")).listing.path
         async with self._access.session(account, path=path, timeout_seconds=_SESSION_SECONDS) as session:
-            if filing.attempts_made and await _is_there(session, path, submission.message_id):
+            if filing.attempts_made and await is_there(session, path, submission.message_id):
                 return
             body = whole(self._store.outbox.body(submission.queue_id), submission.size_bytes)
             await session.append(path, body, submission.size_bytes, flags=["\\Seen"])
@@ -185,7 +193,7 @@ class FilingService:
             _log.warning("reference_not_flagged", account=account.id, queue_id=submission.queue_id, error=error.message)
 
 
-async def _is_there(session: MailSession, path: str, message_id: str) -> bool:
+async def is_there(session: MailSession, path: str, message_id: str) -> bool:
     """Whether a mailbox holds the message. One without Message-ID cannot be looked for: rather no copy than two."""
     if not message_id:
         return True

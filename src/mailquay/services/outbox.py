@@ -9,6 +9,7 @@ from mailquay.model.submission import Phase, Submission
 from mailquay.services.masks import mask_url
 from mailquay.services.ports import Clock
 from mailquay.services.presentation import iso
+from mailquay.services.uncertainty import Uncertainty, shown_progress
 from mailquay.storage.store import Store
 
 _UNCERTAIN = "it is not known whether the server took the message; it is not sent again by itself"
@@ -17,9 +18,10 @@ _UNCERTAIN = "it is not known whether the server took the message; it is not sen
 class OutboxService:
     """Lists, shows and deletes submissions of all accounts."""
 
-    def __init__(self, store: Store, clock: Clock) -> None:
+    def __init__(self, store: Store, clock: Clock, uncertainty: Uncertainty) -> None:
         self._store = store
         self._clock = clock
+        self._uncertainty = uncertainty
 
     async def page(self, *, page: int, page_size: int) -> dict[str, Any]:
         """One page: delayed, waiting, being sent, then failed and uncertain ones."""
@@ -44,6 +46,14 @@ class OutboxService:
         """Delete a submission that is not being sent at this moment; False when there is none."""
         return await self._store.commit(self._store.outbox.delete(queue_id))
 
+    async def resolve(self, queue_id: str, outcome: str) -> None:
+        """See Uncertainty.resolve."""
+        await self._uncertainty.resolve(queue_id, outcome)
+
+    async def retry(self, queue_id: str) -> bool:
+        """Have a message that waits for its next attempt, or for its time, sent now; False when there is none."""
+        return await self._store.commit(self._store.outbox.hurry(queue_id, self._clock.now_ms()))
+
     async def _account_ids(self, submissions: list[Submission]) -> dict[int, str]:
         names: dict[int, str] = {}
         for number in {submission.account for submission in submissions}:
@@ -53,7 +63,8 @@ class OutboxService:
 
 
 def _entry(submission: Submission, account_id: str) -> dict[str, Any]:
-    progress = dict(submission.progress)
+    progress = shown_progress(submission.progress)
+    waits = submission.phase is not Phase.UNCERTAIN and submission.next_attempt_ms is not None
     if submission.phase is Phase.UNCERTAIN and "error" not in progress:
         # A process that died while it sent this could not note what became of it.
         progress = {"status": "error", "error": {"message": _UNCERTAIN, "code": "EUNCERTAIN"}}
@@ -74,7 +85,7 @@ def _entry(submission: Submission, account_id: str) -> dict[str, Any]:
         "attemptsMade": submission.attempts_made,
         "attempts": submission.attempts,
         "scheduled": iso(submission.scheduled_ms),
-        "nextAttempt": iso(submission.next_attempt_ms) if submission.next_attempt_ms is not None else False,
+        "nextAttempt": iso(submission.next_attempt_ms or 0) if waits else False,
     }
     if submission.options.idempotency_key is not None:
         entry["idempotencyKey"] = submission.options.idempotency_key

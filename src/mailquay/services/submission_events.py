@@ -64,6 +64,23 @@ def delivery_error(submission: Submission, error: MailquayError, next_attempt_ms
     return facts, content
 
 
+def uncertain(submission: Submission, error: MailquayError, policy: str, held_until_ms: int) -> FactsAndContent:
+    """messageUncertain: it may have been sent. `policy` is what the account does about it, with hold until then."""
+    facts: dict[str, Any] = {
+        "queueId": submission.queue_id,
+        "messageId": submission.message_id,
+        "errorCode": error.code,
+        "policy": policy,
+        "heldUntil": iso(held_until_ms),
+    }
+    content = facts | {
+        "envelope": _envelope(submission),
+        "error": error.message,
+        "networkRouting": shown_routing(error),
+    }
+    return facts, content
+
+
 def failure(submission: Submission, error: MailquayError) -> FactsAndContent:
     """messageFailed: no further attempt."""
     facts: dict[str, Any] = {"messageId": submission.message_id, "queueId": submission.queue_id}

@@ -10,7 +10,17 @@ from mailquay.api.errors import HttpError
 from mailquay.api.operation import Call, Operation
 from mailquay.api.routes.composition import addresses_asked, composed
 from mailquay.api.schemas.common import Deleted, Paging
-from mailquay.api.schemas.submit import MergeEntry, OutboxEntry, OutboxList, SubmitMessage, SubmitQuery, Submitted
+from mailquay.api.schemas.submit import (
+    MergeEntry,
+    OutboxEntry,
+    OutboxList,
+    Resolved,
+    ResolveOutcome,
+    Retried,
+    SubmitMessage,
+    SubmitQuery,
+    Submitted,
+)
 from mailquay.errors import Forbidden
 from mailquay.model.message import Address
 from mailquay.model.submission import DsnRequest
@@ -109,6 +119,16 @@ async def _delete(call: Call) -> Mapping[str, Any]:
     return {"deleted": await call.services.outbox.delete(call.path["queueId"])}
 
 
+async def _resolve(call: Call) -> Mapping[str, Any]:
+    outcome = call.payload(ResolveOutcome).outcome
+    await call.services.outbox.resolve(call.path["queueId"], outcome)
+    return {"queueId": call.path["queueId"], "resolved": outcome}
+
+
+async def _retry(call: Call) -> Mapping[str, Any]:
+    return {"queueId": call.path["queueId"], "retried": await call.services.outbox.retry(call.path["queueId"])}
+
+
 OPERATIONS = (
     Operation(
         "postV1AccountAccountSubmit",
@@ -161,5 +181,29 @@ OPERATIONS = (
         "destructive",
         "outbox",
         answer=Deleted,
+    ),
+    Operation(
+        "postV1OutboxQueueidResolve",
+        "POST",
+        "/v1/outbox/{queueId}/resolve",
+        "Outbox",
+        "Say what became of an uncertain message",
+        _resolve,
+        "write",
+        "outbox",
+        body=ResolveOutcome,
+        answer=Resolved,
+        description="With retry it is sent again, which may be the second time.",
+    ),
+    Operation(
+        "postV1OutboxQueueidRetry",
+        "POST",
+        "/v1/outbox/{queueId}/retry",
+        "Outbox",
+        "Send a waiting message now",
+        _retry,
+        "write",
+        "outbox",
+        answer=Retried,
     ),
 )

@@ -218,6 +218,16 @@ class _Profile(Model):
             json_schema_extra={"default": "envelopes"},
         ),
     ] = None
+    when_uncertain: Annotated[
+        Literal["hold", "retry"] | None,
+        Given,
+        Field(
+            alias="whenUncertain",
+            description="What becomes of a message of which nobody knows whether it was sent: it waits for somebody to "
+            "say so, or is sent again, perhaps twice.",
+            json_schema_extra={"default": "hold"},
+        ),
+    ] = None
     oauth2: Annotated[dict[str, Any] | None, Later("accounts with OAuth2")] = None
     webhooks_custom_headers: Annotated[
         Annotated[list[WebhooksCustomHeader], Field(max_length=1000)] | None,
@@ -418,6 +428,7 @@ class AccountInfo(AccountEntry):
     ] = None
     imap_indexer: Annotated[Literal["full", "fast"] | NoneHidden, Field(alias="imapIndexer")] = None
     index: IndexName
+    when_uncertain: Annotated[Literal["hold", "retry"], Field(alias="whenUncertain")]
     locale: str | NoneHidden = None
     tz: str | NoneHidden = None
     imap: ImapOptions | NoneHidden = None

@@ -158,6 +158,12 @@ class SubmitMessage(ComposedMessage):
         return value
 
 
+class ResolveOutcome(Model):
+    """What became of a message of which nobody knew whether it was sent."""
+
+    outcome: Annotated[Literal["sent", "failed", "retry"], Lower]
+
+
 # -- answers --------------------------------------------------------------------------------------
 
 
@@ -248,3 +254,17 @@ class OutboxList(Shown):
     page: int
     pages: int
     messages: list[OutboxEntry]
+
+
+class Resolved(Shown):
+    """What a message counts as now."""
+
+    queue_id: Annotated[str, Field(alias="queueId")]
+    resolved: Literal["sent", "failed", "retry"]
+
+
+class Retried(Shown):
+    """Whether there was a message that waited."""
+
+    queue_id: Annotated[str, Field(alias="queueId")]
+    retried: bool

@@ -54,8 +54,13 @@ UPDATE outbox SET filing_due_ms = $2, filing_attempts = filing_attempts + 1 WHER
 RETURNING filing_attempts;
 
 -- name: outbox_data_to_uncertain
-UPDATE outbox SET phase = 'uncertain', next_attempt_ms = NULL WHERE account_number = $1 AND phase = 'data'
+UPDATE outbox SET phase = 'uncertain', next_attempt_ms = $2 WHERE account_number = $1 AND phase = 'data'
 RETURNING queue_id;
+
+-- name: outbox_hurry
+UPDATE outbox SET next_attempt_ms = $2 WHERE queue_id = $1 AND phase = 'queued'
+    AND EXISTS (SELECT 1 FROM accounts WHERE number = outbox.account_number)
+RETURNING account_number;
 
 -- name: outbox_delete
 DELETE FROM outbox WHERE queue_id = $1;

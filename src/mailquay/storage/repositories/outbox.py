@@ -231,6 +231,38 @@ class OutboxRepository:
 
         return script
 
+    def settle(
+        self,
+        submission: Submission,
+        fence: Fence | None,
+        events: Sequence[NewEvent],
+        *,
+        keep_body: bool,
+        settled_ms: int | None,
+        filing_due_ms: int | None = None,
+    ) -> Unit[bool]:
+        """Store what becomes of an uncertain submission (the fields of `submission`) with its events; False when it is
+        not uncertain any more.
+
+        Without `fence` whoever asks may be any node. Raises Fenced when the caller is not the owner any more.
+        """
+
+        def script(pending: Pending) -> Script[bool]:
+            if fence is not None:
+                yield from check_fence(fence)
+            rows = yield Run("outbox_lock", (submission.queue_id,))
+            if not rows or rows[0][1] != Phase.UNCERTAIN.value:
+                return False
+            yield _update(submission, settled_ms, filing_due_ms)
+            if not keep_body:
+                yield from self._drop_body(submission.queue_id)
+            for event in events:
+                pending.append(event)
+            pending.signal(FILING_DUE if filing_due_ms is not None else OUTBOX_CHANGED, submission.account)
+            return True
+
+        return script
+
     def settle_and_remove(self, submission: Submission, fence: Fence, events: Sequence[NewEvent]) -> Unit[None]:
         """The submission was delivered and is not to be kept: remove it and log the events; once, as `record`."""
 
@@ -289,12 +321,28 @@ class OutboxRepository:
 
         return script
 
-    def mark_uncertain(self, account: AccountNumber, fence: Fence) -> Unit[list[str]]:
-        """A new owner finds submissions in the phase DATA: nobody knows whether they were sent. Their queue ids."""
+    def hurry(self, queue_id: str, now_ms: int) -> Unit[bool]:
+        """Make a queued submission due now; False when there is none."""
 
-        def script(_pending: Pending) -> Script[list[str]]:
+        def script(pending: Pending) -> Script[bool]:
+            rows = yield Run("outbox_hurry", (queue_id, now_ms))
+            for (account,) in rows:
+                pending.signal(OUTBOX_CHANGED, account)
+            return bool(rows)
+
+        return script
+
+    def mark_uncertain(self, account: AccountNumber, fence: Fence, now_ms: int) -> Unit[list[str]]:
+        """A new owner finds submissions in the phase DATA: nobody knows whether they were sent. Their queue ids.
+
+        It is their turn at once, for nobody was told of it yet.
+        """
+
+        def script(pending: Pending) -> Script[list[str]]:
             yield from check_fence(fence)
-            rows = yield Run("outbox_data_to_uncertain", (account,))
+            rows = yield Run("outbox_data_to_uncertain", (account, now_ms))
+            if rows:
+                pending.signal(OUTBOX_CHANGED, account)
             return [queue_id for (queue_id,) in rows]
 
         return script
