@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from mailquay.mime.words import Sought, parse_query, words_of
@@ -72,6 +72,8 @@ def test_words_hold_nothing_that_a_database_could_take_for_its_language(text: st
 
 
 @given(st.text(max_size=60), st.text(max_size=20), st.text(max_size=60))
+@example("", "¼00", "")
+@example("", "\ufdfa9", "")
 def test_what_stands_in_a_text_between_blanks_is_found(before: str, middle: str, after: str) -> None:
     indexed = words_of(f"{before} {middle} {after}", 1000)
     for sought in parse_query('"' + middle.replace('"', " ") + '"'):

@@ -28,6 +28,8 @@ _ACCENTS = re.compile(
 _MARK = "(?:[^\\w\\s\\x00-\\x7f]|[\uff9e\uff9f])"
 _MARKS = re.compile(rf"({_MARK}{{32}}){_MARK}+")
 _LONGEST_WORD = 64
+_LONGEST_FORM = 18
+"""As many characters can a compatible form have (UAX #15)."""
 _ELEMENT = re.compile(r'"([^"]*)("?)(\*?)|([^\s"]+)')
 _MOST_ELEMENTS = 128
 
@@ -61,7 +63,7 @@ def parse_query(text: str) -> list[Sought]:
 
 
 def _phrase(text: str, prefix: bool) -> Sought | None:
-    pieces = list(_pieces(text, len(text)))
+    pieces = list(_pieces(text, _LONGEST_FORM * len(text)))
     if not pieces:
         return None
     found = [word for run, word in pieces for word in _indexed(run, word)]
