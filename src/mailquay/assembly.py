@@ -43,6 +43,7 @@ from mailquay.runtime.verifier import TransportVerifier
 from mailquay.services.accounts import AccountService
 from mailquay.services.auth_server import AuthServer
 from mailquay.services.autoconfig import AutoconfigOptions, AutoconfigService
+from mailquay.services.blocklists import BlocklistService
 from mailquay.services.bulk_editor import MessageService
 from mailquay.services.delivery import DeliveryService
 from mailquay.services.export_run import ExportOptions, ExportRunner
@@ -376,6 +377,7 @@ class Node:
             upload=UploadService(core.store, core.access, core.mailboxes, references, core.clock),
             outbox=OutboxService(core.store, core.clock, core.uncertainty),
             templates=templates,
+            blocklists=BlocklistService(core.store, core.clock),
             exports=ExportService(
                 core.store,
                 core.settings,

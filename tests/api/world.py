@@ -29,6 +29,7 @@ from mailquay.runtime.logs import AccountLogs
 from mailquay.runtime.metrics import Metrics
 from mailquay.services.accounts import AccountService
 from mailquay.services.auth_server import AuthServer
+from mailquay.services.blocklists import BlocklistService
 from mailquay.services.exports import ExportService
 from mailquay.services.message_request import ByteRange, Download, MessageChanges, ReadOptions
 from mailquay.services.oauth_token import OAuthTokenService
@@ -454,6 +455,7 @@ class World:
             threads=Conversations(self.recorder),
             outbox=self.outbox,
             templates=TemplateService(self.store, self.clock),
+            blocklists=BlocklistService(self.store, self.clock),
             exports=self.exports,
             owners=self.recorder,
             meter=self.metrics,

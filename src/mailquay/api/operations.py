@@ -13,6 +13,7 @@ from mailquay.api.operation import Call, Operation
 from mailquay.api.routes import (
     accounts,
     autoconfig,
+    blocklists,
     documentation,
     exports,
     mailboxes,
@@ -36,6 +37,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *threads.OPERATIONS,
     *submit.OPERATIONS,
     *templates.OPERATIONS,
+    *blocklists.OPERATIONS,
     *exports.OPERATIONS,
     *tokens.OPERATIONS,
     *system.OPERATIONS,

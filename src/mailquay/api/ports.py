@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from mailquay.backends.interface import SearchTerms
 from mailquay.model.account import Account
 from mailquay.services.accounts import AccountService
+from mailquay.services.blocklists import BlocklistService
 from mailquay.services.exports import ExportService
 from mailquay.services.message_request import ByteRange, Download, MessageChanges, ReadOptions
 from mailquay.services.oauth_token import OAuthTokenService
@@ -256,6 +257,7 @@ class ApiServices:
     threads: Threads
     outbox: Outbox
     templates: TemplateService
+    blocklists: BlocklistService
     exports: ExportService
     owners: OwnerDirectory
     meter: Meter

@@ -12,6 +12,7 @@ from mailquay.errors import KeyMismatch, StorageError
 from mailquay.storage.interface import Database, Finish, Unit
 from mailquay.storage.postgres.database import PostgresDatabase
 from mailquay.storage.repositories.accounts import AccountRepository
+from mailquay.storage.repositories.blocklists import BlocklistRepository
 from mailquay.storage.repositories.bounces import BounceRepository
 from mailquay.storage.repositories.events import EventLog, event_writer
 from mailquay.storage.repositories.exports import ExportRepository
@@ -68,6 +69,7 @@ class Store:
         self.exports = ExportRepository(database, vault)
         self.settings = SettingRepository(database, vault)
         self.templates = TemplateRepository(database)
+        self.blocklists = BlocklistRepository(database)
         self.tokens = TokenRepository(database)
         self.nodes = NodeRepository(database)
         self.keys = KeyRepository(database)

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, StringConstraints, TypeAdapter
 
-from mailquay.api.schemas.fields import Flag, Given, NoneHidden
+from mailquay.api.schemas.fields import Flag, Given, Hostname, NoneHidden
 from mailquay.api.validation import Model
 
 _ID64 = Annotated[str, StringConstraints(pattern=r"^[0-9a-fA-F]{64}$", min_length=64, max_length=64)]
@@ -20,6 +20,7 @@ PATH_PARAMETERS: dict[str, TypeAdapter[Any]] = {
     "attachment": TypeAdapter(Annotated[str, StringConstraints(max_length=2048)]),
     "exportId": TypeAdapter(Annotated[str, StringConstraints(pattern=r"^exp_[a-f0-9]{24}$")]),
     "template": TypeAdapter(Annotated[str, StringConstraints(min_length=1, max_length=256)]),
+    "listId": TypeAdapter(Hostname),
     "thread": TypeAdapter(Annotated[str, StringConstraints(min_length=1, max_length=1024)]),
     "queueId": TypeAdapter(Annotated[str, StringConstraints(max_length=100)]),
     "queue": TypeAdapter(QueueName),

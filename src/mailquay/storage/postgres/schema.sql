@@ -416,4 +416,17 @@ CREATE TABLE templates (
 );
 CREATE INDEX templates_by_account ON templates (account_number, number);
 
+CREATE TABLE blocklist (
+    list_id TEXT COLLATE "C" NOT NULL,
+    recipient TEXT COLLATE "C" NOT NULL,
+    account_id TEXT NOT NULL,
+    source TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    created_ms BIGINT NOT NULL,
+    message_id TEXT,
+    remote_address TEXT,
+    user_agent TEXT,
+    PRIMARY KEY (list_id, recipient)
+);
+
 INSERT INTO positions (name, value) VALUES ('events', 0), ('known_sets', 0), ('exports', 0), ('ids', 0);

@@ -430,4 +430,17 @@ CREATE TABLE templates (
 ) STRICT;
 CREATE INDEX templates_by_account ON templates (account_number, number);
 
+CREATE TABLE blocklist (
+    list_id TEXT NOT NULL,
+    recipient TEXT NOT NULL,
+    account_id TEXT NOT NULL,
+    source TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    created_ms INTEGER NOT NULL,
+    message_id TEXT,
+    remote_address TEXT,
+    user_agent TEXT,
+    PRIMARY KEY (list_id, recipient)
+) STRICT, WITHOUT ROWID;
+
 INSERT INTO positions (name, value) VALUES ('events', 0), ('known_sets', 0), ('exports', 0), ('ids', 0);
