@@ -67,6 +67,7 @@ from mailquay.services.thread_view import ThreadView
 from mailquay.services.tokens import TokenService
 from mailquay.services.uncertainty import Uncertainty
 from mailquay.services.unified_search import UnifiedSearch
+from mailquay.services.unsubscribe import UnsubscribeService
 from mailquay.services.upload import UploadService
 from mailquay.services.verify import VerifyService
 from mailquay.services.webhooks import WebhookPolicy, WebhookService
@@ -378,6 +379,7 @@ class Node:
             outbox=OutboxService(core.store, core.clock, core.uncertainty),
             templates=templates,
             blocklists=BlocklistService(core.store, core.clock),
+            unsubscribe=UnsubscribeService(core.store, core.settings, core.clock),
             exports=ExportService(
                 core.store,
                 core.settings,

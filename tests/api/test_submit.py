@@ -178,11 +178,9 @@ async def test_what_is_wrong_is_told_all_at_once(ann: World, body: dict[str, Any
 @pytest.mark.parametrize(
     "body",
     [
-        {"listId": "list.example.com"},
         {"gateway": "g"},
         {"trackOpens": True},
         {"trackClicks": "true"},
-        {"baseUrl": "https://x.example.com"},
     ],
 )
 async def test_what_comes_later_is_refused_not_ignored(ann: World, body: dict[str, Any]) -> None:
@@ -290,7 +288,9 @@ _ENTRY = {"to": {"address": "a@b.test"}}
         ({"mailMerge": [_ENTRY], "envelope": {}}, ["mailMerge"]),
         ({"mailMerge": [_ENTRY], "render": {}}, ["mailMerge"]),
         ({"mailMerge": [_ENTRY] * 10_001}, ["mailMerge"]),
-        ({"mailMerge": [_ENTRY], "listId": "l.example.com"}, ["listId"]),
+        ({"listId": "l.example.com"}, ["listId"]),
+        ({"mailMerge": [_ENTRY], "listId": "no host"}, ["listId"]),
+        ({"mailMerge": [_ENTRY], "baseUrl": "ftp://x.example"}, ["baseUrl"]),
     ],
 )
 async def test_a_mail_merge_that_cannot_be_is_refused(ann: World, body: dict[str, Any], paths: list[str]) -> None:

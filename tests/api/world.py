@@ -39,6 +39,7 @@ from mailquay.services.submit_request import SubmitRequest
 from mailquay.services.templates import TemplateService
 from mailquay.services.tokens import TokenService
 from mailquay.services.unified_search import UnifiedSearch
+from mailquay.services.unsubscribe import UnsubscribeService
 from mailquay.services.upload import UploadRequest
 from mailquay.services.verify import Note, VerifyRoute, VerifyService
 from mailquay.storage.export_files import ExportFiles
@@ -414,6 +415,7 @@ class World:
         self.clock = ManualClock()
         self.recorder = Recorder()
         self.settings = SettingsService(store)
+        self.unsubscribe = UnsubscribeService(store, self.settings, self.clock)
         self.http = HttpClient(policy=EgressPolicy.OFF, user_agent="test")
         self.tokens = TokenService(store, self.clock, log_entries=1000, log_age_seconds=7 * 86400)
         self.stats = StatsService(store, self.settings, self.clock)
@@ -456,6 +458,7 @@ class World:
             outbox=self.outbox,
             templates=TemplateService(self.store, self.clock),
             blocklists=BlocklistService(self.store, self.clock),
+            unsubscribe=self.unsubscribe,
             exports=self.exports,
             owners=self.recorder,
             meter=self.metrics,

@@ -19,7 +19,15 @@ from pydantic import BaseModel, ValidationError
 from structlog.contextvars import bind_contextvars, clear_contextvars
 
 from mailquay.api.auth import Authenticator
-from mailquay.api.body import OFF_LOOP_BYTES, BodyBudget, BodyReader, ClientGone, check_media_type, decode_json
+from mailquay.api.body import (
+    OFF_LOOP_BYTES,
+    BodyBudget,
+    BodyReader,
+    ClientGone,
+    check_media_type,
+    decode_form,
+    decode_json,
+)
 from mailquay.api.client_address import ClientAddress
 from mailquay.api.cors import Cors
 from mailquay.api.errors import Fault, HttpError, internal_error, invalid_input, timed_out, to_http_error
@@ -144,10 +152,12 @@ class Api:
         if vouched is not None:
             query.pop("access_token", None)
             return vouched.principal
-        if operation.public:
+        if operation.public and not operation.takes_form:
             return Principal(request.peer or "")
         believe = bool(await self._services.settings.get("enableApiProxy"))
         address = self._addresses.of(request.peer, request.headers.get("x-forwarded-for"), believe=believe)
+        if operation.public:
+            return Principal(address)
         principal = await self._authenticator.check(request, operation, path, query, address)
         if principal.token_id is None and self._cors.is_foreign(request):
             raise HttpError(403, "without a token, pages of other origins are not answered")
@@ -195,7 +205,7 @@ class Api:
         elif query and not operation.public:
             faults += [Fault(key, f'"{key}" is not allowed') for key in query]
         value, body = None, None
-        if operation.takes_body:
+        if operation.takes_body and not operation.takes_form:
             if raw:
                 check_media_type(request)
             value, body, found = await self._body(operation, raw)
@@ -206,6 +216,8 @@ class Api:
             self._services, self._forwarder, request, operation, principal, path, timeout_seconds, checked_query, body
         )
         call.json, call.raw_body = value, raw
+        if operation.takes_form:
+            call.form = decode_form(raw)
         return call
 
     async def _body(self, operation: Operation, raw: bytes | bytearray) -> tuple[Any, BaseModel | None, list[Fault]]:

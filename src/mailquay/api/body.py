@@ -7,6 +7,7 @@ import re
 from contextlib import suppress
 from types import TracebackType
 from typing import Any
+from urllib.parse import parse_qsl
 
 import msgspec
 
@@ -15,6 +16,7 @@ from mailquay.api.http import Request
 
 OFF_LOOP_BYTES = 256 * 1024
 MAX_VALUES = 100_000
+_MOST_FIELDS = 20
 _RETRY_AFTER_SECONDS = "2"
 _NUL, _BACKSLASH = b"\\u0000", b"\\\\"
 # Takes whatever begins with a quote, also what never ends: nothing is looked at twice.
@@ -170,6 +172,18 @@ def decode_json(raw: bytes | bytearray) -> Any:
         return msgspec.json.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise HttpError(400, "Invalid request payload JSON format") from error
+
+
+def decode_form(raw: bytes | bytearray) -> dict[str, str]:
+    """The fields of a form (application/x-www-form-urlencoded), the first of each name.
+
+    Raises HttpError (400) for more than a form of ours could hold, and for bytes that are no UTF-8.
+    """
+    try:
+        pairs = parse_qsl(raw.decode(), keep_blank_values=True, max_num_fields=_MOST_FIELDS)
+    except (UnicodeDecodeError, ValueError) as error:
+        raise HttpError(400, "Invalid form") from error
+    return dict(reversed(pairs))
 
 
 def _values(raw: bytes | bytearray) -> int:

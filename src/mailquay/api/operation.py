@@ -42,6 +42,7 @@ class Call:
     body: BaseModel | None = None
     raw_body: bytes | bytearray = b""
     json: Any = None
+    form: Mapping[str, str] = field(default_factory=dict)
     found_account: Account | None = None
 
     def parameters(self, kind: type[M]) -> M:
@@ -108,6 +109,7 @@ class Operation:
     `action` and `group` are what a token with permissions needs; None: no such token may call it. `public` ones ask for
     no token. `needs_owner` decides whether the node that owns the account must answer, `other_node` finds one that must
     for another reason. `body_bytes` is how long a body may be, None as long as the operator lets submissions be.
+    `takes_form`: the body is what an HTML form sends.
     `account_in_query`: a token bound to an account may call it with ?account=. `within_account`: it may
     call it at all, and is shown nothing but that account.
     """
@@ -125,6 +127,7 @@ class Operation:
     query: type[BaseModel] | None = None
     body: type[BaseModel] | None = None
     raw_json: bool = False
+    takes_form: bool = False
     answer: type[BaseModel] | None = None
     answer_type: str = "application/json"
     headers: tuple[str, ...] = ()
@@ -146,4 +149,4 @@ class Operation:
     @property
     def takes_body(self) -> bool:
         """Whether a body is read."""
-        return self.body is not None or self.raw_json
+        return self.body is not None or self.raw_json or self.takes_form

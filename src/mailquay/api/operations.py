@@ -25,6 +25,7 @@ from mailquay.api.routes import (
     templates,
     threads,
     tokens,
+    unsubscribe,
     upload,
 )
 
@@ -38,6 +39,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *submit.OPERATIONS,
     *templates.OPERATIONS,
     *blocklists.OPERATIONS,
+    *unsubscribe.OPERATIONS,
     *exports.OPERATIONS,
     *tokens.OPERATIONS,
     *system.OPERATIONS,

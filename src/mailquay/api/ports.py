@@ -21,6 +21,7 @@ from mailquay.services.submit_request import SubmitRequest
 from mailquay.services.templates import TemplateService
 from mailquay.services.tokens import TokenService
 from mailquay.services.unified_search import UnifiedRequest
+from mailquay.services.unsubscribe import UnsubscribeService
 from mailquay.services.upload import UploadRequest
 from mailquay.services.verify import VerifyService
 
@@ -258,6 +259,7 @@ class ApiServices:
     outbox: Outbox
     templates: TemplateService
     blocklists: BlocklistService
+    unsubscribe: UnsubscribeService
     exports: ExportService
     owners: OwnerDirectory
     meter: Meter

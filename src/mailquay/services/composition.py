@@ -60,7 +60,7 @@ def _compose(
     sender = request.from_ or (own_address(account) if default_from else None)
     if request.raw is not None:
         return _compose_raw(account, request, sender, date)
-    message_id = bracketed(request.message_id) if request.message_id else _new_message_id(account, sender)
+    message_id = bracketed(request.message_id) if request.message_id else fresh_message_id(account, sender)
     html, images = request.html, list[AttachmentContent]()
     if html is not None:
         html, images = extract_data_images(html, lambda: str(uuid.uuid4()))
@@ -102,7 +102,7 @@ def _compose_raw(account: Account, request: SubmitRequest, sender: Address | Non
         default_from=_addresses([sender] if sender is not None else []),
         date=date if request.send_at_ms is not None else None,
     )
-    message.apply(overrides, new_message_id=_new_message_id(account, sender), now=date)
+    message.apply(overrides, new_message_id=fresh_message_id(account, sender), now=date)
     authors = message.addresses("From")
     recipients = [item.address for name in ("To", "Cc", "Bcc") for item in message.addresses(name)]
     author = Address(authors[0].name, authors[0].address) if authors else sender
@@ -118,7 +118,8 @@ def own_address(account: Account) -> Address | None:
     return Address(account.profile.name, email) if email else None
 
 
-def _new_message_id(account: Account, sender: Address | None) -> str:
+def fresh_message_id(account: Account, sender: Address | None) -> str:
+    """A Message-ID of the domain that a message comes from."""
     address = sender.address if sender is not None else account.profile.email or ""
     _, domain = split_address(address) if "@" in address else ("", "")
     return identifiers.new_message_id(domain or _FALLBACK_DOMAIN)

@@ -17,11 +17,13 @@ from mailquay.mime.compose import encoded_content
 from mailquay.model.account import Account
 from mailquay.model.message import Address
 from mailquay.services.composition import compose
+from mailquay.services.list_mail import Addressee, ListMail, addressed
 from mailquay.services.ports import Clock
 from mailquay.services.presentation import iso
 from mailquay.services.queued_message import queued_message
 from mailquay.services.references import Referenced, ReferenceService
 from mailquay.services.rendering import Rendering, RenderingService
+from mailquay.services.settings import SettingsService
 from mailquay.services.submit_request import MergeEntry, SubmitAttachment, SubmitRequest
 from mailquay.storage.interface import Unit, run_together
 from mailquay.storage.repositories.outbox import Enqueued
@@ -51,6 +53,7 @@ class _Run:
     timeout_seconds: float
     ends: float
     dry: bool
+    base_url: str | None = None
     limits_reached: int = 0
     stopped: MailquayError | None = None
     preview: bytes | None = None
@@ -72,10 +75,20 @@ class _Batch:
 class MailMerge:
     """Queues the messages of mail merges."""
 
-    def __init__(self, store: Store, references: ReferenceService, rendering: RenderingService, clock: Clock) -> None:
+    def __init__(
+        self,
+        store: Store,
+        references: ReferenceService,
+        rendering: RenderingService,
+        lists: ListMail,
+        settings: SettingsService,
+        clock: Clock,
+    ) -> None:
         self._store = store
         self._references = references
         self._rendering = rendering
+        self._lists = lists
+        self._settings = settings
         self._clock = clock
 
     async def submit(
@@ -109,6 +122,7 @@ class MailMerge:
             timeout_seconds=timeout_seconds,
             ends=asyncio.get_running_loop().time() + _MAX_SECONDS,
             dry=request.dry_run,
+            base_url=request.base_url or await self._settings.get("serviceUrl") or None,
         )
         results = await self._all(run)
         answer: dict[str, Any] = {} if shown is None else {"reference": shown}
@@ -128,9 +142,11 @@ class MailMerge:
         batch = _Batch()
         while (done := len(results) + len(batch.answers)) < len(run.entries):
             entries = run.entries[done : done + _AT_ONCE]
+            addressees = await self._lists.addressees(run.account, run.rendering.request, run.base_url, entries)
             # Fewer come back where the texts are long.
-            for place, (entry, filled) in enumerate(zip(entries, await self._filled(run, entries), strict=False), done):
-                await self._add(run, batch, place, entry, filled)
+            results_of = zip(entries, addressees, await self._filled(run, entries, addressees), strict=False)
+            for place, (entry, addressee, filled) in enumerate(results_of, done):
+                await self._add(run, batch, place, entry, addressee, filled)
                 if batch.is_full:
                     results += await self._committed(batch)
                     batch = _Batch()
@@ -138,21 +154,26 @@ class MailMerge:
                 await asyncio.sleep(0)
         return results + await self._committed(batch)
 
-    async def _filled(self, run: _Run, entries: Sequence[MergeEntry]) -> Sequence[SubmitRequest | MailquayError]:
+    async def _filled(
+        self, run: _Run, entries: Sequence[MergeEntry], addressees: Sequence[Addressee]
+    ) -> Sequence[SubmitRequest | MailquayError]:
         """The message of each of the first entries, or why there is none."""
         left = run.ends - asyncio.get_running_loop().time()
         try:
             if run.stopped is None:
-                return await self._tried(run, entries, min(left, run.timeout_seconds))
+                return await self._tried(run, entries, addressees, min(left, run.timeout_seconds))
         except TimeoutError:
             run.stopped = _TooLate("the time for this request is over", code="Timeout")
         return [run.stopped] * len(entries)
 
     async def _tried(
-        self, run: _Run, entries: Sequence[MergeEntry], seconds: float
+        self, run: _Run, entries: Sequence[MergeEntry], addressees: Sequence[Addressee], seconds: float
     ) -> Sequence[SubmitRequest | MailquayError]:
-        params = [entry.params for entry in entries]
-        results = await self._rendering.filled(run.account, run.rendering, params, timeout_seconds=seconds)
+        own = [
+            {"params": entry.params, "rcpt": addressee.placeholders(entry)}
+            for entry, addressee in zip(entries, addressees, strict=True)
+        ]
+        results = await self._rendering.filled(run.account, run.rendering, own, timeout_seconds=seconds)
         for result in results:
             if isinstance(result, LimitReached):
                 run.limits_reached += 1
@@ -161,16 +182,28 @@ class MailMerge:
         return results
 
     async def _add(
-        self, run: _Run, batch: _Batch, place: int, entry: MergeEntry, filled: SubmitRequest | MailquayError
+        self,
+        run: _Run,
+        batch: _Batch,
+        place: int,
+        entry: MergeEntry,
+        addressee: Addressee,
+        filled: SubmitRequest | MailquayError,
     ) -> None:
         """Make the message of one entry and add it to what is queued together."""
         shown_to = _shown_address(entry.to)
+        if addressee.blocked is not None:
+            skipped = {"reason": addressee.blocked, "listId": run.rendering.request.list_id}
+            batch.answers.append({"success": True, "to": shown_to, "skipped": skipped})
+            return
         if isinstance(filled, MailquayError):
             batch.answers.append(_refusal(shown_to, filled))
             return
         now_ms = self._clock.now_ms()
         send_at_ms = filled.send_at_ms if entry.send_at_ms is None else entry.send_at_ms
-        request = replace(filled, to=(entry.to,), message_id=entry.message_id, send_at_ms=send_at_ms)
+        message_id = addressee.message_id or entry.message_id
+        request = replace(filled, to=(entry.to,), message_id=message_id, send_at_ms=send_at_ms)
+        request = addressed(request, run.base_url, addressee)
         try:
             composed = await compose(run.account, request, run.referenced, now_ms, default_from=True)
             submission = queued_message(

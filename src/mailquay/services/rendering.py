@@ -52,8 +52,8 @@ class RenderingService:
         if request.template is None and request.render is None:
             return request
         rendering = await self.prepared(account, request)
-        params = {} if request.render is None else request.render.params
-        [result] = await self.filled(account, rendering, [params], timeout_seconds=timeout_seconds)
+        own = {"params": {} if request.render is None else request.render.params}
+        [result] = await self.filled(account, rendering, [own], timeout_seconds=timeout_seconds)
         if isinstance(result, TemplateError):
             raise result
         return result
@@ -73,18 +73,18 @@ class RenderingService:
         sender = own_address(account)
         common = {
             "account": {"name": account.profile.name, "email": "" if sender is None else sender.address},
-            "service": {"url": await self._settings.get("serviceUrl")},
+            "service": {"url": request.base_url or await self._settings.get("serviceUrl")},
         }
         return Rendering(request, _source(request, written_in), common)
 
     async def filled(
-        self, account: Account, rendering: Rendering, params: Sequence[Mapping[str, Any]], *, timeout_seconds: float
+        self, account: Account, rendering: Rendering, own: Sequence[Mapping[str, Any]], *, timeout_seconds: float
     ) -> list[SubmitRequest | TemplateError]:
-        """The message with each of the params, or what is wrong; for as many of the first as were done at once.
+        """The message with what each has of its `own` (params, rcpt), or what is wrong.
 
-        Raises TimeoutError.
+        For as many of the first as were done at once. Raises TimeoutError.
         """
-        contexts = [msgspec.json.encode({**rendering.common, "params": one}) for one in params]
+        contexts = [msgspec.json.encode({**rendering.common, **one}) for one in own]
         results = await self._pool.render(
             account.number, rendering.source, contexts, self._clock.now_ms(), timeout_seconds=timeout_seconds
         )

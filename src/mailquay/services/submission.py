@@ -13,6 +13,7 @@ import structlog
 from mailquay.errors import NotFound
 from mailquay.model.account import Account
 from mailquay.services.composition import compose
+from mailquay.services.list_mail import ListMail
 from mailquay.services.mail_merge import MailMerge
 from mailquay.services.ports import Clock
 from mailquay.services.presentation import iso
@@ -21,6 +22,7 @@ from mailquay.services.references import ReferenceService
 from mailquay.services.rendering import RenderingService
 from mailquay.services.settings import SettingsService
 from mailquay.services.submit_request import SubmitRequest
+from mailquay.services.unsubscribe import UnsubscribeService
 from mailquay.storage.repositories.outbox import Enqueued
 from mailquay.storage.store import Store
 
@@ -46,7 +48,8 @@ class SubmissionService:
         self._references = references
         self._rendering = rendering
         self._clock = clock
-        self._merge = MailMerge(store, references, rendering, clock)
+        lists = ListMail(store, UnsubscribeService(store, settings, clock))
+        self._merge = MailMerge(store, references, rendering, lists, settings, clock)
         self._in_hand: dict[tuple[int, str], asyncio.Lock] = {}
 
     async def submit(

@@ -83,7 +83,8 @@ class SubmitRequest:
     An empty tuple of recipients is not the same as None: it removes what `raw` or `reference` brings. `headers` maps
     names to values in their order. `send_at_ms` is milliseconds since the epoch. `template` is the id of a kept
     template, whose texts take the place of those given; with it or with `render` the placeholders in all texts are
-    filled in. `preview_markup` is a preview text in HTML. With `merge` it is a message for each entry.
+    filled in. `preview_markup` is a preview text in HTML. With `merge` it is a message for each entry, to a list where
+    `list_id` names one. `base_url` takes the place of the setting serviceUrl.
     """
 
     reference: SubmitReference | None = None
@@ -112,6 +113,8 @@ class SubmitRequest:
     send_at_ms: int | None = None
     delivery_attempts: int | None = None
     gateway: str | None = None
+    list_id: str | None = None
+    base_url: str | None = None
     dsn: DsnRequest | None = None
     proxy: str | None = None
     local_address: str | None = None

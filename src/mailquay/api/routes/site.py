@@ -28,14 +28,16 @@ _ASSETS = {
 }
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'{inline}; img-src 'self' data:; connect-src 'self'; "
-    "font-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    "font-src 'self'; base-uri 'none'; form-action {forms}; frame-ancestors 'none'"
 )
 
 
-def page_headers(*, inline_styles: bool = False) -> dict[str, str]:
+def page_headers(*, inline_styles: bool = False, forms: bool = False) -> dict[str, str]:
     """Headers of every HTML page: nothing from elsewhere, nothing in a frame, no address told to others."""
     return {
-        "content-security-policy": _POLICY.format(inline=" 'unsafe-inline'" if inline_styles else ""),
+        "content-security-policy": _POLICY.format(
+            inline=" 'unsafe-inline'" if inline_styles else "", forms="'self'" if forms else "'none'"
+        ),
         "x-content-type-options": "nosniff",
         "x-frame-options": "DENY",
         "referrer-policy": "no-referrer",
@@ -43,17 +45,19 @@ def page_headers(*, inline_styles: bool = False) -> dict[str, str]:
     }
 
 
-def page(title: str, content: str, *, status: int = 200, wide: bool = False) -> Answer:
-    """A small HTML page; `content` is HTML already. `wide`: for text with tables and code."""
+def page(
+    title: str, content: str, *, status: int = 200, wide: bool = False, locale: str = "en", forms: bool = False
+) -> Answer:
+    """A small HTML page; `content` is HTML already. `wide`: for text with tables and code; `forms`: it has one."""
     main = '<main class="text">' if wide else "<main>"
     text = (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        f'<!doctype html><html lang="{locale}"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>{escape(title)}</title>"
         '<link rel="icon" href="/static/favicon.svg"><link rel="stylesheet" href="/static/page.css"></head>'
         f"<body>{main}{content}</main></body></html>"
     )
-    return Answer(text.encode(), HTML, status, page_headers())
+    return Answer(text.encode(), HTML, status, page_headers(forms=forms))
 
 
 async def _home(call: Call) -> Answer:

@@ -84,6 +84,8 @@ def submit_request(body: SubmitMessage) -> SubmitRequest:
         dsn=_dsn(body),
         proxy=body.proxy,
         local_address=body.local_address,
+        list_id=body.list_id,
+        base_url=body.base_url,
         dry_run=body.dry_run,
         merge=tuple(_merge_entry(one) for one in body.mail_merge or ()),
     )

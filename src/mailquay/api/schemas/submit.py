@@ -30,6 +30,7 @@ from mailquay.api.schemas.fields import (
     FalseIsNone,
     Flag,
     Given,
+    Hostname,
     IpAddress,
     Line256,
     Line1024,
@@ -39,6 +40,7 @@ from mailquay.api.schemas.fields import (
     ProxyUri,
     Single,
     TimeMs,
+    WebUri,
     read_address,
 )
 from mailquay.api.schemas.templates import Format
@@ -130,9 +132,12 @@ class SubmitMessage(ComposedMessage):
         Annotated[int, Field(ge=0, le=1000)] | None, Given, Field(alias="deliveryAttempts")
     ] = None
     gateway: Annotated[str | None, Later("gateways")] = None
-    list_id: Annotated[str | None, Later("lists"), Field(alias="listId")] = None
     dsn: Annotated[DsnOptions | None, Given] = None
-    base_url: Annotated[str | None, Later("tracking"), Field(alias="baseUrl")] = None
+    base_url: Annotated[
+        WebUri | None,
+        Absent,
+        Field(alias="baseUrl", description="Where links of the message lead, instead of serviceUrl."),
+    ] = None
     proxy: Annotated[ProxyUri | None, Absent] = None
     local_address: Annotated[IpAddress | None, Absent, Field(alias="localAddress")] = None
     dry_run: Annotated[Flag, Field(alias="dryRun", description="Build the message and show it; send nothing.")] = False
@@ -142,11 +147,24 @@ class SubmitMessage(ComposedMessage):
         Field(alias="mailMerge", description="A message for each entry, with its own values for the placeholders."),
     ] = None
 
+    list_id: Annotated[
+        Hostname | None,
+        Absent,
+        Field(alias="listId", description="The list that a mail merge goes to: who has left it gets nothing."),
+    ] = None
+
     @field_validator("template")
     @classmethod
     def _instead_of_texts(cls, value: str | None, info: ValidationInfo) -> str | None:
         if value is not None and info.data.get("raw") is not None:
             raise ValueError("may not stand beside raw")
+        return value
+
+    @field_validator("list_id")
+    @classmethod
+    def _of_a_merge(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value is not None and "mail_merge" in info.data and info.data["mail_merge"] is None:
+            raise ValueError("may only stand beside mailMerge")
         return value
 
     @field_validator("mail_merge")
@@ -174,6 +192,13 @@ class Idempotency(Shown):
     status: Literal["MISS", "HIT"]
 
 
+class Skipped(Shown):
+    """Why an entry was left out: its address has left the list."""
+
+    reason: str
+    list_id: Annotated[str, Field(alias="listId")]
+
+
 class MergeResult(Shown):
     """What became of an entry of a mail merge."""
 
@@ -182,6 +207,7 @@ class MergeResult(Shown):
     message_id: Annotated[str | NoneHidden, Field(alias="messageId")] = None
     queue_id: Annotated[str | NoneHidden, Field(alias="queueId")] = None
     send_at: Annotated[datetime | NoneHidden, Field(alias="sendAt")] = None
+    skipped: Skipped | NoneHidden = None
     error: Annotated[str | NoneHidden, Field(description="Why it was not queued.")] = None
     code: str | NoneHidden = None
     status_code: Annotated[int | NoneHidden, Field(alias="statusCode")] = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from mailquay.model.blocklist import BlockedRecipient, blocked_form
+from mailquay.model.event import NewEvent
 from mailquay.storage.codec import to_json
 from mailquay.storage.interface import Database, Pending, Run, Script, Unit
 
@@ -33,10 +34,10 @@ class BlocklistRepository:
         rows = await self._database.fetch("blocklist_blocked", blocked_form(list_id), forms)
         return {row[0]: row[1] for row in rows}
 
-    def add(self, list_id: str, entry: BlockedRecipient) -> Unit[bool]:
-        """Add an entry; False when the address is there already."""
+    def add(self, list_id: str, entry: BlockedRecipient, events: Sequence[NewEvent] = ()) -> Unit[bool]:
+        """Add an entry, and log the events; False, and nothing happens, when the address is there already."""
 
-        def script(_pending: Pending) -> Script[bool]:
+        def script(pending: Pending) -> Script[bool]:
             values = (
                 entry.account,
                 entry.source,
@@ -46,14 +47,22 @@ class BlocklistRepository:
                 entry.remote_address,
                 entry.user_agent,
             )
-            return bool((yield Run("blocklist_add", (blocked_form(list_id), blocked_form(entry.recipient), *values))))
+            added = yield Run("blocklist_add", (blocked_form(list_id), blocked_form(entry.recipient), *values))
+            return _told(bool(added), events, pending)
 
         return script
 
-    def remove(self, list_id: str, recipient: str) -> Unit[bool]:
-        """Remove an entry; False when there is none."""
+    def remove(self, list_id: str, recipient: str, events: Sequence[NewEvent] = ()) -> Unit[bool]:
+        """Remove an entry, and log the events; False, and nothing happens, when there is none."""
 
-        def script(_pending: Pending) -> Script[bool]:
-            return bool((yield Run("blocklist_remove", (blocked_form(list_id), blocked_form(recipient)))))
+        def script(pending: Pending) -> Script[bool]:
+            removed = yield Run("blocklist_remove", (blocked_form(list_id), blocked_form(recipient)))
+            return _told(bool(removed), events, pending)
 
         return script
+
+
+def _told(changed: bool, events: Sequence[NewEvent], pending: Pending) -> bool:
+    for event in events if changed else ():
+        pending.append(event)
+    return changed
