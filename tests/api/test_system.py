@@ -86,7 +86,7 @@ async def test_a_blank_service_secret_is_left_alone(world: World) -> None:
 
 async def test_event_types_and_unknown_names(world: World) -> None:
     shown = (await world.call("GET", "/v1/settings?eventTypes=true")).json
-    assert len(shown["eventTypes"]) == 26 and "messageNew" in shown["eventTypes"]
+    assert len(shown["eventTypes"]) == 27 and "messageNew" in shown["eventTypes"]
     assert (await world.call("GET", "/v1/settings")).json == {}
     assert (await world.call("GET", "/v1/settings?disableTokens=true")).status == 400
 

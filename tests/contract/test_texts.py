@@ -77,7 +77,7 @@ async def _wish(store: Store, index: str) -> None:
         ('"brown f"*', [1]),
         ("qui", []),
         ("grusse", [2]),
-        ("Gruße", []),
+        ("Gruße", [2]),
         ("GRÜSSE", [2]),
         ("東京", [3]),
         ("京都", [3]),
