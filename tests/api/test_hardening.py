@@ -70,6 +70,28 @@ def test_only_values_count_not_what_texts_hold() -> None:
         assert time.process_time() - began < _LIMIT_SECONDS
 
 
+@pytest.mark.parametrize(
+    ("begin", "piece", "status"), [(b'["a"', b',"a"', 413), (b'{"a":1', b',"a":1', 413), (b"[", b'"," ', 400)]
+)
+def test_values_are_counted_no_further_than_to_the_limit(begin: bytes, piece: bytes, status: int) -> None:
+    """While they are counted in one step, nothing else runs: no request, no renewal of a lease."""
+    end = b"}" if begin[:1] == b"{" else b"]"
+    body = bytearray(begin + piece * (40_000_000 // len(piece)) + end)
+    began = time.process_time()
+    with pytest.raises(HttpError) as caught:
+        decode_json(body)
+    assert caught.value.status == status
+    assert time.process_time() - began < 1
+
+
+@pytest.mark.parametrize("text", [b'""', b'"a,[{"', rb'"\",["', b"1", b"null"])
+def test_the_last_value_that_is_allowed(text: bytes) -> None:
+    assert len(decode_json(b"[" + b",".join([text] * MAX_VALUES) + b"]")) == MAX_VALUES
+    with pytest.raises(HttpError) as caught:
+        decode_json(b"[" + b",".join([text] * (MAX_VALUES + 1)) + b"]")
+    assert caught.value.status == 413
+
+
 async def test_a_client_that_does_not_read_holds_nothing_for_long(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
