@@ -163,6 +163,13 @@ class MailSession(Protocol):
         """Counters of mailboxes, pipelined or by LIST-STATUS; those that fail are left out."""
         ...
 
+    async def still_selected(self) -> bool:
+        """Whether the mailbox that is open is still the one at its path; in passing, what others changed is heard.
+
+        One round trip. Raises what ends the connection; what the server refuses means no.
+        """
+        ...
+
     async def open_mailbox(
         self, path: str, *, writable: bool = False, since: KnownState | None = None
     ) -> OpenedMailbox:

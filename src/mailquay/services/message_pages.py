@@ -156,10 +156,11 @@ class MessagePages:
         async with self._access.session(account, path=path, timeout_seconds=timeout_seconds) as session:
             # What a session has had open for a while may stand under another path now, and another mailbox at its own.
             same = session.selected == path and (session.selected_uidvalidity or 0) == mailbox.uidvalidity
-            if same and writable and session.selected_writable:
-                # Selecting anew makes some servers write their index; what others have expunged is told in any case.
-                await session.noop()
-            elif writable or not same:
+            if same and writable:
+                # Selecting anew makes some servers write their index. But nothing may be changed in what is there in
+                # place of a mailbox that was renamed or removed meanwhile.
+                same = session.selected_writable and await session.still_selected()
+            if not same:
                 self._check_same(account, mailbox, await session.open_mailbox(path, writable=writable))
             yield session
 

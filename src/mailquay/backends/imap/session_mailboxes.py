@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 from collections.abc import Iterable, Sequence
 from typing import Final
@@ -208,6 +209,26 @@ class SessionMailboxes(SessionBase):
         result = await self._on_existing(path, self._connection.execute(command))
         answer = result.last(StatusResponse)
         return evidence(answer) if answer is not None else None
+
+    async def still_selected(self) -> bool:
+        """See MailSession.still_selected."""
+        if self._selected is None:
+            return False
+        count = StatusCommand(self._argument(self._selected), (StatusItem.UIDVALIDITY,))
+        # Either may tell: some servers find that the open mailbox has gone, others only what stands at its path now,
+        # and go on with that under the same name.
+        answers = await asyncio.gather(
+            self._connection.execute(Noop()), self._connection.execute(count), return_exceptions=True
+        )
+        validity: int | None = None
+        for answer in answers:
+            if isinstance(answer, (CommandRejected, MailboxNotFound, PartUnavailable)):
+                return False
+            if isinstance(answer, BaseException):
+                raise answer
+            for counted in answer.all(StatusResponse):
+                validity = counted.uidvalidity or 0
+        return validity == (self._selected_uidvalidity or 0)
 
     def _status_items(self) -> tuple[StatusItem, ...]:
         return (*_STATUS_ITEMS, StatusItem.HIGHESTMODSEQ) if self._has("CONDSTORE") else _STATUS_ITEMS
