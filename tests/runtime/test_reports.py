@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -308,8 +309,10 @@ async def test_a_source_that_never_comes_is_not_waited_for_twice(
         assert (sources, headers) == (1, 2)
 
 
-def _submitted(ann: Reader, queue_id: str, recipient: str, *, envid: str | None = None) -> Submission:
-    now_ms = SystemClock().now_ms() - 5000
+def _submitted(
+    ann: Reader, queue_id: str, recipient: str, *, envid: str | None = None, ago_ms: int = 5000
+) -> Submission:
+    now_ms = SystemClock().now_ms() - ago_ms
     dsn = DsnRequest("headers", ("failure",), envid) if envid is not None else None
     return Submission(
         queue_id=queue_id,
@@ -350,6 +353,18 @@ async def test_without_a_message_id_the_submissions_tell(world: SandboxWorld, tm
         assert "relatedMessageId" not in _data(await _new(ann, count=4))
         told = [_data(event)["messageId"] for event in await _events(ann, _BOUNCE)]
         assert told == ["<q1@sender.example>", "<q2@sender.example>"]
+
+
+async def test_a_submission_may_come_back_in_the_same_second(world: SandboxWorld, tmp_path: Path) -> None:
+    """INTERNALDATE has whole seconds, and is of the mail server's clock: it may lie before the submission."""
+    plain = FAILED.replace("Original-Envelope-Id: env-1\n", "")
+    async with reading(world, tmp_path) as ann:
+        submission = _submitted(ann, "q1", "you@receiver.example", ago_ms=0)
+        await ann.node.store.commit(ann.node.store.outbox.enqueue(submission, b"x", {}, None))
+        raw = _bounce(status=plain, original=None)
+        received = datetime.fromtimestamp(submission.created_ms // 1000 - 2, UTC)
+        world.store_of(world.accounts[0].email).append("INBOX", raw, received=received)
+        assert _data(await _new(ann))["relatedMessageId"] == "<q1@sender.example>"
 
 
 async def test_accounts_without_an_index_are_told_too(world: SandboxWorld, tmp_path: Path) -> None:

@@ -15,6 +15,8 @@ from mailquay.storage.store import Store
 _DAY_MS: Final = 24 * 3600 * 1000
 _LONGEST_MS: Final = 7 * _DAY_MS
 """Mail servers give up after some days (RFC 5321 §4.5.4.1)."""
+_CLOCKS_DIFFER_MS: Final = 60 * 1000
+"""A submission may seem to be so much later than its bounce: INTERNALDATE has whole seconds, of another clock."""
 _LOOKED_AT: Final = 500
 """Among more submissions than that nobody can be sure that only one fits."""
 _NOT_SENT: Final = frozenset((Phase.QUEUED, Phase.DATA))
@@ -36,7 +38,7 @@ class BounceMatching:
         if bounce.message_id is not None:
             return bounce.message_id
         now_ms = self._clock.now_ms()
-        until_ms = min(report.internal_date_ms or now_ms, now_ms)
+        until_ms = min(report.internal_date_ms or now_ms, now_ms) + _CLOCKS_DIFFER_MS
         kept = await self._store.outbox.recent(account, until_ms - _LONGEST_MS, until_ms, _LOOKED_AT + 1)
         sent = [one for one in kept if one.phase not in _NOT_SENT]
         if bounce.envelope_id is not None:
