@@ -309,6 +309,28 @@ async def test_a_source_that_never_comes_is_not_waited_for_twice(
         assert (sources, headers) == (1, 2)
 
 
+async def test_many_at_once_are_all_read_however_slow_the_server(
+    world: SandboxWorld, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fetch_sections = SessionReading.fetch_sections
+    count = 20
+
+    async def slow(
+        self: SessionReading, uids: str, sections: Sequence[str], *, limit_bytes: int | None = None
+    ) -> dict[int, FetchedSections]:
+        if list(sections) == [""]:
+            await asyncio.sleep(0.6)
+        return await fetch_sections(self, uids, sections, limit_bytes=limit_bytes)
+
+    async with reading(world, tmp_path) as ann:
+        monkeypatch.setattr(report_reading, "_MOST_SECONDS", 1.5)
+        monkeypatch.setattr(SessionReading, "fetch_sections", slow)
+        for number in range(count):
+            _append(world, "INBOX", _bounce(f"bounce-{number}"))
+        await _new(ann, count=count)
+        assert len(await _events(ann, _BOUNCE)) == count
+
+
 def _submitted(
     ann: Reader, queue_id: str, recipient: str, *, envid: str | None = None, ago_ms: int = 5000
 ) -> Submission:

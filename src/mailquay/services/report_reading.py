@@ -26,7 +26,7 @@ _SOURCE_BYTES: Final = 1024 * 1024
 """So much is read of a report; what it returns at its end may be larger than that."""
 _TOGETHER_BYTES: Final = 8 * 1024 * 1024
 _MOST_SECONDS: Final = 30.0
-"""So long the reports of a batch may keep its messages from being announced."""
+"""So long what is read together may keep its messages from being announced."""
 _MOST_FAILURES: Final = 1000
 _HOPELESS: Final = 3
 _JUNK: Final = "\\Junk"
@@ -74,15 +74,16 @@ class ReportReader:
         alone = [[entry] for entry in chosen if failed[entry.uid] == 1]
         reports: dict[int, Report] = {}
         try:
-            async with asyncio.timeout(_MOST_SECONDS):
-                for batch in [*_batches(together), *alone]:
-                    try:
+            for batch in [*_batches(together), *alone]:
+                try:
+                    # Of each batch, and not of all: of many bounces at once none must be lost for the others.
+                    async with asyncio.timeout(_MOST_SECONDS):
                         reports |= await self._read(session, context, mailbox, batch)
-                    except RateLimited:
-                        raise
-                    except (Unavailable, RemoteProtocolError):
-                        self._note_failure(mailbox, batch, chosen)
-                        raise
+                except RateLimited:
+                    raise
+                except (Unavailable, RemoteProtocolError):
+                    self._note_failure(mailbox, batch, chosen)
+                    raise
         except (Unavailable, RemoteProtocolError):
             raise
         except Exception as error:
