@@ -87,3 +87,14 @@ def test_list_of_recipients_has_a_limit() -> None:
 def test_complaint_from_the_junk_mailbox_does_not_count() -> None:
     assert judge(read_source(complaint_of(REPORT))).complaint is not None
     assert judge(read_source(complaint_of(REPORT)), bounces_only=True).complaint is None
+
+
+def test_names_that_come_to_the_same_key() -> None:
+    report = (
+        "Feedback--Type: odd\nArrival--Date: lately\nOriginal--Rcpt-To: <a@x.example>\n" + REPORT + "Source--IP: x\n"
+    )
+    complaint = read_complaint(read_source(complaint_of(report)))
+    assert complaint is not None
+    assert (complaint.arf["feedbackType"], complaint.arf["sourceIp"]) == ("abuse", "x")
+    assert complaint.arf["arrivalDate"] == "2026-11-21T09:00:00.000Z"
+    assert complaint.arf["originalRcptTo"] == ["a@x.example", "you@receiver.example"]

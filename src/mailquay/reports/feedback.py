@@ -20,11 +20,11 @@ MAX_LIST_VALUES = 100
 
 _SINGLE = frozenset(
     (
-        *("feedback-type", "user-agent", "version", "original-envelope-id", "original-mail-from", "abuse-type"),
-        *("arrival-date", "received-date", "reporting-mta", "source-ip", "source", "subscription-link", "incidents"),
+        *("feedbackType", "userAgent", "version", "originalEnvelopeId", "originalMailFrom", "abuseType"),
+        *("reportingMta", "sourceIp", "source", "subscriptionLink", "incidents"),
     )
 )
-_DATES = frozenset({"arrival-date", "received-date"})
+_DATES = frozenset({"arrivalDate", "receivedDate"})
 _HOTMAIL_RECIPIENT = "X-HmXmrOriginalRecipient"
 _ARRIVED = "X-MS-Exchange-CrossTenant-OriginalArrivalTime"
 
@@ -66,19 +66,20 @@ def read_complaint(source: ReportSource) -> Complaint | None:
 
 def _add(arf: dict[str, Any], block: Fields) -> None:
     for name, value in block:
-        lower = name.lower()
+        # Strangers spell names in ways that come to the same key.
+        key = camel_case(name)
         if not value:
             continue
-        if lower in _DATES:
+        if key in _DATES:
             date = _iso(parse_date(value))
             if date is not None:
                 arf.setdefault("arrivalDate", date)
-        elif lower in _SINGLE:
-            arf[camel_case(name)] = bare_address(value) if lower == "original-mail-from" else value
+        elif key in _SINGLE:
+            arf[key] = bare_address(value) if key == "originalMailFrom" else value
         else:
-            values = arf.setdefault(camel_case(name), [])
+            values = arf.setdefault(key, [])
             if len(values) < MAX_LIST_VALUES:
-                values.append(bare_address(value) if lower.endswith(("rcpt-to", "recipient")) else value)
+                values.append(bare_address(value) if key.lower().endswith(("rcptto", "recipient")) else value)
 
 
 def _add_from_original(arf: dict[str, Any], original: Headers) -> None:
