@@ -43,6 +43,22 @@ def test_message_id_without_the_original() -> None:
     assert bounce.headers is None
 
 
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [("two@sender.example", "<two@sender.example>"), ("none", None), ("a" * 20_000 + "@sender.example", None)],
+)
+def test_what_is_no_message_id_is_none(value: str, told: str | None) -> None:
+    bounce = read_bounce(dsn(POSTFIX + f"X-Original-Message-ID: {value}\n", original=None))
+    assert bounce is not None
+    assert bounce.message_id == told
+
+
+def test_an_action_is_a_word() -> None:
+    bounce = read_bounce(dsn(POSTFIX.replace("Action: failed", "Action: " + "failed " * 1000)))
+    assert bounce is not None
+    assert len(bounce.action) <= 40
+
+
 def test_every_recipient_is_kept_and_a_failure_is_told_first() -> None:
     status = read_delivery_status(
         "Reporting-MTA: dns; a.example\n\n"

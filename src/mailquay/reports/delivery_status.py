@@ -9,8 +9,10 @@ from typing import Any
 
 from mailquay.mime.date import parse_date
 from mailquay.reports.fields import Fields, TypedValue, camel_case, read_blocks
+from mailquay.reports.original import message_id
 from mailquay.reports.reply import enhanced_statuses
 
+_MAX_ACTION_CHARACTERS = 40
 _RECIPIENT = ("final-recipient", "original-recipient")
 _STATUS = re.compile(r"([245]\.\d{1,3}\.\d{1,3})(?!\d)")
 _COMMENT = re.compile(r"\([^()]{0,500}\)")
@@ -47,7 +49,7 @@ class RecipientStatus:
 class DeliveryStatus:
     """A whole part: the fields of the message, and every recipient in order.
 
-    `queue_id`, `message_id` and `envelope_id` are those of the message that the report is about.
+    `queue_id`, `message_id` (with brackets) and `envelope_id` are those of the message that the report is about.
     """
 
     recipients: tuple[RecipientStatus, ...] = ()
@@ -89,7 +91,7 @@ def read_delivery_status(text: str) -> DeliveryStatus:
     return DeliveryStatus(
         recipients=tuple(_recipient(block, reporting) for block in recipients),
         queue_id=whole.get("x-postfix-queue-id"),
-        message_id=whole.get("x-original-message-id"),
+        message_id=message_id(whole.get("x-original-message-id")),
         envelope_id=whole.get("original-envelope-id"),
         shown=_shown(whole),
     )
@@ -114,7 +116,7 @@ def _recipient(block: Fields, reporting: TypedValue | None) -> RecipientStatus:
     status = _STATUS.search(block.get("status") or "")
     return RecipientStatus(
         recipient=bare_address(named.value) if named is not None else None,
-        action=_COMMENT.sub("", action).strip() or None if action else None,
+        action=_COMMENT.sub("", action).strip()[:_MAX_ACTION_CHARACTERS] or None if action else None,
         status=status[1] if status is not None else None,
         source=diagnostic.label or None if diagnostic is not None else None,
         message=message or None,

@@ -22,6 +22,9 @@ from mailquay.storage.interface import Pending, Script, Unit
 from mailquay.storage.repositories.bounces import KeptBounce
 from mailquay.storage.store import Store
 
+_MAX_KIND_CHARACTERS = 100
+"""The log keeps facts for long: none of them is as long as a stranger likes."""
+
 
 def recorded(
     store: Store, account: AccountNumber, mailbox: Mailbox, entry: IndexEntry, report: Report, now_ms: int
@@ -117,7 +120,10 @@ def _complaint_event(account: AccountNumber, place: str, complaint: Complaint, n
     if complaint.headers is not None:
         content["headers"] = complaint.headers
     kind = complaint.arf.get("feedbackType")
-    facts: dict[str, Any] = {"complaintMessage": place, "arf": {} if kind is None else {"feedbackType": kind}}
+    facts: dict[str, Any] = {
+        "complaintMessage": place,
+        "arf": {} if kind is None else {"feedbackType": kind[:_MAX_KIND_CHARACTERS]},
+    }
     if complaint.message_id is not None:
         facts["headers"] = {"messageId": complaint.message_id}
     return NewEvent(account, EventName.MESSAGE_COMPLAINT, now_ms, facts, content)
