@@ -75,6 +75,21 @@ def test_more_than_is_read_costs_no_more(name: str) -> None:
     assert seconds(lambda: judge(read_source(begin + repeated * (3_000_000 // len(repeated))))) < 5
 
 
+_RETURNED = HEADER + (
+    b"Content-Type: multipart/report; boundary=b\n\n--b\nContent-Type: message/delivery-status\n\nAction: failed\n"
+    b"Diagnostic-Code: smtp; 550 5.1.1 no\n\n--b\nContent-Type: text/rfc822-headers\n\nTo: "
+)
+
+
+@pytest.mark.parametrize(
+    "begin", [b"From: ", HEADER + b"X-Failed-Recipients: ", _RETURNED], ids=["from", "failed", "to"]
+)
+def test_addresses_without_end_cost_what_a_few_thousand_cost(begin: bytes) -> None:
+    """A megabyte of them is read from each of eight messages, within 30 seconds for all."""
+    some, many = (read_source(begin + b"a@" * (size // 2)) for size in (100_000, 1_000_000))
+    assert seconds(lambda: judge(many)) < 3 * seconds(lambda: judge(some)) + 0.1
+
+
 @pytest.mark.parametrize("word", ["wait ", "greylisting ", "after 1 ", " ", "try again later ", "1.", "5.7.1 "])
 def test_replies_are_judged_up_to_a_limit(word: str) -> None:
     assert seconds(lambda: classify(word * 200_000)) < 1

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from mailquay.mime.address import parse_addresses
 from mailquay.mime.conversation import ids_in
 from mailquay.reports.delivery_status import (
     DeliveryStatus,
@@ -17,7 +16,7 @@ from mailquay.reports.delivery_status import (
 )
 from mailquay.reports.notice import read_notice
 from mailquay.reports.original import Original, find_original
-from mailquay.reports.source import DELIVERY_STATUS, ReportSource, text_of_bytes
+from mailquay.reports.source import DELIVERY_STATUS, ReportSource, addresses_of, text_of_bytes
 from mailquay.reports.wording import read_wording
 
 _MAX_RECIPIENT_CHARACTERS = 500
@@ -108,8 +107,7 @@ def _delivery_status(source: ReportSource) -> DeliveryStatus | None:
 
 def _completed(source: ReportSource, told: RecipientStatus) -> RecipientStatus:
     """The gaps filled: by X-Failed-Recipients, then by the wording."""
-    failed = source.headers.first("X-Failed-Recipients")
-    named = next((one.address for one in parse_addresses(failed.unfolded) if one.address), None) if failed else None
+    named = next((one.address for one in addresses_of(source.headers, "X-Failed-Recipients") if one.address), None)
     recipient = told.recipient or named
     wording = read_wording(read_notice(source.text))
     return RecipientStatus(
@@ -126,8 +124,7 @@ def _only_recipient(told: RecipientStatus, original: Original) -> str | None:
     """Where nothing names the recipient: the one that the returned message was for, if there is no other."""
     if told.message is None or original.headers is None:
         return None
-    fields = [*original.headers.all("To"), *original.headers.all("Cc")]
-    found = {one.key: one.address for item in fields for one in parse_addresses(item.unfolded) if "@" in one.address}
+    found = {one.key: one.address for one in addresses_of(original.headers, "To", "Cc") if "@" in one.address}
     return next(iter(found.values())) if len(found) == 1 else None
 
 

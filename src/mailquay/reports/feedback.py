@@ -6,14 +6,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from mailquay.mime.address import Address, parse_addresses
 from mailquay.mime.date import parse_date
 from mailquay.mime.header import Headers
 from mailquay.reports.candidates import HOTMAIL
 from mailquay.reports.delivery_status import bare_address
 from mailquay.reports.fields import Fields, camel_case, read_blocks
 from mailquay.reports.original import message_id, returned_headers
-from mailquay.reports.source import FEEDBACK_REPORT, ReportSource, text_of_bytes
+from mailquay.reports.source import FEEDBACK_REPORT, ReportSource, addresses_of, text_of_bytes
 
 MAX_LIST_VALUES = 100
 """How many values of a field are told; a report may name every recipient of a list."""
@@ -44,7 +43,7 @@ class Complaint:
 
 def read_complaint(source: ReportSource) -> Complaint | None:
     """Read a complaint; None when it does not say who received the message."""
-    senders = [one.address.lower() for item in source.headers.all("From") for one in parse_addresses(item.unfolded)]
+    senders = [one.address.lower() for one in addresses_of(source.headers, "From")]
     part = source.first(FEEDBACK_REPORT)
     arf: dict[str, Any] = {}
     if part is not None:
@@ -100,7 +99,7 @@ def _headers(original: Headers) -> dict[str, Any]:
     if identifier is not None:
         found["messageId"] = identifier
     for key in ("from", "to", "cc", "bcc"):
-        addresses = [one.address for one in _addresses(original, key) if one.address][:MAX_LIST_VALUES]
+        addresses = [one.address for one in addresses_of(original, key) if one.address][:MAX_LIST_VALUES]
         if addresses:
             found[key] = addresses[0] if key == "from" else addresses
     if (subject := original.text("Subject")) is not None:
@@ -108,10 +107,6 @@ def _headers(original: Headers) -> dict[str, Any]:
     if (date := _iso(parse_date(original.text("Date")))) is not None:
         found["date"] = date
     return found
-
-
-def _addresses(original: Headers, name: str) -> list[Address]:
-    return [one for item in original.all(name)[:10] for one in parse_addresses(item.unfolded)]
 
 
 def _iso(date: datetime | None) -> str | None:

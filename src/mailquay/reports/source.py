@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from mailquay.mime.address import Address, parse_addresses
 from mailquay.mime.charset import decode
 from mailquay.mime.header import Headers
 from mailquay.mime.html_text import html_to_text
@@ -22,6 +23,8 @@ MAX_HELD_BYTES = 4 * 1024 * 1024
 MAX_TEXT_CHARACTERS = 50_000
 """How much of the text is searched for wording."""
 
+_MAX_ADDRESS_FIELDS = 10
+_MAX_ADDRESSES_CHARACTERS = 64 * 1024
 MAX_KEPT_PARTS = 40
 DELIVERY_STATUS = frozenset({"message/delivery-status", "message/global-delivery-status"})
 FEEDBACK_REPORT = "message/feedback-report"
@@ -134,6 +137,12 @@ def read_source(source: bytes) -> ReportSource:
     reader = SourceReader()
     reader.feed(source)
     return reader.finish()
+
+
+def addresses_of(headers: Headers, *names: str) -> list[Address]:
+    """The addresses in the first fields of these names, and of each in as much as anybody writes."""
+    fields = [item for name in names for item in headers.all(name)[:_MAX_ADDRESS_FIELDS]]
+    return [one for item in fields for one in parse_addresses(item.unfolded[:_MAX_ADDRESSES_CHARACTERS])]
 
 
 def text_of_bytes(content: bytes) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from mailquay.mime.address import parse_addresses
 from mailquay.mime.autoreply import is_auto_reply
 from mailquay.reports.bounce import Bounce, read_bounce, read_delivery_report
 from mailquay.reports.candidates import (
@@ -17,7 +16,7 @@ from mailquay.reports.candidates import (
     outline_of,
 )
 from mailquay.reports.feedback import Complaint, read_complaint
-from mailquay.reports.source import ReportSource
+from mailquay.reports.source import ReportSource, addresses_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +53,5 @@ def _is_machines(source: ReportSource, outline: Outline) -> bool:
 
 def own_outline(source: ReportSource) -> Outline:
     """The outline of a message as its source gives it."""
-    senders = [
-        (one.name, one.address) for item in source.headers.all("From")[:10] for one in parse_addresses(item.unfolded)
-    ]
+    senders = [(one.name, one.address) for one in addresses_of(source.headers, "From")]
     return outline_of(source, senders, source.headers.text("Subject") or "")
