@@ -49,6 +49,7 @@ from mailquay.services.delivery import DeliveryService
 from mailquay.services.export_run import ExportOptions, ExportRunner
 from mailquay.services.exports import ExportService
 from mailquay.services.filing import FilingService
+from mailquay.services.gateways import GatewayService
 from mailquay.services.mailbox_editor import MailboxEditor
 from mailquay.services.mailbox_listing import MailboxListing
 from mailquay.services.new_mail import NewMail
@@ -380,6 +381,7 @@ class Node:
             templates=templates,
             blocklists=BlocklistService(core.store, core.clock),
             unsubscribe=UnsubscribeService(core.store, core.settings, core.clock),
+            gateways=GatewayService(core.store),
             exports=ExportService(
                 core.store,
                 core.settings,

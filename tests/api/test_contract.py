@@ -57,6 +57,8 @@ _OTHER_BOUNDS = {
     ("postV1AccountAccountSubmit", "attachments[].content", "required"): "a reference may stand for it",
     ("postV1AccountAccountMessage", "attachments[].reference", "maxLength"): "ids of attachments may be longer",
     ("postV1AccountAccountMessage", "attachments[].content", "required"): "a reference may stand for it",
+    ("postV1Gateway", "port", "maximum"): "there is no port 65536",
+    ("putV1GatewayEditGateway", "port", "maximum"): "there is no port 65536",
     ("postV1Tokens", "scopes", "required"): "it has a default",
     ("putV1AccountAccount", "imap.auth.user", "required"): "part of it may be changed",
     ("putV1AccountAccount", "smtp.auth.user", "required"): "part of it may be changed",
@@ -207,6 +209,7 @@ _BASES: dict[str, dict[str, Any]] = {
     "putV1AccountAccountMessagesDelete": {"search": {}},
     "postV1TemplatesTemplate": {"account": None, "name": "n", "content": {}},
     "putV1TemplatesTemplateTemplate": {"content": {}},
+    "postV1Gateway": {"gateway": "relay", "name": "n", "pass": "p", "host": "h.test", "port": 25},
 }
 _PATHS = {
     "{account}": "ann",
@@ -218,6 +221,7 @@ _PATHS = {
     "{queue}": "submit",
     "{token}": "0" * 64,
     "{template}": "AAABoftuz0sAAAAC",
+    "{gateway}": "relay",
 }
 _ANYTHING = {"headers", "render.params", "mailMerge[].params"}
 _NUMBER_SETS = {"search.seq", "search.uid"}
@@ -327,6 +331,8 @@ async def test_bounds_of_bodies(world: World, name: str) -> None:
             assert reply.status == 400, (field, value)
             assert last in _keys(reply.json), (field, reply.json)
         for value in _inside(bounds):
+            if value == bounds.get("maximum") and (name, field, "maximum") in _OTHER_BOUNDS:
+                continue
             if field == "metadata":
                 value = f'"{value[2:]}"'  # it has to be JSON
             if field in _NUMBER_SETS:
@@ -372,6 +378,8 @@ async def test_answers_are_as_described(world: World) -> None:
     texts = {"subject": "s", "text": "t", "html": "h", "previewText": "p"}
     template = {"account": "ann", "name": "n", "description": "d", "format": "markdown", "content": texts}
     kept = (await world.call("POST", "/v1/templates/template", template)).json["id"]
+    gateway: dict[str, Any] = {"gateway": "relay", "name": "n", "user": "u", "pass": "p", "host": "h.test", "port": 25}
+    gateway["tls"] = {"rejectUnauthorized": False, "minVersion": "TLSv1.2"}
     calls = {
         "postV1TemplatesTemplate": ("/v1/templates/template", template),
         "putV1TemplatesTemplateTemplate": (f"/v1/templates/template/{kept}", {"name": "m"}),
@@ -379,6 +387,11 @@ async def test_answers_are_as_described(world: World) -> None:
         "getV1TemplatesTemplateTemplate": (f"/v1/templates/template/{kept}", None),
         "deleteV1TemplatesTemplateTemplate": (f"/v1/templates/template/{kept}", None),
         "deleteV1TemplatesAccountAccount": ("/v1/templates/account/ann?force=true", None),
+        "postV1Gateway": ("/v1/gateway", gateway),
+        "putV1GatewayEditGateway": ("/v1/gateway/edit/relay", {"name": "m"}),
+        "getV1Gateways": ("/v1/gateways", None),
+        "getV1GatewayGateway": ("/v1/gateway/relay", None),
+        "deleteV1GatewayGateway": ("/v1/gateway/relay", None),
         "getV1AccountAccount": ("/v1/account/ann?quota=true", None),
         "getV1Accounts": ("/v1/accounts", None),
         "getV1Tokens": ("/v1/tokens", None),

@@ -31,6 +31,7 @@ from mailquay.services.accounts import AccountService
 from mailquay.services.auth_server import AuthServer
 from mailquay.services.blocklists import BlocklistService
 from mailquay.services.exports import ExportService
+from mailquay.services.gateways import GatewayService
 from mailquay.services.message_request import ByteRange, Download, MessageChanges, ReadOptions
 from mailquay.services.oauth_token import OAuthTokenService
 from mailquay.services.settings import SettingsService
@@ -459,6 +460,7 @@ class World:
             templates=TemplateService(self.store, self.clock),
             blocklists=BlocklistService(self.store, self.clock),
             unsubscribe=self.unsubscribe,
+            gateways=GatewayService(self.store),
             exports=self.exports,
             owners=self.recorder,
             meter=self.metrics,

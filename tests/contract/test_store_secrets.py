@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import asyncpg
 import pytest
 
 from mailquay.errors import KeyMismatch, StorageError
-from mailquay.model.account import ImapSettings
+from mailquay.model.account import ImapSettings, SmtpSettings
+from mailquay.model.gateway import Gateway
 from mailquay.storage.interface import append_events
 from mailquay.storage.repositories.outbox import CHUNK_BYTES
 from mailquay.storage.secrets import generate_key, write_key_file
 from mailquay.storage.store import Store, drop_old_keys, open_store, rotate_key
 from tests.contract.records import SECRET, new_event, queued, register
+
+
+def with_password(gateway: Gateway) -> Gateway:
+    return dataclasses.replace(gateway, server=SmtpSettings("h", 25, user="u", password=SECRET))
 
 
 async def test_settings_are_sealed_when_secret(store: Store, database_url: str, tmp_path: Path) -> None:
@@ -32,8 +38,9 @@ async def test_rotation_seals_everything_anew_and_drops_the_old_key(
     await store.commit(store.outbox.enqueue(queued(account), b"y" * (CHUNK_BYTES + 1), {"a": 1}, "key"))
     await store.commit(store.outbox.enqueue(queued(account, "q2"), b"small", {}, None))
     await store.commit(append_events([new_event(account, 1, {"subject": "s"})]))
+    await store.commit(store.gateways.put("relay", with_password))
     old_key = (tmp_path / "key").read_text()
-    assert await rotate_key(store, tmp_path / "key") == 9
+    assert await rotate_key(store, tmp_path / "key") == 10
     assert (await store.settings.all())["serviceSecret"] == SECRET, "a running node finds the new key by itself"
     assert await drop_old_keys(store, tmp_path / "key") == 0
     assert old_key not in (tmp_path / "key").read_text()
@@ -42,6 +49,8 @@ async def test_rotation_seals_everything_anew_and_drops_the_old_key(
         found = await reopened.accounts.get("ann")
         assert found is not None
         assert found.profile.imap == ImapSettings(host="h", password=SECRET)
+        gateway = await reopened.gateways.get("relay")
+        assert gateway is not None and gateway.server.password == SECRET
         assert [chunk async for chunk in reopened.outbox.body("q2")] == [b"small"]
         assert len([chunk async for chunk in reopened.outbox.body("q1")]) == 2
     finally:
@@ -85,6 +94,7 @@ async def test_no_secret_is_stored_in_clear(store: Store, database_url: str, tmp
     await store.commit(store.settings.put({"serviceSecret": SECRET}, {"serviceSecret"}))
     await store.commit(store.outbox.enqueue(queued(account), SECRET.encode(), {"a": SECRET}, SECRET))
     await store.commit(append_events([new_event(account, 1, {"subject": SECRET})]))
+    await store.commit(store.gateways.put("relay", with_password))
     if database_url.startswith("sqlite"):
         files = [path for path in tmp_path.iterdir() if path.name.startswith("mailquay.db")]
         assert files

@@ -12,6 +12,7 @@ from mailquay.model.account import Account
 from mailquay.services.accounts import AccountService
 from mailquay.services.blocklists import BlocklistService
 from mailquay.services.exports import ExportService
+from mailquay.services.gateways import GatewayService
 from mailquay.services.message_request import ByteRange, Download, MessageChanges, ReadOptions
 from mailquay.services.oauth_token import OAuthTokenService
 from mailquay.services.ports import Clock, OwnerDirectory
@@ -260,6 +261,7 @@ class ApiServices:
     templates: TemplateService
     blocklists: BlocklistService
     unsubscribe: UnsubscribeService
+    gateways: GatewayService
     exports: ExportService
     owners: OwnerDirectory
     meter: Meter

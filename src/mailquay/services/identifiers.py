@@ -22,7 +22,7 @@ MAX_TEXT_ID_CHARACTERS = 10240
 
 _REF = struct.Struct(">II")
 _ALPHABET = "0123456789abcdefghijklmnopqrstuvwxyz"
-_ACCOUNT_ID_CHARACTERS = 16
+_RANDOM_ID_CHARACTERS = 16
 _STAMP = struct.Struct(">QI")
 _LONGEST_MARK = 160
 _THREAD = "mqt_"
@@ -153,7 +153,16 @@ def _owner_mark(account_id: str | None) -> bytes:
 
 def new_account_id() -> str:
     """A random account id."""
-    return "".join(secrets.choice(_ALPHABET) for _ in range(_ACCOUNT_ID_CHARACTERS))
+    return _random_id()
+
+
+def new_gateway_id() -> str:
+    """A random gateway id."""
+    return _random_id()
+
+
+def _random_id() -> str:
+    return "".join(secrets.choice(_ALPHABET) for _ in range(_RANDOM_ID_CHARACTERS))
 
 
 def new_queue_id(time_ms: int) -> str:

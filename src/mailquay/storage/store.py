@@ -16,6 +16,7 @@ from mailquay.storage.repositories.blocklists import BlocklistRepository
 from mailquay.storage.repositories.bounces import BounceRepository
 from mailquay.storage.repositories.events import EventLog, event_writer
 from mailquay.storage.repositories.exports import ExportRepository
+from mailquay.storage.repositories.gateways import GatewayRepository
 from mailquay.storage.repositories.keys import KeyRepository, reseal_everything
 from mailquay.storage.repositories.local_search import LocalSearch
 from mailquay.storage.repositories.mailboxes import MailboxRepository
@@ -66,6 +67,7 @@ class Store:
         self.replacements = ReplacementRepository(database)
         self.events = EventLog(database, vault)
         self.outbox = OutboxRepository(database, vault)
+        self.gateways = GatewayRepository(database, vault)
         self.exports = ExportRepository(database, vault)
         self.settings = SettingRepository(database, vault)
         self.templates = TemplateRepository(database)

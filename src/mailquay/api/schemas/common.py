@@ -21,6 +21,7 @@ PATH_PARAMETERS: dict[str, TypeAdapter[Any]] = {
     "exportId": TypeAdapter(Annotated[str, StringConstraints(pattern=r"^exp_[a-f0-9]{24}$")]),
     "template": TypeAdapter(Annotated[str, StringConstraints(min_length=1, max_length=256)]),
     "listId": TypeAdapter(Hostname),
+    "gateway": TypeAdapter(Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=256)]),
     "thread": TypeAdapter(Annotated[str, StringConstraints(min_length=1, max_length=1024)]),
     "queueId": TypeAdapter(Annotated[str, StringConstraints(max_length=100)]),
     "queue": TypeAdapter(QueueName),

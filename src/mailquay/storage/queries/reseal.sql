@@ -55,3 +55,9 @@ SELECT id, secret FROM exports WHERE id > $1 ORDER BY id LIMIT $2;
 
 -- name: reseal_export
 UPDATE exports SET secret = $2 WHERE id = $1 AND secret = $3;
+
+-- name: reseal_gateways
+SELECT id, private FROM gateways WHERE id > $1 ORDER BY id LIMIT $2;
+
+-- name: reseal_gateway
+UPDATE gateways SET private = $2 WHERE id = $1 AND private = $3;

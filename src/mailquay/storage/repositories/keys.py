@@ -139,6 +139,7 @@ def _columns() -> list[_Sealed]:
         by_key("parked_deliveries", "target", "reseal_parked", "reseal_parked_one", 0),
         by_key("outbox", "meta", "reseal_metas", "reseal_meta", ""),
         by_key("outbox", "body", "reseal_bodies", "reseal_body", ""),
+        by_key("gateways", "private", "reseal_gateways", "reseal_gateway", ""),
         by_key("exports", "secret", "reseal_exports", "reseal_export", ""),
         by_pair("blob_chunks", "data", "reseal_chunks", "reseal_chunk", (0, -1)),
         by_pair("idempotency", "response", "reseal_responses", "reseal_response", (0, "")),

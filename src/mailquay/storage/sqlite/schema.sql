@@ -443,4 +443,13 @@ CREATE TABLE blocklist (
     PRIMARY KEY (list_id, recipient)
 ) STRICT, WITHOUT ROWID;
 
+CREATE TABLE gateways (
+    id TEXT PRIMARY KEY,
+    name TEXT NOT NULL,
+    private BLOB NOT NULL,
+    deliveries INTEGER NOT NULL,
+    last_use_ms INTEGER,
+    last_error TEXT
+) STRICT;
+
 INSERT INTO positions (name, value) VALUES ('events', 0), ('known_sets', 0), ('exports', 0), ('ids', 0);

@@ -429,4 +429,13 @@ CREATE TABLE blocklist (
     PRIMARY KEY (list_id, recipient)
 );
 
+CREATE TABLE gateways (
+    id TEXT PRIMARY KEY,
+    name TEXT NOT NULL,
+    private BYTEA NOT NULL,
+    deliveries BIGINT NOT NULL,
+    last_use_ms BIGINT,
+    last_error TEXT
+);
+
 INSERT INTO positions (name, value) VALUES ('events', 0), ('known_sets', 0), ('exports', 0), ('ids', 0);
