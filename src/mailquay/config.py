@@ -88,6 +88,7 @@ class Config:
     smtp_data_timeout_seconds: float = 10 * 60.0
     smtp_pool_idle_seconds: float = 60.0
     smtp_pool_messages: int = 100
+    smtp_gateway_connections: int = 10
     submit_backoff_seconds: float = 5.0
     uncertain_hold_seconds: float = 3600.0
 

@@ -189,6 +189,13 @@ MAIL = (
     ),
     Option("smtp_pool_messages", "smtp_pool_messages", _I, "Messages sent over one connection.", minimum=1),
     Option(
+        "smtp_gateway_connections",
+        "smtp_gateway_connections",
+        _I,
+        "Most connections of one node to the host of a gateway.",
+        minimum=1,
+    ),
+    Option(
         "submit_backoff",
         "submit_backoff_seconds",
         _D,

@@ -101,7 +101,6 @@ def _fields(what: str, name: str, theirs: dict[str, Any], ours: dict[str, Any]) 
 
 _LATER_FIELDS = (
     "oauth2",
-    "gateway",
     "listId",
     "baseUrl",
     "trackOpens",

@@ -292,6 +292,20 @@ async def test_who_gets_a_copy(
     assert wants_copy(account, dataclasses.replace(submission, options=options)) is filed
 
 
+@pytest.mark.parametrize(
+    ("account_copy", "wish", "filed"), [(None, None, True), (False, None, False), (None, False, False)]
+)
+async def test_what_a_gateway_sent_no_provider_files(
+    ann: _Filing, account_copy: bool | None, wish: bool | None, filed: bool
+) -> None:
+    submission = await ann.sent(copy=False, gateway="relay")
+    profile = dataclasses.replace(ann.account.profile, copy=account_copy, smtp=SmtpSettings(host="smtp.gmail.com"))
+    account = dataclasses.replace(ann.account, profile=profile)
+    submission = dataclasses.replace(submission, options=dataclasses.replace(submission.options, copy=wish))
+    assert wants_copy(account, submission, through_gateway=True) is filed
+    assert wants_copy(account, submission) is False
+
+
 @pytest.mark.server
 async def test_a_large_copy_is_never_whole_in_memory(dovecot: Dovecot, mail_user: MailUser, tmp_path: Path) -> None:
     async with _filing(tmp_path, profile_for(dovecot, mail_user)) as ann:

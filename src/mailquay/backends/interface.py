@@ -8,6 +8,7 @@ from enum import Enum
 from typing import Protocol
 
 from mailquay.model.account import Account
+from mailquay.model.gateway import Gateway
 from mailquay.model.mailbox import ListedMailbox, MailboxEvidence
 from mailquay.model.mailbox_state import KnownState, MailboxQuota, UidRanges
 from mailquay.model.message import IndexEntry
@@ -396,7 +397,7 @@ class Receipt:
 
 
 class Submitter(Protocol):
-    """Hands messages to an account's submission server."""
+    """Hands messages to an account's submission server, or to a gateway."""
 
     async def submit(
         self,
@@ -404,10 +405,12 @@ class Submitter(Protocol):
         submission: Submission,
         body: AsyncIterator[bytes],
         before_data: Callable[[], Awaitable[None]],
+        gateway: Gateway | None = None,
     ) -> Receipt:
-        """Send one message. `before_data` is awaited after the recipients were accepted, before DATA goes out.
+        """Send one message, through a gateway where one is given.
 
-        Raises SubmissionRejected (permanent or not), SubmissionUncertain when the outcome cannot be known, Unavailable,
-        and whatever `before_data` raises: then the message was not sent.
+        `before_data` is awaited after the recipients were accepted, before DATA goes out. Raises SubmissionRejected
+        (permanent or not), SubmissionUncertain when the outcome cannot be known, Unavailable, InvalidRequest when there
+        is no way to send, and whatever `before_data` raises: then the message was not sent.
         """
         ...

@@ -13,6 +13,7 @@ from mailquay.backends.interface import Receipt
 from mailquay.backends.smtp.mapping import translated
 from mailquay.backends.smtp.pool import SmtpPool
 from mailquay.backends.smtp.server import SmtpServer, SmtpTimeouts
+from mailquay.backends.smtp.shared_pool import SharedSmtpPool
 from mailquay.backends.smtp.submitter import SmtpSubmitter
 from mailquay.config import Config
 from mailquay.errors import (
@@ -23,6 +24,7 @@ from mailquay.errors import (
     SubmissionRejected,
 )
 from mailquay.model.account import Account, AccountProfile, ImapSettings, SmtpSettings
+from mailquay.model.gateway import Gateway
 from mailquay.model.submission import Submission
 from mailquay.net.local_address import LocalAddresses
 from mailquay.net.proxy import ProxySettings
@@ -66,10 +68,17 @@ class Transports:
         self._config = config
         self._settings = settings
         self._pool = SmtpPool(max_messages=config.smtp_pool_messages, idle_seconds=config.smtp_pool_idle_seconds)
+        self._gateway_pool = SharedSmtpPool(
+            per_host=config.smtp_gateway_connections,
+            wait_seconds=config.smtp_command_timeout_seconds,
+            max_messages=config.smtp_pool_messages,
+            idle_seconds=config.smtp_pool_idle_seconds,
+        )
 
     async def aclose(self) -> None:
         """Close pooled connections."""
         await self._pool.aclose()
+        await self._gateway_pool.aclose()
 
     def imap(self, account: Account) -> ImapBackend:
         """How to reach the account's mailbox.
@@ -148,17 +157,21 @@ class Transports:
         submission: Submission,
         body: AsyncIterator[bytes],
         before_data: Callable[[], Awaitable[None]],
+        gateway: Gateway | None = None,
     ) -> Receipt:
         """See Submitter.submit."""
         profile, options = account.profile, submission.options
-        if profile.smtp is None:
-            raise InvalidRequest("the account has no way to send mail", code="ENOAUTH")
-        smtp = await self.smtp_login(profile.smtp, account.id)
+        smtp = await self._submission_server(account, gateway)
         server = await self.smtp_for(
             smtp, profile, account.id, proxy=options.proxy, local_address=options.local_address
         )
         tap = None if self._log is None else self._log.smtp(account, smtp)
-        submitter = SmtpSubmitter(self._pool, account.number, server, tap)
+        if gateway is None:
+            submitter = SmtpSubmitter(self._pool, account.number, server, tap)
+        else:
+            # What goes over a connection that is logged stands in the log of one account: no other shares it.
+            owner = gateway.id if tap is None else (gateway.id, account.number)
+            submitter = SmtpSubmitter(self._gateway_pool, owner, server, tap)
         try:
             receipt = await submitter.submit(
                 submission.envelope,
@@ -181,6 +194,14 @@ class Transports:
             message_id=receipt.message_id,
             network_routing=receipt.network_routing,
         )
+
+    async def _submission_server(self, account: Account, gateway: Gateway | None) -> SmtpSettings:
+        """Where a message goes, with the credentials of this moment; raises InvalidRequest when there is no way."""
+        if gateway is not None:
+            return gateway.server
+        if account.profile.smtp is None:
+            raise InvalidRequest("the account has no way to send mail", code="ENOAUTH")
+        return await self.smtp_login(account.profile.smtp, account.id)
 
     async def imap_login(self, settings: ImapSettings, account_id: str) -> ImapSettings:
         """Settings with the credentials of this moment. Raises as `AuthServer.fill` does."""

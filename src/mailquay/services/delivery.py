@@ -23,13 +23,21 @@ from mailquay.errors import (
 )
 from mailquay.model.account import Account, AccountNumber
 from mailquay.model.event import EventName, NewEvent
+from mailquay.model.gateway import Gateway
 from mailquay.model.node import Fence
 from mailquay.model.submission import Phase, Submission
 from mailquay.services.filing import wants_copy, wants_flags
 from mailquay.services.ports import Clock, Counter, Journal, MailAccess
 from mailquay.services.settings import SettingsService
 from mailquay.services.stored_body import whole, wire_body
-from mailquay.services.submission_events import delivery_error, failure, sent, shown_routing, smtp_status
+from mailquay.services.submission_events import (
+    delivery_error,
+    failure,
+    gateway_error,
+    sent,
+    shown_routing,
+    smtp_status,
+)
 from mailquay.services.uncertainty import Uncertainty
 from mailquay.storage.interface import Unit, run_together
 from mailquay.storage.store import Store
@@ -110,6 +118,7 @@ class DeliveryService:
 
     async def _attempt(self, account: Account, submission: Submission, fence: Fence) -> None:
         stage = _Stage()
+        gateway: Gateway | None = None
 
         async def before_data() -> None:
             begin = self._store.outbox.begin_data(submission, fence, {"status": "smtp-starting"})
@@ -119,7 +128,9 @@ class DeliveryService:
         log = _log.bind(account=account.id, queue_id=submission.queue_id)
         try:
             stored = whole(self._store.outbox.body(submission.queue_id), submission.size_bytes)
-            receipt = await self._submitter.submit(account, submission, stage.watch(wire_body(stored)), before_data)
+            gateway = await self._gateway(account, submission)
+            body = stage.watch(wire_body(stored))
+            receipt = await self._submitter.submit(account, submission, body, before_data, gateway)
         except _Withdrawn:
             log.info("submission_withdrawn")
         except Fenced:
@@ -128,19 +139,35 @@ class DeliveryService:
             log.error("submission_uncertain", error=error.message)
             await self._uncertain(account, submission, fence, error)
         except (BackendError, InvalidRequest) as error:
-            await self._failed(account, submission, fence, error)
+            await self._failed(account, submission, fence, error, gateway)
         except Exception as error:
             # The fault is ours. As long as the body was not complete nobody can have taken the message.
             log.error("submission_broke", exc_info=error)
             if stage.complete:
                 await self._uncertain(account, submission, fence, SubmissionUncertain(_BROKE))
             else:
-                await self._failed(account, submission, fence, Unavailable(_BROKE, code="ServerBug"))
+                await self._failed(account, submission, fence, Unavailable(_BROKE, code="ServerBug"), None)
         else:
             log.info("submission_sent", response=receipt.response)
             sent_line = {"msg": "submitted", "queueId": submission.queue_id, "response": receipt.response}
             self._journal.write(account, sent_line)
-            await self._sent(account, submission, fence, receipt)
+            await self._sent(account, submission, fence, receipt, gateway)
+
+    async def _gateway(self, account: Account, submission: Submission) -> Gateway | None:
+        """The gateway that a message is to go through; None: the account's own server, also when the gateway is gone.
+
+        Raises InvalidRequest when the account has none of its own then.
+        """
+        wanted = submission.options.gateway
+        if wanted is None:
+            return None
+        gateway = await self._store.gateways.get(wanted)
+        if gateway is None:
+            _log.warning("gateway_unknown", account=account.id, queue_id=submission.queue_id, gateway=wanted)
+            if account.profile.smtp is None:
+                message = f"there is no gateway {wanted} any more, and the account has no server of its own"
+                raise InvalidRequest(message, code="ENOAUTH")
+        return gateway
 
     async def _store_outcome(self, unit: Unit[Any]) -> None:
         """Commit what became of a message. A database that is away is waited for: it must not be forgotten.
@@ -160,20 +187,33 @@ class DeliveryService:
 
     # -- outcomes --------------------------------------------------------------------------------
 
-    async def _sent(self, account: Account, submission: Submission, fence: Fence, receipt: Receipt) -> None:
+    async def _sent(
+        self, account: Account, submission: Submission, fence: Fence, receipt: Receipt, gateway: Gateway | None
+    ) -> None:
         now_ms = self._clock.now_ms()
         self._counter.count("submit:success")
         events = [NewEvent(account.number, EventName.MESSAGE_SENT, now_ms, *sent(submission, receipt))]
-        status = self._store.accounts.update_smtp_status(account.number, smtp_status(now_ms, receipt))
-        settle = self._settle(account, submission, fence, receipt, events)
-        await self._store_outcome(run_together(settle, status))
+        settle = self._settle(account, submission, fence, receipt, events, through_gateway=gateway is not None)
+        if gateway is None:
+            status = self._store.accounts.update_smtp_status(account.number, smtp_status(now_ms, receipt))
+            await self._store_outcome(run_together(settle, status))
+        else:
+            counted = self._store.gateways.delivered(gateway.id, submission, now_ms)
+            await self._store_outcome(run_together(counted, settle))
 
     def _settle(
-        self, account: Account, submission: Submission, fence: Fence, receipt: Receipt, events: Sequence[NewEvent]
+        self,
+        account: Account,
+        submission: Submission,
+        fence: Fence,
+        receipt: Receipt,
+        events: Sequence[NewEvent],
+        *,
+        through_gateway: bool,
     ) -> Unit[None]:
         """The row goes, or is kept as sent; where something is to be filed, that is decided when it has been."""
         now_ms = self._clock.now_ms()
-        copy = wants_copy(account, submission)
+        copy = wants_copy(account, submission, through_gateway=through_gateway)
         filing = copy or wants_flags(account, submission)
         # As of the last refresh: from the server's answer on, nothing may fail before the outcome is stored.
         if not filing and not self._settings.current("queueKeep"):
@@ -201,7 +241,9 @@ class DeliveryService:
         self._counter.count("submit:fail")
         await self._store_outcome(self._uncertainty.begin(account, submission, fence, error))
 
-    async def _failed(self, account: Account, submission: Submission, fence: Fence, error: MailquayError) -> None:
+    async def _failed(
+        self, account: Account, submission: Submission, fence: Fence, error: MailquayError, gateway: Gateway | None
+    ) -> None:
         now_ms = self._clock.now_ms()
         self._counter.count("submit:fail")
         made = submission.attempts_made + 1
@@ -229,8 +271,16 @@ class DeliveryService:
         record = self._store.outbox.record(
             tried, fence, events, keep_body=not final, settled_ms=now_ms if final else None
         )
-        status = self._store.accounts.update_smtp_status(account.number, smtp_status(now_ms, error))
-        await self._store_outcome(run_together(record, status))
+        await self._store_outcome(run_together(record, *self._failed_server(account, gateway, error, now_ms)))
+
+    def _failed_server(
+        self, account: Account, gateway: Gateway | None, error: MailquayError, now_ms: int
+    ) -> list[Unit[None]]:
+        """Where it is shown that an attempt failed: at the account, or at the gateway where that is to blame."""
+        if gateway is None:
+            return [self._store.accounts.update_smtp_status(account.number, smtp_status(now_ms, error))]
+        shown = gateway_error(now_ms, error)
+        return [] if shown is None else [self._store.gateways.failed(gateway.id, shown)]
 
     def _pause_ms(self, attempts_made: int) -> int:
         pause = self._backoff_seconds * 1000 * 2.0 ** min(attempts_made - 1, 20)

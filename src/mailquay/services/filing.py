@@ -36,13 +36,16 @@ _ATTEMPTS_WITHOUT_MAILBOX = 8
 _HOPELESS = (Unsupported, InvalidRequest)
 
 
-def wants_copy(account: Account, submission: Submission) -> bool:
-    """Whether a copy is to be filed: as the submission says, else the account, else unless the provider does it."""
+def wants_copy(account: Account, submission: Submission, *, through_gateway: bool = False) -> bool:
+    """Whether a copy is to be filed: as the submission says, else the account, else unless the provider does it.
+
+    No provider knows of what goes out through a gateway.
+    """
     if not account.profile.has_imap:
         return False
     if submission.options.copy is not None:
         return submission.options.copy
-    return account.profile.copy is not False and not _files_itself(account)
+    return account.profile.copy is not False and (through_gateway or not _files_itself(account))
 
 
 def files_own_copy(account: Account, submission: Submission) -> bool:

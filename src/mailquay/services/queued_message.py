@@ -76,6 +76,7 @@ def _options(
         dsn=request.dsn,
         copy=request.copy,
         sent_mail_path=request.sent_mail_path,
+        gateway=request.gateway,
         proxy=request.proxy,
         local_address=request.local_address,
         reference=update,

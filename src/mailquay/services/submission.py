@@ -6,13 +6,14 @@ import asyncio
 import base64
 from collections.abc import Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import structlog
 
 from mailquay.errors import NotFound
 from mailquay.model.account import Account
-from mailquay.services.composition import compose
+from mailquay.services.composition import Composed, compose
 from mailquay.services.list_mail import ListMail
 from mailquay.services.mail_merge import MailMerge
 from mailquay.services.ports import Clock
@@ -29,6 +30,7 @@ from mailquay.storage.store import Store
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+_MAX_GATEWAY_CHARACTERS = 256
 _log = structlog.get_logger(__name__)
 
 
@@ -60,8 +62,6 @@ class SubmissionService:
         Raises NotFound (SMTPUnavailable, ReferenceNotFound, TemplateNotFound), TemplateError, InvalidRequest and
         TimeoutError; nothing is stored then.
         """
-        if account.profile.smtp is None:
-            raise NotFound("the account has no way to send mail", code="SMTPUnavailable")
         if idempotency_key is None:
             return dict((await self._submit(account, request, None, timeout_seconds)).response)
         async with self._one_at_a_time(account, idempotency_key):
@@ -87,8 +87,8 @@ class SubmissionService:
     async def _submit(
         self, account: Account, request: SubmitRequest, key: str | None, timeout_seconds: float
     ) -> Enqueued:
-        if request.gateway is not None:
-            _log.warning("gateway_unknown", account=account.id, gateway=request.gateway)
+        if request.raw is None:
+            await check_way(self._store, account, request.gateway)
         attempts = int(await self._settings.get("deliveryAttempts") or 10)
         if request.merge:
             return await self._merge.submit(
@@ -99,6 +99,9 @@ class SubmissionService:
         referenced, shown = await self._references.outcome(account, request.reference, timeout_seconds)
         request = await self._references.with_attachments(account, request, timeout_seconds)
         composed = await compose(account, request, referenced, now_ms, default_from=True)
+        if request.raw is not None:
+            request = replace(request, gateway=request.gateway or _named_gateway(composed))
+            await check_way(self._store, account, request.gateway)
         answer: dict[str, Any] = {"response": "Queued for delivery", "messageId": composed.message_id}
         more = {} if shown is None else {"reference": shown}
         if request.dry_run:
@@ -110,6 +113,25 @@ class SubmissionService:
         )
         answer |= {"sendAt": iso(submission.scheduled_ms), "queueId": submission.queue_id, **more}
         return await self._store.commit(self._store.outbox.enqueue(submission, composed.body, answer, key))
+
+
+async def check_way(store: Store, account: Account, gateway: str | None) -> None:
+    """See to it that there is a server to send through: the gateway that was asked for, else the account's own.
+
+    Raises NotFound (SMTPUnavailable).
+    """
+    if gateway is not None:
+        if await store.gateways.get(gateway) is not None:
+            return
+        _log.warning("gateway_unknown", account=account.id, gateway=gateway)
+    if account.profile.smtp is None:
+        raise NotFound("the account has no way to send mail", code="SMTPUnavailable")
+
+
+def _named_gateway(composed: Composed) -> str | None:
+    """The gateway that a raw message names in its header, if it is one that can exist."""
+    named = composed.control.get("x-ee-gateway", "").strip()
+    return named if 0 < len(named) <= _MAX_GATEWAY_CHARACTERS and named.isprintable() else None
 
 
 def _with_key(answer: Mapping[str, Any], key: str, *, repeated: bool) -> dict[str, Any]:

@@ -8,8 +8,22 @@ from typing import Any
 from mailquay.backends.interface import Receipt
 from mailquay.errors import BackendError, MailquayError, SubmissionRejected
 from mailquay.model.submission import Submission
+from mailquay.net.tls import CERTIFICATE_CODES
 from mailquay.services.masks import mask_url
 from mailquay.services.presentation import iso
+
+_SERVER_FAULTS = {
+    "ESOCKET": "The certificate of the server was not accepted",
+    "ETIMEDOUT": "The server did not answer in time",
+    "ETLS": "TLS with the server could not be set up",
+    "EDNS": "The name of the server could not be found",
+    "ECONNECTION": "The connection to the server was refused or lost",
+    "EPROTOCOL": "The server gave an answer that it should not have given",
+    "EAUTH": "The server did not accept the login",
+    "ENOAUTH": "The server asks for a login, and there is none",
+    "EOAUTH2": "There is no access token to log in with",
+}
+"""Codes that speak of a server and not of a message, in words of their own; ESOCKET only for a bad certificate."""
 
 FactsAndContent = tuple[Mapping[str, Any], Mapping[str, Any]]
 
@@ -94,6 +108,16 @@ def shown_routing(outcome: Receipt | MailquayError) -> Mapping[str, str | None] 
     if routing is None or not (proxy := routing.get("proxy")):
         return routing
     return {**routing, "proxy": mask_url(proxy)}
+
+
+def gateway_error(now_ms: int, error: MailquayError) -> Mapping[str, Any] | None:
+    """What a gateway shows of a failed attempt; None when it was the message that was refused."""
+    words = _SERVER_FAULTS.get(error.code)
+    cause = error.__cause__
+    certificate = isinstance(cause, MailquayError) and cause.code in CERTIFICATE_CODES
+    if words is None or (error.code == "ESOCKET" and not certificate):
+        return None
+    return {**smtp_status(now_ms, error), "description": words}
 
 
 def smtp_status(now_ms: int, outcome: Receipt | MailquayError) -> Mapping[str, Any]:

@@ -111,7 +111,13 @@ class Uncertainty:
             raise NotFound("there is no such message in the outbox")
         if outcome == "sent":
             receipt = Receipt("said to be sent")
-            unit = self._sent(account, submission, receipt, None, copy=wants_copy(account, submission))
+            unit = self._sent(
+                account,
+                submission,
+                receipt,
+                None,
+                copy=wants_copy(account, submission, through_gateway=submission.options.gateway is not None),
+            )
         elif outcome == "failed":
             unit = self._failed(submission, None)
         else:

@@ -81,6 +81,7 @@ def submit_request(body: SubmitMessage) -> SubmitRequest:
         sent_mail_path=body.sent_mail_path,
         send_at_ms=body.send_at,
         delivery_attempts=body.delivery_attempts,
+        gateway=body.gateway,
         dsn=_dsn(body),
         proxy=body.proxy,
         local_address=body.local_address,

@@ -131,7 +131,11 @@ class SubmitMessage(ComposedMessage):
     delivery_attempts: Annotated[
         Annotated[int, Field(ge=0, le=1000)] | None, Given, Field(alias="deliveryAttempts")
     ] = None
-    gateway: Annotated[str | None, Later("gateways")] = None
+    gateway: Annotated[
+        Line256 | None,
+        Absent,
+        Field(description="The gateway to send through; where there is none of that id the account's own server."),
+    ] = None
     dsn: Annotated[DsnOptions | None, Given] = None
     base_url: Annotated[
         WebUri | None,

@@ -87,14 +87,7 @@ class SmtpPool:
                 return kept
             slot.connection = None
             await kept.close()
-        connection = await SmtpConnection.open(server, tap() if tap is not None else None)
-        try:
-            await connection.greet()
-            await connection.start_tls()
-            await connection.authenticate()
-        except BaseException:
-            await connection.close()
-            raise
+        connection = await open_connection(server, tap)
         slot.connection, slot.messages = connection, 0
         return connection
 
@@ -134,3 +127,16 @@ class SmtpPool:
         if slot.expiry is not None:
             slot.expiry.cancel()
             slot.expiry = None
+
+
+async def open_connection(server: SmtpServer, tap: Callable[[], Tap] | None) -> SmtpConnection:
+    """A new connection that is logged in. Raises SubmissionRejected."""
+    connection = await SmtpConnection.open(server, tap() if tap is not None else None)
+    try:
+        await connection.greet()
+        await connection.start_tls()
+        await connection.authenticate()
+    except BaseException:
+        await connection.close()
+        raise
+    return connection

@@ -9,6 +9,7 @@ from mailquay.backends.smtp.driver import RecipientReply, SmtpConnection
 from mailquay.backends.smtp.mapping import failed, provider_message_id, translated
 from mailquay.backends.smtp.pool import SmtpPool
 from mailquay.backends.smtp.server import SmtpServer
+from mailquay.backends.smtp.shared_pool import SharedSmtpPool
 from mailquay.errors import LocalProtocolError
 from mailquay.model.submission import DsnRequest, SubmissionEnvelope
 from mailquay.net.tap import Tap
@@ -52,14 +53,18 @@ class DeliveryReceipt:
 
 
 class SmtpSubmitter:
-    """Submission to one server for one account, over connections of a shared pool; `tap`: see `SmtpPool`."""
+    """Submission to one server for one account or gateway, over connections of a pool; `tap`: see `SmtpPool`."""
 
     def __init__(
-        self, pool: SmtpPool, account: Hashable, server: SmtpServer, tap: Callable[[], Tap] | None = None
+        self,
+        pool: SmtpPool | SharedSmtpPool,
+        owner: Hashable,
+        server: SmtpServer,
+        tap: Callable[[], Tap] | None = None,
     ) -> None:
         self._tap = tap
         self._pool = pool
-        self._account = account
+        self._owner = owner
         self._server = server
 
     async def submit(
@@ -87,7 +92,7 @@ class SmtpSubmitter:
             size_bytes = len(body)
             eight_bit = not body.isascii() if eight_bit is None else eight_bit
             body = _pieces(body)
-        async with self._pool.connection(self._account, self._server, self._tap) as connection:
+        async with self._pool.connection(self._owner, self._server, self._tap) as connection:
             smtputf8 = _needs_smtputf8(connection, envelope, utf8_header)
             _check_size(connection, size_bytes)
             replies = await connection.mail(
