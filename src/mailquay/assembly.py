@@ -46,6 +46,7 @@ from mailquay.services.autoconfig import AutoconfigOptions, AutoconfigService
 from mailquay.services.blocklists import BlocklistService
 from mailquay.services.bulk_editor import MessageService
 from mailquay.services.delivery import DeliveryService
+from mailquay.services.drafts import DraftReader, DraftService
 from mailquay.services.export_run import ExportOptions, ExportRunner
 from mailquay.services.exports import ExportService
 from mailquay.services.filing import FilingService
@@ -356,6 +357,8 @@ class Node:
         references = ReferenceService(core.messages, core.settings)
         templates = TemplateService(core.store, core.clock)
         rendering = RenderingService(templates, core.settings, core.renders, core.clock)
+        submission = SubmissionService(core.store, core.settings, references, rendering, core.clock)
+        drafts = DraftReader(core.store, core.access, core.mailboxes, core.clock)
         return ApiServices(
             accounts=AccountService(
                 core.store,
@@ -373,7 +376,8 @@ class Node:
             autoconfig=core.autoconfig,
             mailboxes=core.mailboxes,
             messages=core.messages,
-            submission=SubmissionService(core.store, core.settings, references, rendering, core.clock),
+            submission=submission,
+            drafts=DraftService(core.store, core.settings, drafts, submission.repeats, core.clock),
             threads=ThreadView(core.store, core.mailboxes),
             searches=UnifiedSearch(core.store),
             upload=UploadService(core.store, core.access, core.mailboxes, references, core.clock),

@@ -208,6 +208,7 @@ _BASES: dict[str, dict[str, Any]] = {
     "putV1AccountAccountMessagesDelete": {"search": {}},
     "postV1TemplatesTemplate": {"account": None, "name": "n", "content": {}},
     "putV1TemplatesTemplateTemplate": {"content": {}},
+    "postV1AccountAccountMessageMessageSubmit": {"dsn": {"return": "full"}},
     "postV1Gateway": {"gateway": "relay", "name": "n", "pass": "p", "host": "h.test", "port": 25},
 }
 _PATHS = {

@@ -316,3 +316,56 @@ async def test_a_waiting_message_is_sent_now(world: World) -> None:
     for queue_id, retried in (("1a2ce8bd400cbc98f10", True), ("1a2ce8bd400cbc98f11", False)):
         reply = await world.call("POST", f"/v1/outbox/{queue_id}/retry")
         assert reply.json == {"queueId": queue_id, "retried": retried}
+
+
+async def test_a_draft_arrives(ann: World) -> None:
+    body = {
+        "envelope": {"from": "", "to": "b@example.com"},
+        "copy": "N",
+        "sentMailPath": "Sent",
+        "sendAt": "2027-01-01T00:00:00Z",
+        "deliveryAttempts": 3,
+        "gateway": "relay",
+        "dsn": {"return": "full"},
+        "proxy": "socks5://p.example.com:1",
+        "localAddress": "192.0.2.1",
+    }
+    target = "/v1/account/ann/message/AAAAAQAAAB4/submit"
+    reply = await ann.call("POST", target, body, headers={"Idempotency-Key": "k"})
+    assert reply.status == 200
+    wanted = SubmitRequest(
+        envelope=SubmitEnvelope("", ("b@example.com",)),
+        copy=False,
+        sent_mail_path="Sent",
+        send_at_ms=1_798_761_600_000,
+        delivery_attempts=3,
+        gateway="relay",
+        dsn=DsnRequest("full"),
+        proxy="socks5://p.example.com:1",
+        local_address="192.0.2.1",
+    )
+    assert ann.recorder.calls[-1] == ("submit_draft", ("AAAAAQAAAB4", wanted, "k"))
+
+
+_JSON = {"Content-Type": "application/json"}
+
+
+@pytest.mark.parametrize("data", [b"", b"{}", b"null"])
+async def test_a_draft_needs_no_body(ann: World, data: bytes) -> None:
+    reply = await ann.call("POST", "/v1/account/ann/message/AAAAAQAAAB4/submit", data=data, headers=_JSON)
+    assert reply.status == 200
+    assert ann.recorder.calls[-1] == ("submit_draft", ("AAAAAQAAAB4", SubmitRequest(), None))
+
+
+async def test_a_draft_brings_its_own_contents(ann: World) -> None:
+    reply = await ann.call("POST", "/v1/account/ann/message/AAAAAQAAAB4/submit", {"subject": "x", "gateway": "a\nb"})
+    assert reply.status == 400
+    assert {field["key"] for field in reply.json["fields"]} == {"subject", "gateway"}
+
+
+async def test_a_narrowed_token_may_not_choose_a_proxy_for_drafts(ann: World) -> None:
+    wanted = NewToken("narrow", account="ann", permissions=Permissions(("send",), None))
+    token = (await ann.tokens.create(wanted)).value
+    target = "/v1/account/ann/message/AAAAAQAAAB4/submit"
+    assert (await ann.call("POST", target, {}, token=token)).status == 200
+    assert (await ann.call("POST", target, {"proxy": "http://p.example.com"}, token=token)).status == 403

@@ -290,6 +290,19 @@ class Mail:
         self._recorder.note("submit", request, idempotency_key)
         return {"response": "Queued for delivery", "messageId": "<1@example.com>", "queueId": "1a"}
 
+    async def submit_draft(
+        self,
+        account: Account,
+        message_id: str,
+        request: SubmitRequest,
+        *,
+        idempotency_key: str | None,
+        timeout_seconds: float,
+    ) -> dict[str, Any]:
+        """See Drafts."""
+        self._recorder.note("submit_draft", message_id, request, idempotency_key)
+        return {"response": "Queued for delivery", "messageId": "<1@example.com>", "queueId": "1a"}
+
 
 class Folders:
     """The mailboxes of an account that has one."""
@@ -453,6 +466,7 @@ class World:
             mailboxes=Folders(self.recorder),
             messages=mail,
             submission=mail,
+            drafts=mail,
             searches=UnifiedSearch(self.store),
             upload=mail,
             threads=Conversations(self.recorder),

@@ -26,7 +26,7 @@ _LOOK_SECONDS = 0.05
 
 
 @asynccontextmanager
-async def _store_of(folder: Path) -> Any:
+async def store_of(folder: Path) -> Any:
     """The store of a server, which sees its commits."""
     store = await open_store(
         f"sqlite:///{folder}/mailquay.db", key_file=folder / "encryption.key", watch_interval_seconds=_LOOK_SECONDS
@@ -37,7 +37,7 @@ async def _store_of(folder: Path) -> Any:
         await store.close()
 
 
-async def _until(store: Store, condition: Callable[[], Awaitable[bool]]) -> None:
+async def until(store: Store, condition: Callable[[], Awaitable[bool]]) -> None:
     """Look after each commit, and now and then for what happens elsewhere."""
     changed = asyncio.Event()
     stop = store.database.subscribe(lambda _signals: changed.set())
@@ -71,7 +71,7 @@ async def test_a_crash_before_the_copy_loses_none(
         await _submit(server, "ann", "second")
         # A mailbox that does not answer holds up no message: both are out before any copy is filed.
         await smtp_sink.wait_for(2)
-        async with _store_of(tmp_path) as store:
+        async with store_of(tmp_path) as store:
             account = await store.accounts.get("ann")
             assert account is not None
             await wait_for_events(store, EventName.MESSAGE_SENT, account=account, count=2)
@@ -86,7 +86,7 @@ async def test_a_crash_before_the_copy_loses_none(
             async def filed() -> bool:
                 return await store.outbox.next_filing_ms(account.number) is None
 
-            await _until(store, filed)
+            await until(store, filed)
         assert await _subjects(dovecot, mail_user) == ["first", "second"]
 
 
@@ -114,7 +114,7 @@ async def test_a_crash_before_the_answer_doubles_none(tmp_path: Path) -> None:
             await server.wait_connected("ann")
             world.imap_faults.on("APPEND", ImapAction.STALL)
             await _submit(server, "ann", "once")
-            async with _store_of(tmp_path) as store:
+            async with store_of(tmp_path) as store:
                 account = await store.accounts.get("ann")
                 assert account is not None
                 number = account.number
@@ -125,13 +125,13 @@ async def test_a_crash_before_the_answer_doubles_none(tmp_path: Path) -> None:
                 async def filed() -> bool:
                     return await store.outbox.next_filing_ms(number) is None
 
-                await _until(store, appended)
+                await until(store, appended)
                 assert len(sent) == 1
                 assert not await filed()
                 await server.kill()
                 world.imap_faults.release()
                 await server.start()
-                await _until(store, filed)
+                await until(store, filed)
         assert len(sent) == 1
     finally:
         await world.stop()

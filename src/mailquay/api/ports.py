@@ -180,6 +180,22 @@ class Submissions(Protocol):
         ...
 
 
+class Drafts(Protocol):
+    """Drafts on their way out."""
+
+    async def submit_draft(
+        self,
+        account: Account,
+        message_id: str,
+        request: SubmitRequest,
+        *,
+        idempotency_key: str | None,
+        timeout_seconds: float,
+    ) -> dict[str, Any]:
+        """Queue a draft; `request` says how to send it."""
+        ...
+
+
 class Outbox(Protocol):
     """What waits to be sent, in its public form."""
 
@@ -254,6 +270,7 @@ class ApiServices:
     mailboxes: Mailboxes
     messages: Messages
     submission: Submissions
+    drafts: Drafts
     searches: Searches
     upload: Uploads
     threads: Threads

@@ -55,6 +55,8 @@ class ReferenceUpdate:
 class SubmissionOptions:
     """How to send. `copy` None leaves it to the account; `gateway`, `proxy`, `local_address` override its routing.
 
+    `draft` is the public id of the draft that the message was, which goes once it is sent.
+
     `eight_bit`: the message has bytes beyond ASCII; `utf8_header`: some of them stand in its header (RFC 6532).
     """
 
@@ -66,6 +68,7 @@ class SubmissionOptions:
     proxy: str | None = None
     local_address: str | None = None
     reference: ReferenceUpdate | None = None
+    draft: str | None = None
     idempotency_key: str | None = None
     source: str = "api"
     eight_bit: bool = False

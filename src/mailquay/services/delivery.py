@@ -26,7 +26,7 @@ from mailquay.model.event import EventName, NewEvent
 from mailquay.model.gateway import Gateway
 from mailquay.model.node import Fence
 from mailquay.model.submission import Phase, Submission
-from mailquay.services.filing import wants_copy, wants_flags
+from mailquay.services.filing import wants_copy, wants_draft_removed, wants_flags
 from mailquay.services.ports import Clock, Counter, Journal, MailAccess
 from mailquay.services.settings import SettingsService
 from mailquay.services.stored_body import whole, wire_body
@@ -214,7 +214,7 @@ class DeliveryService:
         """The row goes, or is kept as sent; where something is to be filed, that is decided when it has been."""
         now_ms = self._clock.now_ms()
         copy = wants_copy(account, submission, through_gateway=through_gateway)
-        filing = copy or wants_flags(account, submission)
+        filing = copy or wants_flags(account, submission) or wants_draft_removed(account, submission)
         # As of the last refresh: from the server's answer on, nothing may fail before the outcome is stored.
         if not filing and not self._settings.current("queueKeep"):
             return self._store.outbox.settle_and_remove(submission, fence, events)

@@ -1,4 +1,4 @@
-"""After a message was sent: its copy among the sent mail, and the flags of the message that it answers.
+"""After a message was sent: its copy among the sent mail, the flags of the message that it answers, its draft.
 
 What is to be done is stored with the success of the delivery, so that neither a crash nor a mail server that is away
 loses it. Each attempt is counted before it begins: only the first may append without looking, every later one searches
@@ -21,6 +21,7 @@ from mailquay.services.identifiers import parse_message_id
 from mailquay.services.mailboxes import MailboxService
 from mailquay.services.places import place_of
 from mailquay.services.ports import Clock, Journal, MailAccess
+from mailquay.services.sent_drafts import Copy, SentDrafts
 from mailquay.services.settings import SettingsService
 from mailquay.services.stored_body import whole
 from mailquay.storage.store import Store
@@ -63,6 +64,11 @@ def wants_flags(account: Account, submission: Submission) -> bool:
     return account.profile.has_imap and submission.options.reference is not None
 
 
+def wants_draft_removed(account: Account, submission: Submission) -> bool:
+    """Whether it was a draft, which is to go."""
+    return account.profile.has_imap and submission.options.draft is not None
+
+
 class FilingService:
     """Files what an account has sent, one after the other, beside its deliveries and never in their way."""
 
@@ -81,6 +87,7 @@ class FilingService:
         self._settings = settings
         self._access = access
         self._mailboxes = mailboxes
+        self._drafts = SentDrafts(store, access, mailboxes)
         self._clock = clock
         self._journal = journal
         self._backoff_seconds = backoff_seconds
@@ -120,11 +127,9 @@ class FilingService:
         return True
 
     def _given_up(self, account: Account, filing: Filing, error: MailquayError) -> bool:
-        attempt = filing.attempts_made + 1
-        attempts = _ATTEMPTS_WITHOUT_MAILBOX if isinstance(error, MailboxNotFound) else _ATTEMPTS
-        final = isinstance(error, _HOPELESS) or attempt >= attempts
+        final = _is_final(filing, error)
         line = {"queueId": filing.submission.queue_id, "code": error.code, "error": error.message, "final": final}
-        _log.warning("sent_message_not_filed", account=account.id, attempt=attempt, **line)
+        _log.warning("sent_message_not_filed", account=account.id, attempt=filing.attempts_made + 1, **line)
         self._journal.write(account, {"msg": "not filed", **line})
         return final
 
@@ -153,9 +158,14 @@ class FilingService:
         error: MailquayError | None = None
         if reference is not None:
             error = await self._try(account, self._flag_reference(account, filing.submission, reference, changed))
+        copy_error = None
         if filing.copy:
-            error = await self._try(account, self._append_copy(account, filing, changed)) or error
-        return error
+            copy_error = await self._try(account, self._append_copy(account, filing, changed))
+        draft_error = None
+        if filing.submission.options.draft is not None and (copy_error is None or _is_final(filing, copy_error)):
+            copy = Copy.UNWANTED if not filing.copy else Copy.FILED if copy_error is None else Copy.LACKING
+            draft_error = await self._try(account, self._remove_draft(account, filing.submission, copy, changed))
+        return draft_error or copy_error or error
 
     async def _try(self, account: Account, work: Awaitable[None]) -> MailquayError | None:
         try:
@@ -170,12 +180,19 @@ class FilingService:
     async def _append_copy(self, account: Account, filing: Filing, changed: list[str]) -> None:
         submission = filing.submission
         path = (await self._mailboxes.find(account, submission.options.sent_mail_path or "\\Sent")).listing.path
+        draft_id = submission.options.draft
+        draft = None if draft_id is None else await self._drafts.uid_in(account, draft_id, path)
         async with self._access.session(account, path=path, timeout_seconds=_SESSION_SECONDS) as session:
-            if filing.attempts_made and await is_there(session, path, submission.message_id):
+            if filing.attempts_made and await is_there(session, path, submission.message_id, besides=draft):
                 return
             body = whole(self._store.outbox.body(submission.queue_id), submission.size_bytes)
             await session.append(path, body, submission.size_bytes, flags=["\\Seen"])
         changed.append(path)
+
+    async def _remove_draft(self, account: Account, submission: Submission, copy: Copy, changed: list[str]) -> None:
+        draft = submission.options.draft
+        assert draft is not None
+        changed += await self._drafts.remove(account, draft, copy, timeout_seconds=_SESSION_SECONDS)
 
     async def _flag_reference(
         self, account: Account, submission: Submission, reference: ReferenceUpdate, changed: list[str]
@@ -196,9 +213,19 @@ class FilingService:
             _log.warning("reference_not_flagged", account=account.id, queue_id=submission.queue_id, error=error.message)
 
 
-async def is_there(session: MailSession, path: str, message_id: str) -> bool:
-    """Whether a mailbox holds the message. One without Message-ID cannot be looked for: rather no copy than two."""
+def _is_final(filing: Filing, error: MailquayError) -> bool:
+    """Whether what an attempt failed with is not tried again."""
+    attempts = _ATTEMPTS_WITHOUT_MAILBOX if isinstance(error, MailboxNotFound) else _ATTEMPTS
+    return isinstance(error, _HOPELESS) or filing.attempts_made + 1 >= attempts
+
+
+async def is_there(session: MailSession, path: str, message_id: str, *, besides: int | None = None) -> bool:
+    """Whether a mailbox holds the message, as another than the draft that has the UID `besides`.
+
+    One without Message-ID cannot be looked for: rather no copy than two.
+    """
     if not message_id:
         return True
     await session.open_mailbox(path)
-    return bool(await session.search(SearchTerms(headers=[("Message-ID", message_id)])))
+    found = await session.search(SearchTerms(headers=[("Message-ID", message_id)]))
+    return any(uid != besides for uid in found)

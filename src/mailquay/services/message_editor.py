@@ -43,7 +43,7 @@ class MessageEditor(MessageFinder):
                 done.setdefault("labels", {})[PUBLIC[kind]] = True
             state = next((state for state in states if state.uid == ref.uid), None)
             if state is None or labels:
-                state = await _current_flags(session, ref.uid)
+                state = await current_flags(session, ref.uid)
         await self._seen(account, mailbox, [state])
         return done
 
@@ -77,16 +77,16 @@ class MessageEditor(MessageFinder):
     ) -> None:
         """What is moved out of the mailbox of all labels does not leave it: it gets one more of them."""
         async with self._opened(account, mailbox, timeout_seconds, writable=True) as session:
-            await _current_flags(session, uid)
+            await current_flags(session, uid)
             await session.store_flags(str(uid), FlagChange.ADD, [label_of(target.listing)], labels=True)
-            state = await _current_flags(session, uid)
+            state = await current_flags(session, uid)
         await self._seen(account, mailbox, [state])
 
     async def _move(
         self, account: Account, mailbox: Mailbox, uid: int, target: Mailbox, timeout_seconds: float
     ) -> int | None:
         async with self._opened(account, mailbox, timeout_seconds, writable=True) as session:
-            await _current_flags(session, uid)
+            await current_flags(session, uid)
             placed = await session.move(str(uid), target.listing.path)
         await self._left(account, mailbox, [uid], target)
         return None if placed is None or not at_known_place(placed, target) else placed.uids.get(uid)
@@ -100,7 +100,7 @@ class MessageEditor(MessageFinder):
         trash = await self._mailboxes.with_special_use(account, "\\Trash")
         if force or trash is None or mailbox.listing.special_use in GONE_FOR_GOOD:
             async with self._opened(account, mailbox, timeout_seconds, writable=True) as session:
-                await _current_flags(session, ref.uid)
+                await current_flags(session, ref.uid)
                 await session.expunge(str(ref.uid))
             await self._left(account, mailbox, [ref.uid], None)
             return {"deleted": True}
@@ -159,7 +159,7 @@ def _steps(add: tuple[str, ...] | None, delete: tuple[str, ...] | None, whole: t
     return steps
 
 
-async def _current_flags(session: MailSession, uid: int) -> FlagState:
+async def current_flags(session: MailSession, uid: int) -> FlagState:
     """The flags that a message has now: commands on UIDs that are not there succeed, so that we must look first."""
     async for batch in session.fetch_flags(str(uid)):
         for state in batch:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
-from collections.abc import Mapping
-from contextlib import asynccontextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import structlog
 
@@ -21,14 +18,12 @@ from mailquay.services.presentation import iso
 from mailquay.services.queued_message import envelope_of, queued_message
 from mailquay.services.references import ReferenceService
 from mailquay.services.rendering import RenderingService
+from mailquay.services.repeats import Repeats
 from mailquay.services.settings import SettingsService
 from mailquay.services.submit_request import SubmitRequest
 from mailquay.services.unsubscribe import UnsubscribeService
 from mailquay.storage.repositories.outbox import Enqueued
 from mailquay.storage.store import Store
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
 
 _MAX_GATEWAY_CHARACTERS = 256
 _log = structlog.get_logger(__name__)
@@ -52,7 +47,7 @@ class SubmissionService:
         self._clock = clock
         lists = ListMail(store, UnsubscribeService(store, settings, clock))
         self._merge = MailMerge(store, references, rendering, lists, settings, clock)
-        self._in_hand: dict[tuple[int, str], asyncio.Lock] = {}
+        self.repeats = Repeats(store, clock)
 
     async def submit(
         self, account: Account, request: SubmitRequest, *, idempotency_key: str | None, timeout_seconds: float
@@ -62,27 +57,9 @@ class SubmissionService:
         Raises NotFound (SMTPUnavailable, ReferenceNotFound, TemplateNotFound), TemplateError, InvalidRequest and
         TimeoutError; nothing is stored then.
         """
-        if idempotency_key is None:
-            return dict((await self._submit(account, request, None, timeout_seconds)).response)
-        async with self._one_at_a_time(account, idempotency_key):
-            now_ms = self._clock.now_ms()
-            stored = await self._store.outbox.idempotent_response(account.number, idempotency_key, now_ms)
-            if stored is not None:
-                return _with_key(stored, idempotency_key, repeated=True)
-            enqueued = await self._submit(account, request, idempotency_key, timeout_seconds)
-            return _with_key(enqueued.response, idempotency_key, repeated=enqueued.repeated)
-
-    @asynccontextmanager
-    async def _one_at_a_time(self, account: Account, key: str) -> AsyncIterator[None]:
-        """A repeat that comes while the first is in hand waits for its answer."""
-        slot = (account.number, key)
-        lock = self._in_hand.setdefault(slot, asyncio.Lock())
-        try:
-            async with lock:
-                yield
-        finally:
-            if not lock.locked():
-                self._in_hand.pop(slot, None)
+        return await self.repeats.answer(
+            account, idempotency_key, lambda: self._submit(account, request, idempotency_key, timeout_seconds)
+        )
 
     async def _submit(
         self, account: Account, request: SubmitRequest, key: str | None, timeout_seconds: float
@@ -132,7 +109,3 @@ def _named_gateway(composed: Composed) -> str | None:
     """The gateway that a raw message names in its header, if it is one that can exist."""
     named = composed.control.get("x-ee-gateway", "").strip()
     return named if 0 < len(named) <= _MAX_GATEWAY_CHARACTERS and named.isprintable() else None
-
-
-def _with_key(answer: Mapping[str, Any], key: str, *, repeated: bool) -> dict[str, Any]:
-    return {**answer, "idempotency": {"key": key, "status": "HIT" if repeated else "MISS"}}

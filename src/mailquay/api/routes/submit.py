@@ -7,17 +7,20 @@ from collections.abc import Mapping
 from typing import Any
 
 from mailquay.api.errors import HttpError
-from mailquay.api.operation import Call, Operation
+from mailquay.api.operation import Call, Operation, always
 from mailquay.api.routes.composition import addresses_asked, composed
 from mailquay.api.schemas.common import Deleted, Paging
 from mailquay.api.schemas.submit import (
+    DraftSubmitted,
     MergeEntry,
     OutboxEntry,
     OutboxList,
     Resolved,
     ResolveOutcome,
     Retried,
+    SubmitDraft,
     SubmitMessage,
+    SubmitOptions,
     SubmitQuery,
     Submitted,
 )
@@ -40,12 +43,29 @@ async def _needs_owner(call: Call) -> bool:
 async def _submit(call: Call) -> Mapping[str, Any]:
     account = await call.account()
     body = call.payload(SubmitMessage)
-    if body.proxy is not None and call.principal.narrowed:
-        raise Forbidden("a token with permissions may not choose a proxy")
+    _check_proxy(call, body)
     key = idempotency_key(call.request.headers.get("idempotency-key"))
     return await call.services.submission.submit(
         account, submit_request(body), idempotency_key=key, timeout_seconds=call.timeout_seconds
     )
+
+
+async def _submit_draft(call: Call) -> Mapping[str, Any]:
+    account = await call.account()
+    body = call.payload(SubmitDraft)
+    _check_proxy(call, body)
+    return await call.services.drafts.submit_draft(
+        account,
+        call.path["message"],
+        _how_to_send(SubmitRequest(), body),
+        idempotency_key=idempotency_key(call.request.headers.get("idempotency-key")),
+        timeout_seconds=call.timeout_seconds,
+    )
+
+
+def _check_proxy(call: Call, body: SubmitOptions) -> None:
+    if body.proxy is not None and call.principal.narrowed:
+        raise Forbidden("a token with permissions may not choose a proxy")
 
 
 def idempotency_key(header: str | None) -> str | None:
@@ -69,14 +89,25 @@ def idempotency_key(header: str | None) -> str | None:
 def submit_request(body: SubmitMessage) -> SubmitRequest:
     """The submission that a body asks for."""
     return dataclasses.replace(
-        composed(body),
-        envelope=None
-        if body.envelope is None
-        else SubmitEnvelope(body.envelope.from_, None if body.envelope.to is None else tuple(body.envelope.to)),
+        _how_to_send(composed(body), body),
         reply_to=addresses_asked(body.reply_to),
         preview_text=body.preview_text,
         template=body.template,
         render=None if body.render is None else RenderWish(TemplateFormat(body.render.format), body.render.params),
+        list_id=body.list_id,
+        base_url=body.base_url,
+        dry_run=body.dry_run,
+        merge=tuple(_merge_entry(one) for one in body.mail_merge or ()),
+    )
+
+
+def _how_to_send(request: SubmitRequest, body: SubmitOptions) -> SubmitRequest:
+    """The same submission with what a body says of the way to send it."""
+    return dataclasses.replace(
+        request,
+        envelope=None
+        if body.envelope is None
+        else SubmitEnvelope(body.envelope.from_, None if body.envelope.to is None else tuple(body.envelope.to)),
         copy=body.copy_sent,
         sent_mail_path=body.sent_mail_path,
         send_at_ms=body.send_at,
@@ -85,10 +116,6 @@ def submit_request(body: SubmitMessage) -> SubmitRequest:
         dsn=_dsn(body),
         proxy=body.proxy,
         local_address=body.local_address,
-        list_id=body.list_id,
-        base_url=body.base_url,
-        dry_run=body.dry_run,
-        merge=tuple(_merge_entry(one) for one in body.mail_merge or ()),
     )
 
 
@@ -97,7 +124,7 @@ def _merge_entry(entry: MergeEntry) -> SubmitMergeEntry:
     return SubmitMergeEntry(to, entry.message_id, entry.params, entry.send_at)
 
 
-def _dsn(body: SubmitMessage) -> DsnRequest | None:
+def _dsn(body: SubmitOptions) -> DsnRequest | None:
     if body.dsn is None:
         return None
     return DsnRequest(body.dsn.return_, tuple(body.dsn.notify or ()), body.dsn.id, body.dsn.recipient)
@@ -150,6 +177,22 @@ OPERATIONS = (
         needs_owner=_needs_owner,
         description="With an Idempotency-Key the same request sent again within a day queues nothing twice. "
         "With mailMerge the answer is 200 also when entries were refused, and says so of each.",
+    ),
+    Operation(
+        "postV1AccountAccountMessageMessageSubmit",
+        "POST",
+        "/v1/account/{account}/message/{message}/submit",
+        "Submit",
+        "Queue a draft to be sent",
+        _submit_draft,
+        "send",
+        "submit",
+        body=SubmitDraft,
+        answer=DraftSubmitted,
+        headers=("idempotency-key",),
+        needs_owner=always,
+        description="The draft goes once it is sent: for good where its copy is among the sent mail, else to the "
+        "trash. With an Idempotency-Key the same request sent again within a day queues nothing twice.",
     ),
     Operation(
         "getV1Outbox",

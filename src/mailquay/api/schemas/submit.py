@@ -105,23 +105,10 @@ class MergeEntry(Model):
     send_at: Annotated[TimeMs | None, Given, Field(alias="sendAt", description="Not to be sent before.")] = None
 
 
-class SubmitMessage(ComposedMessage):
-    """A message to send."""
+class SubmitOptions(Model):
+    """How to send a message, whatever it is."""
 
-    reply_to: Annotated[Addresses, Field(alias="replyTo")] = None
-    preview_text: Annotated[
-        Annotated[str, StringConstraints(max_length=1024)] | None, Absent, Field(alias="previewText")
-    ] = None
-    template: Annotated[
-        Line256 | None, Absent, Field(description="A kept template, whose texts take the place of those given here.")
-    ] = None
     envelope: Annotated[Envelope | None, Given] = None
-    render: Annotated[
-        RenderOptions | None, FalseIsNone, Field(description="Fill in the placeholders of the texts.")
-    ] = None
-    track_opens: Annotated[bool | None, Later("tracking"), Field(alias="trackOpens")] = None
-    track_clicks: Annotated[bool | None, Later("tracking"), Field(alias="trackClicks")] = None
-    tracking_enabled: Annotated[bool | None, Later("tracking"), Field(alias="trackingEnabled", deprecated=True)] = None
     copy_sent: Annotated[
         Flag | None,
         Field(alias="copy", description="Whether a copy goes to the sent mailbox; null: as the account says."),
@@ -137,13 +124,35 @@ class SubmitMessage(ComposedMessage):
         Field(description="The gateway to send through; where there is none of that id the account's own server."),
     ] = None
     dsn: Annotated[DsnOptions | None, Given] = None
+    proxy: Annotated[ProxyUri | None, Absent] = None
+    local_address: Annotated[IpAddress | None, Absent, Field(alias="localAddress")] = None
+
+
+class SubmitDraft(SubmitOptions):
+    """How to send a draft."""
+
+
+class SubmitMessage(ComposedMessage, SubmitOptions):
+    """A message to send."""
+
+    reply_to: Annotated[Addresses, Field(alias="replyTo")] = None
+    preview_text: Annotated[
+        Annotated[str, StringConstraints(max_length=1024)] | None, Absent, Field(alias="previewText")
+    ] = None
+    template: Annotated[
+        Line256 | None, Absent, Field(description="A kept template, whose texts take the place of those given here.")
+    ] = None
+    render: Annotated[
+        RenderOptions | None, FalseIsNone, Field(description="Fill in the placeholders of the texts.")
+    ] = None
+    track_opens: Annotated[bool | None, Later("tracking"), Field(alias="trackOpens")] = None
+    track_clicks: Annotated[bool | None, Later("tracking"), Field(alias="trackClicks")] = None
+    tracking_enabled: Annotated[bool | None, Later("tracking"), Field(alias="trackingEnabled", deprecated=True)] = None
     base_url: Annotated[
         WebUri | None,
         Absent,
         Field(alias="baseUrl", description="Where links of the message lead, instead of serviceUrl."),
     ] = None
-    proxy: Annotated[ProxyUri | None, Absent] = None
-    local_address: Annotated[IpAddress | None, Absent, Field(alias="localAddress")] = None
     dry_run: Annotated[Flag, Field(alias="dryRun", description="Build the message and show it; send nothing.")] = False
     mail_merge: Annotated[
         Annotated[list[MergeEntry], Field(min_length=1, max_length=_MAX_ENTRIES)] | None,
@@ -215,6 +224,16 @@ class MergeResult(Shown):
     error: Annotated[str | NoneHidden, Field(description="Why it was not queued.")] = None
     code: str | NoneHidden = None
     status_code: Annotated[int | NoneHidden, Field(alias="statusCode")] = None
+
+
+class DraftSubmitted(Shown):
+    """A queued draft."""
+
+    response: str
+    message_id: Annotated[str, Field(alias="messageId")]
+    queue_id: Annotated[str, Field(alias="queueId")]
+    send_at: Annotated[datetime | NoneHidden, Field(alias="sendAt")] = None
+    idempotency: Idempotency | NoneHidden = None
 
 
 class Submitted(Shown):
