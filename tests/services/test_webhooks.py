@@ -217,7 +217,8 @@ async def test_nothing_is_sent_while_the_queue_is_paused(world: _World, webhook_
 async def test_a_receiver_that_was_gone_for_days_costs_each_event_its_own_days_and_no_more(
     world: _World, webhook_sink: WebhookSink
 ) -> None:
-    patient = dataclasses.replace(_POLICY, retry_limit_seconds=3600)
+    # No pause is over before it is looked at.
+    patient = dataclasses.replace(_POLICY, retry_limit_seconds=3600, backoff_seconds=60)
     clock = SystemClock()
     world.service = WebhookService(
         world.store, world.settings, world.service._http, _Unowned(), clock, world.counts, patient
