@@ -40,6 +40,7 @@ from mailquay.services.submission_events import (
 )
 from mailquay.services.uncertainty import Uncertainty
 from mailquay.storage.interface import Unit, run_together
+from mailquay.storage.repositories.fencing import fenced
 from mailquay.storage.store import Store
 
 _log = structlog.get_logger(__name__)
@@ -198,8 +199,9 @@ class DeliveryService:
             status = self._store.accounts.update_smtp_status(account.number, smtp_status(now_ms, receipt))
             await self._store_outcome(run_together(settle, status))
         else:
+            # The lease first, as everywhere: a new owner takes it before it looks at the outbox.
             counted = self._store.gateways.delivered(gateway.id, submission, now_ms)
-            await self._store_outcome(run_together(counted, settle))
+            await self._store_outcome(fenced(fence, counted, settle))
 
     def _settle(
         self,
