@@ -38,6 +38,8 @@ from mailquay.version import __version__
 from mailquay.wire.smtp.client import Command
 
 _LONGEST_POLL_SECONDS = 30.0
+_GATEWAY_WAIT_SECONDS = 10.0
+"""Short: whoever waits for a gateway that hangs takes the place of others that could send over their own servers."""
 _CLIENT_ID_KEYS = (
     ("name", "imapClientName"),
     ("version", "imapClientVersion"),
@@ -70,7 +72,7 @@ class Transports:
         self._pool = SmtpPool(max_messages=config.smtp_pool_messages, idle_seconds=config.smtp_pool_idle_seconds)
         self._gateway_pool = SharedSmtpPool(
             per_host=config.smtp_gateway_connections,
-            wait_seconds=config.smtp_command_timeout_seconds,
+            wait_seconds=_GATEWAY_WAIT_SECONDS,
             max_messages=config.smtp_pool_messages,
             idle_seconds=config.smtp_pool_idle_seconds,
         )
