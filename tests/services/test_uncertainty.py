@@ -243,6 +243,13 @@ async def test_somebody_says_what_became_of_it(ann: _Sender, outcome: str, phase
         await ann.outbox.resolve("nobody", outcome)
 
 
+async def test_a_draft_that_counts_as_sent_is_still_to_be_removed(ann: _Sender) -> None:
+    await ann.queue(draft="AAAAAQAAAAE", copy=False)
+    await ann.deliver()
+    await ann.outbox.resolve("q1", "sent")
+    assert await ann.phase() is Phase.FILING
+
+
 async def test_a_message_that_waits_can_be_sent_now(ann: _Sender) -> None:
     await ann.queue()
     store = ann.node.store

@@ -18,7 +18,7 @@ from mailquay.model.account import RETRIES_UNCERTAIN, Account
 from mailquay.model.event import EventName, NewEvent
 from mailquay.model.node import Fence
 from mailquay.model.submission import Phase, Submission
-from mailquay.services.filing import files_own_copy, is_there, wants_copy, wants_flags
+from mailquay.services.filing import files_own_copy, is_there, wants_copy, wants_draft_removed, wants_flags
 from mailquay.services.mailboxes import MailboxService
 from mailquay.services.ports import Clock, MailAccess
 from mailquay.services.presentation import iso
@@ -132,7 +132,7 @@ class Uncertainty:
         self, account: Account, submission: Submission, receipt: Receipt, fence: Fence | None, *, copy: bool
     ) -> Unit[bool]:
         now_ms = self._clock.now_ms()
-        filing = copy or wants_flags(account, submission)
+        filing = copy or wants_flags(account, submission) or wants_draft_removed(account, submission)
         settled = dataclasses.replace(
             submission,
             phase=Phase.FILING if filing else Phase.SENT,
