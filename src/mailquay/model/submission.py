@@ -34,13 +34,26 @@ class SubmissionEnvelope:
 
 
 @dataclass(frozen=True, slots=True)
-class DsnRequest:
-    """Delivery status notification wishes (RFC 3461 §4). `ret` is "full" or "headers"."""
+class RecipientDsn:
+    """Delivery status notification wishes for one recipient (RFC 3461 §4.1, §4.2)."""
 
-    ret: str
+    address: str
+    notify: tuple[str, ...] = ()
+    orcpt: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DsnRequest:
+    """Delivery status notification wishes (RFC 3461 §4). `ret` is "full" or "headers", None leaves it to the server.
+
+    `notify` and `orcpt` are for every recipient that does not stand in `recipients`.
+    """
+
+    ret: str | None
     notify: tuple[str, ...] = ()
     envid: str | None = None
     orcpt: str | None = None
+    recipients: tuple[RecipientDsn, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

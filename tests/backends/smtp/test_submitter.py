@@ -12,7 +12,7 @@ from mailquay.backends.smtp.pool import SmtpPool
 from mailquay.backends.smtp.server import SmtpServer
 from mailquay.backends.smtp.submitter import DeliveryReceipt, SmtpSubmitter
 from mailquay.errors import SubmissionRejected, SubmissionUncertain
-from mailquay.model.submission import DsnRequest, SubmissionEnvelope
+from mailquay.model.submission import DsnRequest, RecipientDsn, SubmissionEnvelope
 from mailquay.net.local_address import LocalAddresses
 from mailquay.net.tls import TlsSettings
 from mailquay.wire.sasl import Credentials
@@ -321,6 +321,21 @@ async def test_parameters_of_extensions() -> None:
         mail, rcpt = script.seen[1:3]
     assert mail == "MAIL FROM:<jörg@bücher.example> SIZE=15 BODY=8BITMIME SMTPUTF8 RET=HDRS ENVID=q+201"
     assert rcpt == "RCPT TO:<a@xn--bcher-kva.example> NOTIFY=SUCCESS,FAILURE ORCPT=rfc822;o@example.org"
+
+
+@pytest.mark.parametrize("extensions", [("DSN",), ("DSN", "PIPELINING")])
+async def test_wishes_of_single_recipients(extensions: tuple[str, ...]) -> None:
+    own = (RecipientDsn("A@example.net", ("never",)), RecipientDsn("b@example.net", (), "o@example.org"))
+    dsn = DsnRequest(None, notify=("delay",), recipients=own)
+    envelope = SubmissionEnvelope("me@example.com", ("a@example.net", "b@example.net", "c@example.net"))
+    async with scripted(extensions=extensions) as script:
+        await submit(script.server(), envelope, dsn=dsn)
+        assert script.seen[1:5] == [
+            "MAIL FROM:<me@example.com>",
+            "RCPT TO:<a@example.net> NOTIFY=NEVER",
+            "RCPT TO:<b@example.net> ORCPT=rfc822;o@example.org",
+            "RCPT TO:<c@example.net> NOTIFY=DELAY",
+        ]
 
 
 async def test_smtputf8_missing() -> None:

@@ -31,6 +31,7 @@ from mailquay.wire.smtp.path import forward_path, needs_smtputf8, reverse_path
             command.rcpt_to("a@b.c", notify=["success", "FAILURE"], orcpt="x y@b.c"),
             b"RCPT TO:<a@b.c> NOTIFY=SUCCESS,FAILURE ORCPT=rfc822;x+20y@b.c\r\n",
         ),
+        (command.rcpt_to("a@b.c", orcpt="é=@b.c"), b"RCPT TO:<a@b.c> ORCPT=utf-8;\\x{E9}\\x{3D}@b.c\r\n"),
         (command.rcpt_to("a@bücher.example"), b"RCPT TO:<a@xn--bcher-kva.example>\r\n"),
         (command.rcpt_to("jörg@bücher.example"), "RCPT TO:<jörg@bücher.example>\r\n".encode()),
         (command.rcpt_to('"a b"@c.d'), b'RCPT TO:<"a b"@c.d>\r\n'),

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from mailquay.backends.smtp.mapping import failed, refused, translated
 from mailquay.backends.smtp.server import SmtpServer
 from mailquay.errors import MailquayError, RemoteProtocolError, SubmissionRejected, SubmissionUncertain, Unavailable
+from mailquay.model.submission import RecipientDsn
 from mailquay.net.connect import connect
 from mailquay.net.stream import Stream
 from mailquay.net.tap import Tap, TappedStream
@@ -175,21 +176,26 @@ class SmtpConnection:
         envid: str | None = None,
         notify: Sequence[str] = (),
         orcpt: str | None = None,
+        wishes: Sequence[RecipientDsn] = (),
     ) -> list[RecipientReply]:
         """MAIL FROM and every RCPT TO, pipelined where offered (RFC 2920); the replies to the recipients, in order.
+
+        `notify` and `orcpt` are for the recipients that `wishes` does not name.
 
         Raises SubmissionRejected when the sender is refused, or all recipients are.
         """
         client = self._client
+        own = {wish.address.lower(): wish for wish in wishes}
+        reported = [_with_wish(item, own.get(item.lower()), notify, orcpt) for item in recipients]
         try:
             opening = client.mail(
                 reverse_path, size_bytes=size_bytes, eight_bit=eight_bit, smtputf8=smtputf8, ret=ret, envid=envid
             )
             if "PIPELINING" not in self.extensions:
                 _require_positive(await self._ask(opening))
-                replies = [await self._ask(client.rcpt(item, notify=notify, orcpt=orcpt)) for item in recipients]
+                replies = [await self._ask(client.rcpt(*item)) for item in reported]
             else:
-                replies = await self._pipelined(opening, recipients, notify, orcpt)
+                replies = await self._pipelined(opening, reported)
         except MailquayError as error:
             self.doubtful |= not isinstance(error, SubmissionRejected)
             raise translated(error, Command.MAIL) from error
@@ -200,7 +206,7 @@ class SmtpConnection:
         return answers
 
     async def _pipelined(
-        self, opening: bytes, recipients: Sequence[str], notify: Sequence[str], orcpt: str | None
+        self, opening: bytes, recipients: Sequence[tuple[str, Sequence[str], str | None]]
     ) -> list[ReplyReceived]:
         """At most a hundred recipients per write, so that neither side's buffers can fill up (RFC 2920 §3.1)."""
         timeout_seconds = self.server.timeouts.command_seconds
@@ -208,7 +214,7 @@ class SmtpConnection:
         mail_reply: ReplyReceived | None = None
         for start in range(0, len(recipients), _PIPELINED_RECIPIENTS):
             group = recipients[start : start + _PIPELINED_RECIPIENTS]
-            lines = [self._client.rcpt(item, notify=notify, orcpt=orcpt) for item in group]
+            lines = [self._client.rcpt(*item) for item in group]
             await self._send(b"".join([opening, *lines] if start == 0 else lines))
             if mail_reply is None:
                 mail_reply = await self._reply(timeout_seconds)
@@ -342,3 +348,9 @@ class SmtpConnection:
 def _require_positive(answer: ReplyReceived) -> None:
     if not answer.reply.positive:
         raise refused(answer.command, answer.reply)
+
+
+def _with_wish(
+    address: str, own: RecipientDsn | None, notify: Sequence[str], orcpt: str | None
+) -> tuple[str, Sequence[str], str | None]:
+    return (address, notify, orcpt) if own is None else (address, own.notify, own.orcpt)

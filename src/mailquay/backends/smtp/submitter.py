@@ -101,10 +101,11 @@ class SmtpSubmitter:
                 size_bytes=size_bytes,
                 eight_bit=bool(eight_bit) or smtputf8,
                 smtputf8=smtputf8,
-                ret=_RET.get(dsn.ret.lower()) if dsn is not None else None,
+                ret=_RET.get((dsn.ret or "").lower()) if dsn is not None else None,
                 envid=dsn.envid if dsn is not None else None,
                 notify=dsn.notify if dsn is not None else (),
                 orcpt=dsn.orcpt if dsn is not None else None,
+                wishes=dsn.recipients if dsn is not None else (),
             )
             reply = await connection.data(body, before_data)
             routing = self._server.network_routing(connection.local_address)

@@ -187,7 +187,7 @@ class SmtpClient:
         self.accepted_recipients = 0
         return line
 
-    def rcpt(self, address: str, *, notify: Sequence[str] = (), orcpt: str | None = None) -> bytes:
+    def rcpt(self, address: str, notify: Sequence[str] = (), orcpt: str | None = None) -> bytes:
         """RCPT TO; may follow MAIL and other RCPTs unanswered where the server pipelines (RFC 2920 §3.1)."""
         dsn = "DSN" in self.extensions
         line = command.rcpt_to(address, notify=notify if dsn else (), orcpt=orcpt if dsn else None)

@@ -80,7 +80,8 @@ def mail_from(
 
 
 def rcpt_to(address: str, *, notify: Sequence[str] = (), orcpt: str | None = None) -> bytes:
-    """RCPT TO with the parameters of RFC 3461 §4.1 and §4.2; `orcpt` is an address, sent as `rfc822;…`.
+    """RCPT TO with the parameters of RFC 3461 §4.1 and §4.2; `orcpt` is an address, sent as `rfc822;…`, or
+    `utf-8;…` where it needs that (RFC 6533 §3).
 
     Raises LocalProtocolError for an address or parameter that cannot be written.
     """
@@ -93,7 +94,7 @@ def rcpt_to(address: str, *, notify: Sequence[str] = (), orcpt: str | None = Non
     if orcpt:
         if len(orcpt) > _MAX_ORCPT:
             raise LocalProtocolError(f"ORCPT must not be longer than {_MAX_ORCPT} characters")
-        words.append(b"ORCPT=rfc822;" + xtext(orcpt))
+        words.append(b"ORCPT=rfc822;" + xtext(orcpt) if orcpt.isascii() else b"ORCPT=utf-8;" + unitext(orcpt))
     return encode_line(*words)
 
 
@@ -103,3 +104,8 @@ def xtext(text: str) -> bytes:
         bytes((byte,)) if 0x21 <= byte <= 0x7E and byte not in b"+=" else b"+%02X" % byte
         for byte in text.encode("utf-8")
     )
+
+
+def unitext(text: str) -> bytes:
+    """An address beyond ASCII for ORCPT: everything but plain printable ASCII as \\x{XX} (RFC 6533 §3)."""
+    return "".join(c if "!" <= c <= "~" and c not in "+=\\" else f"\\x{{{ord(c):02X}}}" for c in text).encode("ascii")
