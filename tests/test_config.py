@@ -116,7 +116,11 @@ def test_values_are_read_by_kind(tmp_path: Path, name: str, text: str, field: st
         ("EENGINE_WEBHOOK_EGRESS_POLICY", "none", "is 'none', but must be one of off, link-local, private"),
         ("EENGINE_SECRET_FILE", "/nowhere/secret", "EENGINE_SECRET_FILE (environment) cannot be read: No such file"),
         ("MAILQUAY_CONFIG", "nowhere.toml", "cannot be read: No such file"),
-        ("EENGINE_SMTP_ENABLED", "true", "EENGINE_SMTP_ENABLED (environment) asks for something that is not there"),
+        (
+            "EENGINE_IMAP_PROXY_ENABLED",
+            "true",
+            "EENGINE_IMAP_PROXY_ENABLED (environment) asks for something that is not there",
+        ),
         ("EENGINE_API_TLS_KEY_FILE", "/key", "HTTPS needs a reverse proxy for now"),
     ],
 )
@@ -138,7 +142,8 @@ def test_a_mistake_gets_one_line_that_names_it(tmp_path: Path, name: str, text: 
         ("lease_ttl = true", "lease_ttl (mailquay.toml) is True, which is not a duration"),
         ("host = 1", "host (mailquay.toml) must be a text"),
         ("roles = [1]", "roles (mailquay.toml) must be a list of texts"),
-        ("[smtp]\nenabled = true", "smtp.enabled (mailquay.toml) asks for something that is not there"),
+        ("[imap-proxy]\nenabled = true", "imap-proxy.enabled (mailquay.toml) asks for something that is not there"),
+        ("smtp_server_require_tls = true", "smtp_server_require_tls is given, but smtp_server_tls_cert is not"),
         ('secret = "a"\nkey_file = "b"', "secret and key_file are both given"),
     ],
 )

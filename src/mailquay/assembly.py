@@ -53,6 +53,7 @@ from mailquay.services.filing import FilingService
 from mailquay.services.gateways import GatewayService
 from mailquay.services.mailbox_editor import MailboxEditor
 from mailquay.services.mailbox_listing import MailboxListing
+from mailquay.services.memory_budget import MemoryBudget
 from mailquay.services.new_mail import NewMail
 from mailquay.services.oauth_token import OAuthTokenService
 from mailquay.services.outbox import OutboxService
@@ -73,6 +74,7 @@ from mailquay.services.unsubscribe import UnsubscribeService
 from mailquay.services.upload import UploadService
 from mailquay.services.verify import VerifyService
 from mailquay.services.webhooks import WebhookPolicy, WebhookService
+from mailquay.smtpd.server import SmtpServer, SmtpServerParts
 from mailquay.storage.export_files import ExportFiles
 from mailquay.storage.store import Store, open_store
 from mailquay.templating.pool import RenderPool
@@ -320,7 +322,8 @@ class Node:
                 store, core.clock, log_entries=config.token_log_entries, log_age_seconds=config.token_log_age_seconds
             )
             first_token = await self._prepare(core, tokens)
-            app = build_app(self._services(core, tokens), config)
+            services = self._services(core, tokens)
+            app = build_app(services, config)
             stack.push_async_callback(app.close)
             for part in (core.metrics, core.account_logs, tokens):
                 part.start()
@@ -339,6 +342,10 @@ class Node:
             server = HttpServer(app, [*public, private], drain_seconds=config.drain_timeout_seconds)
             await server.start()
             stack.push_async_callback(server.stop)
+            if "api" in config.roles:
+                smtp = SmtpServer(_smtp_parts(core, services), config, shared=is_child(dict(os.environ)))
+                smtp.start()
+                stack.push_async_callback(smtp.stop)
             base_url = f"http://{config.host}:{public[0].getsockname()[1]}" if public else ""
             await self._greet(core, tokens, base_url, first_token, world)
             yield base_url
@@ -399,6 +406,7 @@ class Node:
             account_log=core.account_logs,
             clock=core.clock,
             node_secret=str(core.settings.current("nodeSecret")).encode(),
+            memory=MemoryBudget(core.config.body_budget_bytes),
         )
 
     async def _start_sandbox(self, core: Core, stack: contextlib.AsyncExitStack) -> SandboxWorld:
@@ -434,3 +442,16 @@ class Node:
             token = first_token or await tokens.replace("sandbox")
             print(curl_lines(base_url, token, world.accounts), flush=True)
         _log.info("ready", url=base_url, version=__version__, node=core.membership.id)
+
+
+def _smtp_parts(core: Core, services: ApiServices) -> SmtpServerParts:
+    return SmtpServerParts(
+        database=core.store.database,
+        settings=services.settings,
+        accounts=services.accounts,
+        tokens=services.tokens,
+        submissions=services.submission,
+        memory=services.memory,
+        metrics=core.metrics,
+        clock=core.clock,
+    )

@@ -92,6 +92,18 @@ class Config:
     submit_backoff_seconds: float = 5.0
     uncertain_hold_seconds: float = 3600.0
 
+    smtp_server_tls_cert: Path | None = None
+    smtp_server_tls_key: Path | None = None
+    smtp_server_tls_passphrase: str | None = field(default=None, repr=False)
+    smtp_server_tls_ciphers: str | None = None
+    smtp_server_tls_min_version: str = "tlsv1.2"
+    smtp_server_require_tls: bool = False
+    smtp_server_max_message_bytes: int = 25 * 1024 * 1024
+    smtp_server_max_connections: int = 1000
+    smtp_server_max_connections_per_address: int = 100
+    smtp_server_command_timeout_seconds: float = 5 * 60.0
+    smtp_server_data_timeout_seconds: float = 3 * 60.0
+
     webhook_timeout_seconds: float = 30.0
     webhook_attempts: int = 10
     webhook_backoff_seconds: float = 5.0
@@ -214,6 +226,11 @@ def _check_together(config: Config) -> None:
         host, _, port = config.node_address.rpartition(":")
         if not host or not port.isdigit() or int(port) > 65535:
             raise ConfigError(f"node_address is {config.node_address!r}, but must be HOST:PORT")
+    if config.smtp_server_tls_cert is None and (config.smtp_server_require_tls or config.smtp_server_tls_key):
+        name = "smtp_server_require_tls" if config.smtp_server_require_tls else "smtp_server_tls_key"
+        raise ConfigError(
+            f"{name} is given, but smtp_server_tls_cert is not: there can be no TLS without a certificate"
+        )
     if config.encryption_secret is not None and config.encryption_key_file is not None:
         raise ConfigError("secret and key_file are both given; one of them encrypts")
 

@@ -39,7 +39,7 @@ class ForeignName:
 _NO, _LATER, _REFUSED = ForeignStatus.WITHOUT_EFFECT, ForeignStatus.LATER, ForeignStatus.REFUSED
 _WORKERS = "accounts run as tasks of one process; more processes come with --processes"
 _REDIS = "everything is in the SQL database; no Redis is used"
-_SMTP = "the SMTP submission listener comes later"
+_SMTP_TLS = "certificate, key, passphrase, ciphers and least version can be given; the rest is as OpenSSL has it"
 _IMAP_PROXY = "the IMAP proxy comes later"
 _ADMIN = "the admin pages come later"
 _SSO = "single sign-on comes with the admin pages"
@@ -64,17 +64,12 @@ FOREIGN_NAMES: tuple[ForeignName, ...] = (
     ForeignName("EENGINE_SUBMIT_DELAY", _REFUSED, "sending at a limited rate comes later", "submitDelay"),
     ForeignName("EENGINE_CONNECTION_SETUP_DELAY", _NO, "connect_concurrency spreads logins", "service.setupDelay"),
     ForeignName("EENGINE_LOG_RAW", _LATER, "logging of protocol bytes comes later", "log.raw"),
-    ForeignName("EENGINE_MAX_SMTP_MESSAGE_SIZE", _LATER, _SMTP, "smtp.maxMessageSize"),
     ForeignName("EENGINE_CHUNK_SIZE", _NO, "downloads are passed on as they come"),
     ForeignName("EENGINE_DISABLE_COMPRESSION", _NO, "IMAP COMPRESS is not used yet"),
     ForeignName("EENGINE_GMAIL_FALLBACK_POLL_INTERVAL", _LATER, "the Gmail API comes later"),
     ForeignName("EENGINE_EXPORT_TIMEOUT", _NO, "every command has its own deadline; export_patience bounds the rest"),
-    ForeignName("EENGINE_SMTP_ENABLED", _REFUSED, _SMTP, "smtp.enabled"),
-    ForeignName("EENGINE_SMTP_SECRET", _LATER, _SMTP, "smtp.secret"),
-    ForeignName("EENGINE_SMTP_HOST", _LATER, _SMTP, "smtp.host"),
-    ForeignName("EENGINE_SMTP_PORT", _LATER, _SMTP, "smtp.port"),
-    ForeignName("EENGINE_SMTP_PROXY", _LATER, _SMTP, "smtp.proxy"),
-    ForeignName("EENGINE_SMTP_TLS_*", _LATER, _SMTP),
+    ForeignName("EENGINE_SMTP_TLS_REQUEST_CERT", _REFUSED, "certificates of clients are not asked for"),
+    ForeignName("EENGINE_SMTP_TLS_*", _NO, _SMTP_TLS),
     ForeignName("EENGINE_IMAP_PROXY_ENABLED", _REFUSED, _IMAP_PROXY, "imap-proxy.enabled"),
     ForeignName("EENGINE_IMAP_PROXY_SECRET", _LATER, _IMAP_PROXY, "imap-proxy.secret"),
     ForeignName("EENGINE_IMAP_PROXY_HOST", _LATER, _IMAP_PROXY, "imap-proxy.host"),

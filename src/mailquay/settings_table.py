@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from mailquay.settings_mail import MAIL
 from mailquay.settings_option import BareNumber, Kind, Option
+from mailquay.settings_smtp_server import SMTP_SERVER
 
 NODE_ROLES = ("sync", "api", "admin")
 LOG_LEVELS = ("trace", "debug", "info", "warn", "error", "fatal", "silent")
@@ -211,7 +212,13 @@ LIMITS = (
         "api.maxPayloadTimeout",
         minimum=0.001,
     ),
-    Option("body_budget", "body_budget_bytes", _S, "Request bodies held in memory at once; beyond it 503.", minimum=1),
+    Option(
+        "body_budget",
+        "body_budget_bytes",
+        _S,
+        "Request bodies and messages on their way in that are held in memory at once; beyond it 503, or 452 over SMTP.",
+        minimum=1,
+    ),
     Option(
         "content_cache",
         "content_cache_bytes",
@@ -335,6 +342,7 @@ SECTIONS: tuple[tuple[str, tuple[Option, ...]], ...] = (
     ("Security", SECURITY),
     ("Limits of requests", LIMITS),
     ("Mail servers", MAIL),
+    ("SMTP submission listener", SMTP_SERVER),
     ("Webhooks", WEBHOOKS),
     ("Several nodes", NODES),
     ("Retention", RETENTION),

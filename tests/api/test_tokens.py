@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from mailquay.api.auth import matches, rate_window
+from mailquay.api.auth import matches
 from mailquay.model.token import Permissions, RateLimit, Restrictions
+from mailquay.services.token_reach import rate_window
 from mailquay.services.tokens import NewToken
 from tests.api.world import Reply, World
 

@@ -32,6 +32,7 @@ from mailquay.services.auth_server import AuthServer
 from mailquay.services.blocklists import BlocklistService
 from mailquay.services.exports import ExportService
 from mailquay.services.gateways import GatewayService
+from mailquay.services.memory_budget import MemoryBudget
 from mailquay.services.message_request import ByteRange, Download, MessageChanges, ReadOptions
 from mailquay.services.oauth_token import OAuthTokenService
 from mailquay.services.settings import SettingsService
@@ -482,6 +483,7 @@ class World:
             account_log=self.logs,
             clock=self.clock,
             node_secret=NODE_SECRET,
+            memory=MemoryBudget(self.config.body_budget_bytes),
         )
 
     @contextlib.asynccontextmanager

@@ -21,7 +21,6 @@ from structlog.contextvars import bind_contextvars, clear_contextvars
 from mailquay.api.auth import Authenticator
 from mailquay.api.body import (
     OFF_LOOP_BYTES,
-    BodyBudget,
     BodyReader,
     ClientGone,
     check_media_type,
@@ -62,7 +61,7 @@ class Api:
         self._authenticator = Authenticator(services.tokens, services.settings, services.clock)
         self._addresses = ClientAddress(config.api_proxy_addresses)
         self._cors = Cors(config.cors_origins, config.cors_max_age_seconds)
-        self._budget = BodyBudget(config.body_budget_bytes)
+        self._budget = services.memory
         self._checker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="bodies")
         self._signatures = Signatures(services.node_secret, services.clock)
         self._forwarder = Forwarder(self._signatures)

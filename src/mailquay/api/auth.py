@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Mapping
 
-from mailquay.api.client_address import in_networks
 from mailquay.api.errors import HttpError
 from mailquay.api.http import Request
 from mailquay.api.operation import Operation
 from mailquay.api.principal import Principal
-from mailquay.model.token import AuditEntry, RateLimit, Restrictions, Token
+from mailquay.model.token import AuditEntry, Restrictions, Token
 from mailquay.services.identifiers import is_template_of
 from mailquay.services.ports import Clock
 from mailquay.services.settings import SettingsService
+from mailquay.services.token_reach import allows_address, has_scope, permission_fault, rate_window
 from mailquay.services.tokens import TokenService
-
-WINDOWS_BEGIN_SECONDS = 946_684_800
-"""2000-01-01T00:00:00Z: rate windows are counted from here."""
 
 _CHALLENGE = {"www-authenticate": "Bearer"}
 _QUERY_TOKEN = "access_token"  # noqa: S105 - the name of a parameter
@@ -127,7 +123,7 @@ def check_reach(
 
     Raises Refused.
     """
-    if token.scopes is not None and operation.scope not in token.scopes and "*" not in token.scopes:
+    if not has_scope(token, operation.scope):
         raise Refused("scope", 403, "Unauthorized scope", requestedScope=operation.scope)
     _check_permissions(token, operation)
     if token.account is not None and not _is_bound_to(token.account, operation, path, query):
@@ -135,21 +131,7 @@ def check_reach(
 
 
 def _check_permissions(token: Token, operation: Operation) -> None:
-    permissions = token.permissions
-    if permissions is None:
-        return
-    reason = None
-    if operation.action is None or operation.group is None:
-        reason = "unclassified"
-    elif operation.group == "admin":
-        reason = "restricted"
-    elif permissions.actions is None and permissions.groups is None:
-        # Stored as an empty object: made to allow something, and naming nothing.
-        reason = "malformed"
-    elif permissions.actions is not None and operation.action not in permissions.actions:
-        reason = "action"
-    elif permissions.groups is not None and operation.group not in permissions.groups:
-        reason = "group"
+    reason = permission_fault(token.permissions, operation.action, operation.group)
     if reason is not None:
         required = {"action": operation.action, "group": operation.group}
         raise Refused(reason, 403, "Unauthorized permission", requiredPermission=required)
@@ -166,10 +148,8 @@ def _is_bound_to(
 
 
 def _check_origin(restrictions: Restrictions, address: str, referrer: str) -> None:
-    if restrictions.addresses is not None:
-        networks = [ipaddress.ip_network(text, strict=False) for text in restrictions.addresses]
-        if not in_networks(address, networks):
-            raise Refused("address", 403, "Unauthorized address", remoteAddress=address)
+    if not allows_address(restrictions, address):
+        raise Refused("address", 403, "Unauthorized address", remoteAddress=address)
     if restrictions.referrers is not None and not any(matches(pattern, referrer) for pattern in restrictions.referrers):
         raise Refused("referrer", 403, "Unauthorized referrer")
 
@@ -189,10 +169,3 @@ def matches(pattern: str, text: str) -> bool:
             return False
         position = found + len(part)
     return True
-
-
-def rate_window(limit: RateLimit, now_ms: int) -> tuple[int, int]:
-    """The number of the present window, and how many seconds are left of it (at least 1)."""
-    elapsed = now_ms // 1000 - WINDOWS_BEGIN_SECONDS
-    window = elapsed // limit.time_window_seconds
-    return window, (window + 1) * limit.time_window_seconds - elapsed

@@ -14,6 +14,7 @@ import msgspec
 
 from mailquay.api.errors import HttpError
 from mailquay.api.http import Request
+from mailquay.services.memory_budget import MemoryBudget
 
 OFF_LOOP_BYTES = 256 * 1024
 MAX_VALUES = 100_000
@@ -32,40 +33,13 @@ class ClientGone(Exception):
     """The client closed the connection; nobody waits for an answer."""
 
 
-class BodyBudget:
-    """How many bytes of bodies all requests of this process may hold at once."""
-
-    def __init__(self, limit_bytes: int) -> None:
-        self._limit_bytes = limit_bytes
-        self.used_bytes = 0
-
-    def take(self, size_bytes: int) -> None:
-        """Count bytes as held.
-
-        Raises HttpError (503) when they would be too many.
-        """
-        if self.used_bytes + size_bytes > self._limit_bytes:
-            raise HttpError(
-                503,
-                "too many large requests at once; try again in a moment",
-                code="ServerBusy",
-                headers={"retry-after": _RETRY_AFTER_SECONDS},
-                close=True,
-            )
-        self.used_bytes += size_bytes
-
-    def give_back(self, size_bytes: int) -> None:
-        """Count bytes as free again."""
-        self.used_bytes -= size_bytes
-
-
 class BodyReader:
     """Reads the body of one request; what it took of the budget is free again when the `with` block ends.
 
     What has arrived counts, not what was announced: a client that announces much and sends nothing shuts nobody out.
     """
 
-    def __init__(self, request: Request, budget: BodyBudget, *, limit_bytes: int, timeout_seconds: float) -> None:
+    def __init__(self, request: Request, budget: MemoryBudget, *, limit_bytes: int, timeout_seconds: float) -> None:
         self._request = request
         self._budget = budget
         self._limit_bytes = limit_bytes
@@ -123,7 +97,7 @@ class BodyReader:
 
     def _take(self, total_bytes: int) -> None:
         if total_bytes > self._taken_bytes:
-            self._budget.take(total_bytes - self._taken_bytes)
+            _take(self._budget, total_bytes - self._taken_bytes)
             self._taken_bytes = total_bytes
 
     async def _receive(self, deadline: asyncio.Timeout) -> bytes | bytearray:
@@ -146,6 +120,17 @@ class BodyReader:
                 return body
             earned = began + len(body) / _SLOWEST_BYTES_PER_SECOND
             deadline.reschedule(min(loop.time(), earned) + self._timeout_seconds)
+
+
+def _take(budget: MemoryBudget, size_bytes: int) -> None:
+    if not budget.take(size_bytes):
+        raise HttpError(
+            503,
+            "too many large requests at once; try again in a moment",
+            code="ServerBusy",
+            headers={"retry-after": _RETRY_AFTER_SECONDS},
+            close=True,
+        )
 
 
 def check_media_type(request: Request) -> None:

@@ -6,7 +6,7 @@ import ipaddress
 from collections.abc import Sequence
 from functools import lru_cache
 
-from mailquay.net.names import parse_address
+from mailquay.net.names import in_networks, parse_address
 
 _UNKNOWN = "0.0.0.0"  # noqa: S104 - a unix socket has no address
 
@@ -42,12 +42,6 @@ class ClientAddress:
             return in_networks(address, self._networks)
         parsed = parse_address(address)
         return parsed is not None and (parsed.is_private or parsed.is_loopback)
-
-
-def in_networks(address: str, networks: Sequence[ipaddress.IPv4Network | ipaddress.IPv6Network]) -> bool:
-    """Whether an address lies in one of the networks."""
-    parsed = parse_address(address)
-    return parsed is not None and any(parsed in network for network in networks)
 
 
 @lru_cache(maxsize=4096)

@@ -13,6 +13,7 @@ from mailquay.services.accounts import AccountService
 from mailquay.services.blocklists import BlocklistService
 from mailquay.services.exports import ExportService
 from mailquay.services.gateways import GatewayService
+from mailquay.services.memory_budget import MemoryBudget
 from mailquay.services.message_request import ByteRange, Download, MessageChanges, ReadOptions
 from mailquay.services.oauth_token import OAuthTokenService
 from mailquay.services.ports import Clock, OwnerDirectory
@@ -286,3 +287,4 @@ class ApiServices:
     account_log: AccountLog
     clock: Clock
     node_secret: bytes
+    memory: MemoryBudget

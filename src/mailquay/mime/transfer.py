@@ -180,6 +180,8 @@ def encode_quoted_printable(data: bytes) -> bytes:
 
 def normalize_line_ends(data: bytes) -> bytes:
     """Every CRLF, bare CR and bare LF as CRLF (RFC 5322 §2.3 allows no others)."""
+    if data.count(b"\r\n") == data.count(b"\r") == data.count(b"\n"):
+        return data
     if b"\r" not in data:
         return data.replace(b"\n", b"\r\n")
     return _LINE_END.sub(b"\r\n", data)

@@ -168,21 +168,22 @@ _MAIL = (
 )
 
 
-def _listener(prefix: str, name: str, port: int) -> tuple[SettingDefinition, ...]:
+def _listener(prefix: str, name: str, port: int, **more: Any) -> tuple[SettingDefinition, ...]:
     """The settings that each of our listeners for mail clients has."""
+    shared = "One password for all accounts."
     return (
-        _flag(f"{prefix}Enabled", f"Whether the {name} listener runs.", default=False),
-        _count(f"{prefix}Port", "Its port.", default=port, minimum=0, maximum=65535),
-        _text(f"{prefix}Host", "Its address.", default="127.0.0.1", form="address"),
-        _flag(f"{prefix}Proxy", "Whether clients come through the PROXY protocol.", default=False),
-        _text(f"{prefix}Password", "One password for all accounts.", max_length=1024, nullable=True, encrypted=True),
-        _flag(f"{prefix}TLSEnabled", "Whether it speaks TLS from the start.", default=False),
+        _flag(f"{prefix}Enabled", f"Whether the {name} listener runs.", default=False, **more),
+        _count(f"{prefix}Port", "Its port.", default=port, minimum=0, maximum=65535, **more),
+        _text(f"{prefix}Host", "Its address.", default="127.0.0.1", form="address", **more),
+        _flag(f"{prefix}Proxy", "Whether clients come through the PROXY protocol.", default=False, **more),
+        _text(f"{prefix}Password", shared, max_length=1024, nullable=True, encrypted=True, **more),
+        _flag(f"{prefix}TLSEnabled", "Whether it speaks TLS from the start.", default=False, **more),
     )
 
 
 _LISTENERS = (
-    *_listener("smtpServer", "SMTP submission", 2525),
-    _flag("smtpServerAuthEnabled", "Whether clients must log in.", default=True),
+    *_listener("smtpServer", "SMTP submission", 2525, status=_WORKS),
+    _flag("smtpServerAuthEnabled", "Whether clients must log in.", status=_WORKS, default=True),
     *_listener("imapProxyServer", "IMAP proxy", 2993),
 )
 

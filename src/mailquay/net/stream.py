@@ -138,6 +138,15 @@ class TransportStream(asyncio.Protocol):
                 raise self._broken()
 
     async def start_tls(self, context: ssl.SSLContext, server_hostname: str | None, timeout_seconds: float) -> None:
+        await self._upgrade(context, server_hostname, timeout_seconds)
+
+    async def accept_tls(self, context: ssl.SSLContext, timeout_seconds: float) -> None:
+        """Turn an accepted connection into TLS as its server; raises as `start_tls` does."""
+        await self._upgrade(context, None, timeout_seconds, server_side=True)
+
+    async def _upgrade(
+        self, context: ssl.SSLContext, server_hostname: str | None, timeout_seconds: float, *, server_side: bool = False
+    ) -> None:
         if self._lost or self._transport is None:
             raise self._broken()
         if self._chunks:
@@ -149,6 +158,7 @@ class TransportStream(asyncio.Protocol):
                     self._transport,
                     self,
                     context,
+                    server_side=server_side,
                     server_hostname=server_hostname,
                     ssl_handshake_timeout=timeout_seconds + 1,
                     ssl_shutdown_timeout=_CLOSE_GRACE_SECONDS,

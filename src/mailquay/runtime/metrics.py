@@ -25,6 +25,7 @@ _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"
 _WEBHOOK_BUCKETS_MS = (100, 250, 500, 750, 1000, 2500, 5000, 7500, 10_000, 60_000)
 _QUEUE_OF = {"webhooks": "notify", "submit": "submit"}
 _OUTCOMES = {"success": "completed", "fail": "failed"}
+_LISTENER_STATES = ("disabled", "listening", "failed")
 _JOB_STATES = ("active", "delayed", "paused", "waiting")
 
 Labels = tuple[tuple[str, str], ...]
@@ -80,6 +81,7 @@ class Metrics:
         self._requests: Tally[tuple[str, int, str]] = Tally()
         self._events: Tally[str] = Tally()
         self._events_since_minute = clock.now_ms() // 60_000
+        self._smtp_listener = "disabled"
         self._task: asyncio.Task[None] | None = None
         self._registry = CollectorRegistry()
         ProcessCollector(registry=self._registry)
@@ -120,6 +122,10 @@ class Metrics:
             outcome = "success" if 200 <= status < 300 else "fail"
             self._minutes[(self._clock.now_ms() // 60_000, f"apiCall:{outcome}")] += 1
 
+    def smtp_listener(self, state: str) -> None:
+        """Note how this node's SMTP submission listener is."""
+        self._smtp_listener = state
+
     async def flush(self) -> None:
         """Write the minute counters; what cannot be written now stays counted."""
         counts, self._minutes = self._minutes, Tally()
@@ -148,6 +154,7 @@ class Metrics:
             *_metric("imap_bytes_received", "counter", "Bytes from IMAP servers.", {(): self._traffic.received_bytes}),
             *_metric("imap_connections", "gauge", "Accounts in each state.", await self._state_samples()),
             *_metric("queue_size", "gauge", "Jobs of each queue.", await self._queue_samples()),
+            *_metric("smtp_listener", "gauge", "The SMTP listener of this node.", self._listener_samples()),
             *_metric("index_messages_verified", "gauge", "Messages compared with servers.", {(): verified.messages}),
             *_metric("index_messages_missing", "gauge", "Of these, unknown until then.", {(): verified.missing}),
             *_metric("license_days_remaining", "gauge", "The licence has no end: -1.", {(): -1}),
@@ -190,6 +197,9 @@ class Metrics:
             for key, queue in _QUEUE_OF.items()
             for outcome, status in _OUTCOMES.items()
         }
+
+    def _listener_samples(self) -> dict[Labels, int]:
+        return {(("status", state),): int(state == self._smtp_listener) for state in _LISTENER_STATES}
 
     async def _state_samples(self) -> dict[Labels, int]:
         states = await self._store.accounts.count_by_state()

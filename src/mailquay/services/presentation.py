@@ -12,6 +12,7 @@ from mailquay.services import identifiers
 
 _FLAG_KEYS = (("\\Flagged", "flagged"), ("\\Answered", "answered"), ("\\Draft", "draft"))
 _USES_BY_LABEL = {"\\Inbox": "\\Inbox", "\\Sent": "\\Sent", "\\Draft": "\\Drafts"}
+_MAX_TIME_MS = 253_402_300_799_999
 MESSAGE_SPECIAL_USES = ("\\Junk", "\\Sent", "\\Trash", "\\Inbox", "\\Drafts")
 
 
@@ -19,6 +20,27 @@ def iso(time_ms: int) -> str:
     """A time as the API writes it: UTC with milliseconds."""
     moment = datetime.fromtimestamp(time_ms // 1000, UTC)
     return f"{moment:%Y-%m-%dT%H:%M:%S}.{time_ms % 1000:03d}Z"
+
+
+def read_time(value: object) -> int:
+    """Milliseconds since the epoch from an ISO date or milliseconds; ValueError when it is neither."""
+    if isinstance(value, bool):
+        raise ValueError("must be a date")
+    if isinstance(value, str) and (text := value.strip()).lstrip("-").isdecimal():
+        value = int(text) if len(text) < 20 else _MAX_TIME_MS + 1
+    if isinstance(value, int | float):
+        if not -_MAX_TIME_MS <= value <= _MAX_TIME_MS:
+            raise ValueError("must be a date")
+        return int(value)
+    if not isinstance(value, str):
+        raise ValueError("must be a date")
+    try:
+        moment = datetime.fromisoformat(value.strip())
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=UTC)
+        return round(moment.timestamp() * 1000)
+    except (ValueError, OverflowError):
+        raise ValueError("must be a date in ISO 8601 form") from None
 
 
 def address(value: Address) -> dict[str, str]:

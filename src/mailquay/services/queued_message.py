@@ -81,6 +81,7 @@ def _options(
         local_address=request.local_address,
         reference=update,
         idempotency_key=key,
+        source=request.source,
         eight_bit=not composed.body.isascii(),
         utf8_header=not composed.body.partition(b"\r\n\r\n")[0].isascii(),
     )

@@ -84,7 +84,8 @@ class SubmitRequest:
     names to values in their order. `send_at_ms` is milliseconds since the epoch. `template` is the id of a kept
     template, whose texts take the place of those given; with it or with `render` the placeholders in all texts are
     filled in. `preview_markup` is a preview text in HTML. With `merge` it is a message for each entry, to a list where
-    `list_id` names one. `base_url` takes the place of the setting serviceUrl.
+    `list_id` names one. `base_url` takes the place of the setting serviceUrl. `source` says
+    where the request came from: "api" or "smtp".
     """
 
     reference: SubmitReference | None = None
@@ -119,3 +120,4 @@ class SubmitRequest:
     proxy: str | None = None
     local_address: str | None = None
     dry_run: bool = False
+    source: str = "api"

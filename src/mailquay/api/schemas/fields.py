@@ -8,7 +8,6 @@ import ipaddress
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
@@ -27,6 +26,7 @@ from pydantic_core import CoreSchema, core_schema
 
 from mailquay.errors import InvalidRequest
 from mailquay.net.names import ascii_host, parse_address
+from mailquay.services.presentation import read_time
 
 NoneHidden = SkipJsonSchema[None]
 """The None of a field of an answer that is left out rather than null."""
@@ -35,7 +35,6 @@ _TRUE, _FALSE = frozenset({"y", "true", "1"}), frozenset({"n", "false", "0"})
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _LOCAL_PART = re.compile(r"[^\s@<>()\[\]\\,;:\"\x00-\x1f\x7f]+|\"[^\"\\\x00-\x1f\x7f]+\"")
 _MAX_LOCAL_PART, _MAX_ADDRESS = 64, 320
-_MAX_TIME_MS = 253_402_300_799_999
 _WHITE_SPACE = b" \t\n\r\f\v"
 _URL_SAFE = bytes.maketrans(b"-_", b"+/")
 
@@ -120,27 +119,6 @@ def _lower(value: object) -> object:
 
 Lower = BeforeValidator(_lower)
 """Upper and lower case make no difference."""
-
-
-def read_time(value: object) -> object:
-    """Milliseconds since the epoch from an ISO date or milliseconds; ValueError when it is neither."""
-    if isinstance(value, bool):
-        raise ValueError("must be a date")
-    if isinstance(value, str) and (text := value.strip()).lstrip("-").isdecimal():
-        value = int(text) if len(text) < 20 else _MAX_TIME_MS + 1
-    if isinstance(value, int | float):
-        if not -_MAX_TIME_MS <= value <= _MAX_TIME_MS:
-            raise ValueError("must be a date")
-        return int(value)
-    if not isinstance(value, str):
-        raise ValueError("must be a date")
-    try:
-        moment = datetime.fromisoformat(value.strip())
-        if moment.tzinfo is None:
-            moment = moment.replace(tzinfo=UTC)
-        return round(moment.timestamp() * 1000)
-    except (ValueError, OverflowError):
-        raise ValueError("must be a date in ISO 8601 form") from None
 
 
 TimeMs = Annotated[int, BeforeValidator(read_time), WithJsonSchema({"type": "string", "format": "date-time"})]

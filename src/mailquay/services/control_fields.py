@@ -1,0 +1,80 @@
+"""X-EE fields of a raw message: what it says about its own submission. They are taken out before it is sent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from mailquay.errors import InvalidRequest
+from mailquay.mime.header import Headers
+from mailquay.services.presentation import read_time
+
+T = TypeVar("T")
+_MAX_KEY_CHARACTERS, _MAX_ATTEMPTS = 1024, 1000
+_TRUE, _FALSE = frozenset({"y", "true", "1"}), frozenset({"n", "false", "0"})
+
+
+@dataclass(frozen=True, slots=True)
+class ControlFields:
+    """What was read; None where a field is missing or empty."""
+
+    account: str | None = None
+    idempotency_key: str | None = None
+    send_at_ms: int | None = None
+    delivery_attempts: int | None = None
+
+
+def read_control_fields(headers: Headers) -> ControlFields:
+    """The control fields of a message; of several with one name the first counts.
+
+    Raises InvalidRequest that names every fault: a wrong value, or what is not in this release.
+    """
+    faults: list[str] = []
+
+    def read(name: str, reader: Callable[[str], T]) -> T | None:
+        text = (headers.text(name) or "").strip()
+        if not text:
+            return None
+        try:
+            return reader(text)
+        except ValueError as error:
+            faults.append(f"{name} {error}")
+            return None
+
+    fields = ControlFields(
+        account=read("X-EE-Account", str),
+        idempotency_key=read("X-EE-Idempotency-Key", _key),
+        send_at_ms=read("X-EE-Send-At", read_time),
+        delivery_attempts=read("X-EE-Delivery-Attempts", _attempts),
+    )
+    read("X-EE-Gateway", _gateway)
+    read("X-EE-Tracking-Enabled", _tracking)
+    if faults:
+        raise InvalidRequest("; ".join(faults))
+    return fields
+
+
+def _key(text: str) -> str:
+    if len(text) >= 2 and text[0] == text[-1] == '"':
+        text = text[1:-1]
+    if len(text) > _MAX_KEY_CHARACTERS:
+        raise ValueError(f"must be at most {_MAX_KEY_CHARACTERS} characters long")
+    return text
+
+
+def _attempts(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) <= 10 and int(text) <= _MAX_ATTEMPTS):
+        raise ValueError(f"must be a whole number from 0 to {_MAX_ATTEMPTS}")
+    return int(text)
+
+
+def _gateway(_text: str) -> None:
+    raise ValueError("is not available in this release: gateways")
+
+
+def _tracking(text: str) -> None:
+    if text.lower() in _TRUE:
+        raise ValueError("is not available in this release: tracking")
+    if text.lower() not in _FALSE:
+        raise ValueError("must be a boolean")

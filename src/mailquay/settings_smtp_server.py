@@ -1,0 +1,138 @@
+"""The start-up options of the SMTP submission listener. See `settings_table`."""
+
+from __future__ import annotations
+
+from mailquay.settings_option import Kind, Option
+
+_T, _I, _B, _D, _S = Kind.TEXT, Kind.INTEGER, Kind.BOOLEAN, Kind.DURATION, Kind.BYTES
+
+SMTP_SERVER = (
+    Option(
+        "smtp_server_enabled",
+        "initial_settings",
+        _B,
+        "First start: whether the listener runs.",
+        ("EENGINE_SMTP_ENABLED",),
+        "smtp.enabled",
+        first_boot_of="smtpServerEnabled",
+    ),
+    Option(
+        "smtp_server_host",
+        "initial_settings",
+        _T,
+        "First start: its address.",
+        ("EENGINE_SMTP_HOST",),
+        "smtp.host",
+        first_boot_of="smtpServerHost",
+    ),
+    Option(
+        "smtp_server_port",
+        "initial_settings",
+        _I,
+        "First start: its port.",
+        ("EENGINE_SMTP_PORT",),
+        "smtp.port",
+        minimum=0,
+        maximum=65535,
+        first_boot_of="smtpServerPort",
+    ),
+    Option(
+        "smtp_server_password",
+        "initial_settings",
+        _T,
+        "First start: one password for all accounts.",
+        ("EENGINE_SMTP_SECRET",),
+        "smtp.secret",
+        secret=True,
+        first_boot_of="smtpServerPassword",
+    ),
+    Option(
+        "smtp_server_proxy",
+        "initial_settings",
+        _B,
+        "First start: whether clients come through the PROXY protocol.",
+        ("EENGINE_SMTP_PROXY",),
+        "smtp.proxy",
+        first_boot_of="smtpServerProxy",
+    ),
+    Option(
+        "smtp_server_tls_cert",
+        "smtp_server_tls_cert",
+        Kind.PATH,
+        "PEM file of its certificate and those between it and the authority; with it STARTTLS is offered.",
+        ("EENGINE_SMTP_TLS_CERT",),
+    ),
+    Option(
+        "smtp_server_tls_key",
+        "smtp_server_tls_key",
+        Kind.PATH,
+        "PEM file of its key; unset: it stands in that of the certificate.",
+        ("EENGINE_SMTP_TLS_KEY",),
+    ),
+    Option(
+        "smtp_server_tls_passphrase",
+        "smtp_server_tls_passphrase",
+        _T,
+        "Passphrase of that key.",
+        ("EENGINE_SMTP_TLS_PASSPHRASE",),
+        secret=True,
+    ),
+    Option(
+        "smtp_server_tls_ciphers",
+        "smtp_server_tls_ciphers",
+        _T,
+        "OpenSSL cipher list for TLS 1.2; unset: OpenSSL's own.",
+        ("EENGINE_SMTP_TLS_CIPHERS",),
+    ),
+    Option(
+        "smtp_server_tls_min_version",
+        "smtp_server_tls_min_version",
+        Kind.CHOICE,
+        "Oldest version of TLS it speaks.",
+        ("EENGINE_SMTP_TLS_MIN_VERSION",),
+        choices=("tlsv1.2", "tlsv1.3"),
+    ),
+    Option(
+        "smtp_server_require_tls",
+        "smtp_server_require_tls",
+        _B,
+        "Take no log-in and no mail over a connection that is not encrypted.",
+    ),
+    Option(
+        "smtp_server_max_message_size",
+        "smtp_server_max_message_bytes",
+        _S,
+        "Largest message it takes.",
+        ("EENGINE_MAX_SMTP_MESSAGE_SIZE",),
+        "smtp.maxMessageSize",
+        minimum=1,
+    ),
+    Option(
+        "smtp_server_max_connections",
+        "smtp_server_max_connections",
+        _I,
+        "Most connections of clients to one node.",
+        minimum=1,
+    ),
+    Option(
+        "smtp_server_max_connections_per_address",
+        "smtp_server_max_connections_per_address",
+        _I,
+        "Most of them from one address; an IPv6 network of 64 bits counts as one.",
+        minimum=1,
+    ),
+    Option(
+        "smtp_server_command_timeout",
+        "smtp_server_command_timeout_seconds",
+        _D,
+        "Longest wait for the next command; a minute until the client has logged in.",
+        minimum=0.001,
+    ),
+    Option(
+        "smtp_server_data_timeout",
+        "smtp_server_data_timeout_seconds",
+        _D,
+        "Longest pause in a message; all of it may take this and a second for each 16 KB.",
+        minimum=0.001,
+    ),
+)

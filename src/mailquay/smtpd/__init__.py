@@ -1,0 +1,1 @@
+"""The SMTP submission listener: mail clients and programs hand over messages, and they go the way of the API's."""
