@@ -62,6 +62,7 @@ NEEDS = (
     Need("postfix", ("/usr/lib/postfix/sbin/master",), ("postfix",), ("postfix.service",)),
     Need("postgresql", ("/usr/lib/postgresql/*/bin/initdb",), ("postgresql",), ("postgresql.service",)),
     Need("swaks", ("swaks",), ("swaks", "libnet-ssleay-perl", "libio-socket-ssl-perl", "libauthen-sasl-perl")),
+    Need("msmtp", ("msmtp",), ("msmtp",)),
     Need("chromium", ("chromium",), ("chromium",)),
     Need("curl", ("curl",), ("curl",)),
     Need("node", ("node",), ("nodejs",)),
@@ -202,7 +203,7 @@ def main() -> int:
     if not cyrus.exists():
         lacking.append("cyrus (Debian: cyrus-imapd, unpacked into .cache/cyrus as root)")
     if not install_node_packages():
-        lacking.append("hoodiecrow (an npm package, installed into .cache/node)")
+        lacking.append("hoodiecrow and nodemailer (npm packages, installed into .cache/node)")
     for line in check_limits():
         say(line)
     for line in lacking:

@@ -11,6 +11,8 @@ import pytest
 _CACHE = Path(__file__).resolve().parents[2] / ".cache"
 CYRUS_TREE = _CACHE / "cyrus"
 NODE_MODULES = _CACHE / "node/node_modules"
+_PROGRAMS = ("curl", "swaks", "msmtp")
+_NODE_PACKAGES = {"hoodiecrow": "hoodiecrow-imap", "nodemailer": "nodemailer"}
 
 
 def _postgres_missing() -> bool:
@@ -27,19 +29,19 @@ def _why_not(name: str) -> str | None:
             return "postfix starts only as root"
     if name == "postgres" and _postgres_missing():
         return "postgresql is not installed"
-    if name == "curl" and shutil.which("curl") is None:
-        return "curl is not installed"
+    if name in _PROGRAMS and shutil.which(name) is None:
+        return f"{name} is not installed"
     if name == "cyrus" and not (CYRUS_TREE / "usr/lib/cyrus/bin/master").exists():
         return "cyrus-imapd is not unpacked in .cache/cyrus"
-    if name == "hoodiecrow":
-        return _hoodiecrow_missing()
+    if name in _NODE_PACKAGES:
+        return _node_package_missing(_NODE_PACKAGES[name])
     return None
 
 
-def _hoodiecrow_missing() -> str | None:
+def _node_package_missing(package: str) -> str | None:
     if shutil.which("node") is None:
         return "node is not installed"
-    return None if (NODE_MODULES / "hoodiecrow-imap").exists() else "hoodiecrow-imap is not installed in .cache/node"
+    return None if (NODE_MODULES / package).exists() else f"{package} is not installed in .cache/node"
 
 
 def require_server(name: str) -> None:

@@ -138,8 +138,10 @@ class Listener:
         # From here on the transport closes it.
         handed_over = socket.socket(fileno=connection.detach())
         handed_over.setblocking(False)
-        transport, stream = await asyncio.get_running_loop().connect_accepted_socket(
-            lambda: TransportStream(f"the client at {address}"),
+        # Kept here, since uvloop gives back a protocol of its own for TLS.
+        stream = TransportStream(f"the client at {address}")
+        transport, _ = await asyncio.get_running_loop().connect_accepted_socket(
+            lambda: stream,
             handed_over,
             ssl=tls if self._place.implicit_tls else None,
             ssl_handshake_timeout=limits.handshake_timeout if self._place.implicit_tls else None,
