@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.server import Server
+from tests.e2e.server import Server, free_port
 from tests.servers.availability import require_server
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
@@ -40,7 +40,7 @@ async def test_every_example_works(server: Server, pages: list[str], tmp_path: P
     require_server("curl")
     assert {"accounts", "reading", "sending", "webhooks", "tokens", "operating"} <= set(pages)
     for page in pages:
-        text = f"{_PRELUDE}API={server.base_url}\nAUTH='Authorization: Bearer {server.token}'\n"
+        text = f"{_PRELUDE}LISTEN={free_port()}\nAPI={server.base_url}\nAUTH='Authorization: Bearer {server.token}'\n"
         process = await asyncio.create_subprocess_exec(
             "bash",
             "-c",
