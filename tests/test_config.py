@@ -231,3 +231,27 @@ def test_the_table_fills_every_field_and_names_nothing_twice() -> None:
 
 def test_the_roles_are_those_of_the_model() -> None:
     assert set(NODE_ROLES) == set(ROLES)
+
+
+def test_the_names_of_the_smtp_listener(tmp_path: Path) -> None:
+    """Some seed settings at the first start, some are options."""
+    names = {
+        "EENGINE_SMTP_ENABLED": "true",
+        "EENGINE_SMTP_PORT": "2526",
+        "EENGINE_SMTP_SECRET": "s",
+        "EENGINE_SMTP_TLS_CERT": "cert.pem",
+        "EENGINE_SMTP_TLS_MIN_VERSION": "TLSv1.3",
+        "EENGINE_SMTP_TLS_DHPARAM": "dh.pem",
+        "EENGINE_MAX_SMTP_MESSAGE_SIZE": "10M",
+    }
+    config = load_config({}, names, tmp_path)
+    assert config.initial_settings == {
+        "smtpServerEnabled": True,
+        "smtpServerPort": 2526,
+        "smtpServerPassword": "s",
+    }
+    assert config.smtp_server_tls_cert == tmp_path / "cert.pem"
+    assert (config.smtp_server_tls_min_version, config.smtp_server_max_message_bytes) == ("tlsv1.3", 10 * 1024**2)
+    assert [notice.partition(" ")[0] for notice in config.notices] == ["EENGINE_SMTP_TLS_DHPARAM"]
+    with pytest.raises(ConfigError, match="certificates of clients are not asked for"):
+        load_config({}, {"EENGINE_SMTP_TLS_REQUEST_CERT": "true"}, tmp_path)

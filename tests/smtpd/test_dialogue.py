@@ -195,6 +195,17 @@ class TestSmallLimits:
             talk.writer.close()
 
 
+async def test_connections_in_all(tmp_path: Path) -> None:
+    async with listening(tmp_path, limits=Limits(connections=2)) as listener:
+        talks = [await listener.talk() for _ in range(2)]
+        assert [(await talk.reply())[:3] for talk in talks] == ["220", "220"]
+        third = await listener.talk()
+        assert (await third.reply()).startswith("421 4.7.0 Too many connections")
+        assert await third.ended()
+        for talk in (*talks, third):
+            talk.writer.close()
+
+
 async def test_a_flood_behind_data_is_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is too long is read on, so that a client that ends it hears of it, but not for ever."""
     monkeypatch.setattr("mailquay.smtpd.message._DISCARDED_BYTES", 300_000)

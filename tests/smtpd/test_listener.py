@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from mailquay.config import Config
+from mailquay.model.token import Restrictions
 from mailquay.smtpd.server import ListenerState
 from tests.servers.certificates import Authority, Certificate
 from tests.smtpd.listening import LOGIN, Listening, Talk, in_thread, listening, mail
@@ -156,6 +157,12 @@ async def test_it_follows_the_settings(listener: Listening) -> None:
     reader, writer = await asyncio.open_connection("::1", listener.port)
     async with Talk(reader, writer):
         pass
+
+
+async def test_an_address_is_the_same_on_a_socket_for_both_kinds(listener: Listening) -> None:
+    await listener.change(smtpServerHost="::")
+    value = await listener.token(restrictions=Restrictions(addresses=("127.0.0.0/8",)))
+    assert (await listener.send(mail(), login=("ann", value)))[0] == 250
 
 
 async def test_settings_that_are_none_of_its_business_leave_it_alone(listener: Listening) -> None:

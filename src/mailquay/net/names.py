@@ -41,6 +41,14 @@ def parse_address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | 
         return None
 
 
+def unmapped(address: str) -> str:
+    """An address as its host has it: one of IPv4 that a socket for both kinds writes as IPv6 (RFC 4291 §2.5.5.2)."""
+    parsed = parse_address(address)
+    if isinstance(parsed, ipaddress.IPv6Address) and parsed.ipv4_mapped is not None:
+        return str(parsed.ipv4_mapped)
+    return address
+
+
 def in_networks(address: str, networks: Sequence[ipaddress.IPv4Network | ipaddress.IPv6Network]) -> bool:
     """Whether an address lies in one of the networks."""
     parsed = parse_address(address)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from mailquay.errors import InvalidRequest
-from mailquay.mime.header import Headers
+from mailquay.mime.header import Headers, parse_header
+from mailquay.mime.message import split_header
 from mailquay.services.presentation import read_time
+from mailquay.services.submit_request import SubmitRequest
 
 T = TypeVar("T")
 _MAX_KEY_CHARACTERS, _MAX_ATTEMPTS = 1024, 1000
@@ -23,6 +25,22 @@ class ControlFields:
     idempotency_key: str | None = None
     send_at_ms: int | None = None
     delivery_attempts: int | None = None
+
+
+def steered(request: SubmitRequest) -> SubmitRequest:
+    """A request as the control fields of its raw message want it; what the request itself says counts more.
+
+    Raises InvalidRequest as `read_control_fields` does.
+    """
+    if request.raw is None:
+        return request
+    header_end, _ = split_header(request.raw, 0, len(request.raw))
+    control = read_control_fields(parse_header(request.raw[:header_end]))
+    return replace(
+        request,
+        send_at_ms=control.send_at_ms if request.send_at_ms is None else request.send_at_ms,
+        delivery_attempts=control.delivery_attempts if request.delivery_attempts is None else request.delivery_attempts,
+    )
 
 
 def read_control_fields(headers: Headers) -> ControlFields:

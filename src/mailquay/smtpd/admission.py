@@ -8,7 +8,7 @@ from collections import Counter, OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from mailquay.net.names import parse_address
+from mailquay.net.names import parse_address, unmapped
 from mailquay.smtpd.limits import Limits
 
 _WINDOW_SECONDS = 60.0
@@ -60,9 +60,8 @@ class Admission:
 
 def network_of(address: str) -> str:
     """What counts as one client: an IPv4 address, or the network of 64 bits that one IPv6 host can choose from."""
+    address = unmapped(address)
     parsed = parse_address(address)
     if isinstance(parsed, ipaddress.IPv6Address):
-        if parsed.ipv4_mapped is not None:
-            return str(parsed.ipv4_mapped)
         return str(ipaddress.ip_network((parsed, 64), strict=False))
     return address

@@ -12,6 +12,7 @@ import structlog
 
 from mailquay.errors import MailquayError, RemoteProtocolError
 from mailquay.net.connect import keep_alive
+from mailquay.net.names import unmapped
 from mailquay.net.stream import TransportStream
 from mailquay.services.settings import SettingsService
 from mailquay.smtpd.incoming import Conversation
@@ -106,7 +107,7 @@ class Listener:
             loop.remove_reader(listener.fileno())
             loop.call_later(_PAUSE_SECONDS, self._listen)
             return
-        task = asyncio.create_task(self._serve(connection, str(peer[0])), name="smtp-session")
+        task = asyncio.create_task(self._serve(connection, unmapped(str(peer[0]))), name="smtp-session")
         self._connections[task] = None
         task.add_done_callback(self._connections.pop)
 

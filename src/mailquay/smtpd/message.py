@@ -52,6 +52,19 @@ class Transaction:
     recipients: list[RcptTo] = field(default_factory=list)
 
 
+@dataclass(frozen=True, slots=True)
+class Queued:
+    """A message that is stored for delivery; `send_at` is an ISO date."""
+
+    queue_id: str
+    send_at: str
+
+    @property
+    def reply(self) -> str:
+        """Word for word that of the API we are compatible with, hence without an enhanced code: programs read it."""
+        return f"250 Message queued for delivery as {self.queue_id} ({self.send_at})"
+
+
 class TooLong(Exception):
     """So much came behind DATA that not even the end of it is waited for."""
 
@@ -135,8 +148,8 @@ class Delivery:
 
     async def submit(
         self, submissions: Submissions, account: Account, transaction: Transaction, control: ControlFields
-    ) -> str:
-        """Have the message stored; the reply, which stands for a message that is safe.
+    ) -> Queued:
+        """Have the message stored: what this returns is safe.
 
         Raises Refusal.
         """
@@ -160,8 +173,7 @@ class Delivery:
         except Exception as error:
             _log.error("smtp_message_failed", account=account.id, exc_info=error)
             raise Refusal(451, "4.3.0", "The message could not be queued; try again later") from error
-        # Word for word, without an enhanced code: programs read the queue id out of it.
-        return f"250 Message queued for delivery as {answer['queueId']} ({answer['sendAt']})"
+        return Queued(answer["queueId"], answer["sendAt"])
 
 
 def _read(section: bytes) -> ControlFields:

@@ -247,7 +247,7 @@ class Session:
         """
         try:
             if mechanism == "PLAIN":
-                message = decode_base64(initial.encode()) if initial not in ("", "=") else await self._ask(b"")
+                message = decode_base64(initial.encode()) if initial else await self._ask(b"")
                 read = parse_plain(message)
                 if read.authzid not in ("", read.username):
                     raise Refusal(535, "5.7.8", "Nobody may log in for somebody else")
@@ -313,7 +313,7 @@ class Session:
                 await delivery.receive(self._conversation, trace)
                 control = await delivery.control()
                 account = await self._sender(control)
-                reply = await delivery.submit(self._around.submissions, account, transaction, control)
+                queued = await delivery.submit(self._around.submissions, account, transaction, control)
         except (Refusal, StorageError, TooLong):
             self._around.counter.count("events:smtpSubmitFail")
             raise
@@ -321,8 +321,8 @@ class Session:
             self._transaction = None
         self._around.counter.count("events:smtpSubmitQueued")
         self._commands = 0
-        _log.info("smtp_message_queued", account=account.id, recipients=len(transaction.recipients))
-        await self._conversation.reply(reply)
+        _log.info("smtp_message_queued", account=account.id, queue_id=queued.queue_id)
+        await self._conversation.reply(queued.reply)
 
     async def _sender(self, control: ControlFields) -> Account:
         """The account that sends: the one that has logged in, else the one that the message names.
