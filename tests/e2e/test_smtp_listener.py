@@ -306,6 +306,11 @@ async def test_the_first_start_seeds_the_settings(tmp_path: Path) -> None:
         assert shown == {"smtpServerEnabled": True, "smtpServerPort": port, "smtpServerPassword": True}
         await Listener(server, port, SmtpSink()).until_listening()
         assert (await in_thread(lambda: submit(port, mail(), login=("ann", PASSWORD))))[0] == 250
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        assert (await reader.readline()).startswith(b"220 ")
+        assert await server.stop() == 0
+        assert (await reader.read()).startswith(b"421 4.3.2 ")
+        writer.close()
 
 
 async def test_every_process_of_a_machine_listens(tmp_path: Path) -> None:

@@ -184,6 +184,18 @@ async def test_a_message_under_way_is_finished_when_the_settings_change(listener
     assert len(await listener.queued()) == 1
 
 
+async def test_a_restart_cuts_no_message_off(tmp_path: Path) -> None:
+    """However long it takes: the time of `drain_timeout` is for the end of the process."""
+    async with listening(tmp_path, Config(drain_timeout_seconds=0.01)) as listener, await listener.talk() as talk:
+        await talk.say("EHLO test", LOGIN, "MAIL FROM:<>", "RCPT TO:<b@remote.test>")
+        for password in ("one", "two", "three"):
+            await listener.change(smtpServerPassword=password)
+        assert (await talk.say("DATA"))[0].startswith("354 ")
+        await talk.raw(mail() + b".\r\n")
+        assert [(await talk.reply())[:3] for _ in range(2)] == ["250", "421"]
+        assert len(await listener.queued()) == 1
+
+
 async def test_an_address_that_is_taken_is_tried_again(listener: Listening) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

@@ -75,20 +75,26 @@ class Listener:
             asyncio.get_running_loop().remove_reader(self._socket.fileno())
             self._socket.close()
 
-    async def close(self, drain_seconds: float) -> None:
-        """End sessions without a message under way, and give the others `drain_seconds`; it is to be shut before."""
-        sessions = [session for session in self._connections.values() if session is not None]
+    async def close(self) -> None:
+        """End sessions without a message under way, and the others behind it; once it is shut.
+
+        Each has its own deadlines. When this is cancelled, those that are left are cut off.
+        """
         # A connection that has not got as far as a session yet has nothing to lose.
         for task, session in self._connections.items():
             if session is None:
                 task.cancel()
-        await asyncio.gather(*(session.drain() for session in sessions))
-        if self._connections:
-            _, late = await asyncio.wait(list(self._connections), timeout=drain_seconds)
-            for task in late:
+        sessions = [session for session in self._connections.values() if session is not None]
+        try:
+            await asyncio.gather(*(session.drain() for session in sessions))
+            if self._connections:
+                await asyncio.wait(list(self._connections))
+        finally:
+            left = list(self._connections)
+            for task in left:
                 task.cancel()
-            if late:
-                await asyncio.wait(late)
+            if left:
+                await asyncio.wait(left)
 
     def _listen(self) -> None:
         if self._socket is not None and self._socket.fileno() >= 0:

@@ -114,7 +114,7 @@ class SmtpServer:
         self._task = asyncio.create_task(self._follow(), name="smtp-server")
 
     async def stop(self) -> None:
-        """Stop to listen, and let messages that are under way finish."""
+        """Stop to listen, and give messages that are under way the time of `drain_timeout`."""
         task, self._task = self._task, None
         if task is None:
             return
@@ -123,7 +123,11 @@ class SmtpServer:
         await asyncio.wait([task])
         self._retire()
         if self._leaving:
-            await asyncio.wait(list(self._leaving))
+            _, late = await asyncio.wait(list(self._leaving), timeout=self._drain_seconds)
+            for leaving in late:
+                leaving.cancel()
+            if late:
+                await asyncio.wait(late)
 
     def _on_signals(self, signals: frozenset[Signal]) -> None:
         if signals & {Signal(SETTINGS_CHANGED), Signal(ANYTHING_CHANGED)}:
@@ -133,21 +137,26 @@ class SmtpServer:
         retry_seconds = _FIRST_RETRY_SECONDS
         while True:
             self._changed.clear()
+            as_wanted = await self._adapt()
             try:
-                wanted = await self._read()
-                if wanted != self._wanted or (wanted.enabled and self._listener is None):
-                    self._become(wanted)
-            except StorageError as error:
-                _log.error("smtp_settings_not_read", error=str(error))
-            except Exception as error:
-                _log.error("smtp_listener_broken", exc_info=error)
-            lame = self._wanted is None or (self._wanted.enabled and self._listener is None)
-            try:
-                async with asyncio.timeout(retry_seconds if lame else None):
+                async with asyncio.timeout(None if as_wanted else retry_seconds):
                     await self._changed.wait()
                 retry_seconds = _FIRST_RETRY_SECONDS
             except TimeoutError:
                 retry_seconds = min(2 * retry_seconds, _LAST_RETRY_SECONDS)
+
+    async def _adapt(self) -> bool:
+        """Do what the settings want; whether that has worked."""
+        try:
+            wanted = await self._read()
+            if wanted != self._wanted or (wanted.enabled and self._listener is None):
+                self._become(wanted)
+            return not wanted.enabled or self._listener is not None
+        except StorageError as error:
+            _log.error("smtp_settings_not_read", error=str(error))
+        except Exception as error:
+            _log.error("smtp_listener_broken", exc_info=error)
+        return False
 
     async def _read(self) -> _Wanted:
         get = self._parts.settings.get
@@ -195,7 +204,7 @@ class SmtpServer:
         if listener is None:
             return
         listener.shut()
-        task = asyncio.create_task(listener.close(self._drain_seconds), name="smtp-drain")
+        task = asyncio.create_task(listener.close(), name="smtp-drain")
         self._leaving.add(task)
         task.add_done_callback(self._leaving.discard)
 
