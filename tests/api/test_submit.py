@@ -138,20 +138,6 @@ async def test_every_field_arrives(ann: World) -> None:
     )
 
 
-async def test_a_raw_message_says_how_it_is_sent(ann: World) -> None:
-    """Its control fields count unless the request says otherwise; wrong ones are refused, all at once."""
-    fields = b"X-EE-Send-At: 2035-01-01T00:00:00Z\r\nx-ee-delivery-attempts: 3\r\n"
-    raw = base64.b64encode(fields + b"Subject: x\r\n\r\nX-EE-Send-At: no field\r\n").decode()
-    assert (await submit(ann, {"raw": raw})).status == 200
-    assert (submitted(ann).send_at_ms, submitted(ann).delivery_attempts) == (2_051_222_400_000, 3)
-    assert (await submit(ann, {"raw": raw, "deliveryAttempts": 5, "sendAt": 2_100_000_000_000})).status == 200
-    assert (submitted(ann).send_at_ms, submitted(ann).delivery_attempts) == (2_100_000_000_000, 5)
-    wrong = base64.b64encode(b"X-EE-Send-At: soon\r\nX-EE-Gateway: relay\r\nSubject: x\r\n\r\n").decode()
-    reply = await submit(ann, {"raw": wrong})
-    assert reply.status == 400
-    assert "X-EE-Send-At must be" in reply.json["message"] and "X-EE-Gateway is not" in reply.json["message"]
-
-
 async def test_raw_arrives_decoded(ann: World) -> None:
     raw = base64.urlsafe_b64encode(b"Subject: \xfb\xff\r\n\r\n").decode().rstrip("=")
     assert (await submit(ann, {"raw": raw, "copy": "true"})).status == 200

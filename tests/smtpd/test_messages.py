@@ -57,7 +57,6 @@ async def test_control_fields_steer_the_submission_and_go_nowhere(listener: List
         ("X-EE-Idempotency-Key: " + "k" * 1025, "X-EE-Idempotency-Key must be at most 1024 characters long"),
         ("X-EE-Tracking-Enabled: perhaps", "X-EE-Tracking-Enabled must be a boolean"),
         ("X-EE-Tracking-Enabled: true", "X-EE-Tracking-Enabled is not available in this release"),
-        ("X-EE-Gateway: relay", "X-EE-Gateway is not available in this release"),
     ],
 )
 async def test_a_wrong_control_field_is_refused_with_the_reason(listener: Listening, field: str, why: str) -> None:

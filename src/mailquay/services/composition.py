@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from html import escape
 
@@ -28,17 +28,13 @@ _FALLBACK_DOMAIN = "mailquay.invalid"
 
 @dataclass(frozen=True, slots=True)
 class Composed:
-    """A message as bytes, and what its header says. `message_id` has its angle brackets, and is empty for none.
-
-    `control` holds the fields of a raw message that steer its submission, by their names in lower case.
-    """
+    """A message as bytes, and what its header says. `message_id` has its angle brackets, and is empty for none."""
 
     body: bytes
     message_id: str
     subject: str | None
     author: Address | None
     recipients: Sequence[str]
-    control: Mapping[str, str] = field(default_factory=dict)
 
 
 async def compose(
@@ -112,7 +108,7 @@ def _compose_raw(account: Account, request: SubmitRequest, sender: Address | Non
     author = Address(authors[0].name, authors[0].address) if authors else sender
     message_id = (message.headers.text("Message-ID") or "").strip()
     subject = message.headers.text("Subject")
-    return Composed(message.to_bytes(), message_id, subject, author, recipients, message.control)
+    return Composed(message.to_bytes(), message_id, subject, author, recipients)
 
 
 def own_address(account: Account) -> Address | None:

@@ -13,7 +13,7 @@ from mailquay.services.presentation import read_time
 from mailquay.services.submit_request import SubmitRequest
 
 T = TypeVar("T")
-_MAX_KEY_CHARACTERS, _MAX_ATTEMPTS = 1024, 1000
+_MAX_KEY_CHARACTERS, _MAX_ATTEMPTS, _MAX_GATEWAY_CHARACTERS = 1024, 1000, 256
 _TRUE, _FALSE = frozenset({"y", "true", "1"}), frozenset({"n", "false", "0"})
 
 
@@ -25,6 +25,7 @@ class ControlFields:
     idempotency_key: str | None = None
     send_at_ms: int | None = None
     delivery_attempts: int | None = None
+    gateway: str | None = None
 
 
 def steered(request: SubmitRequest) -> SubmitRequest:
@@ -40,6 +41,7 @@ def steered(request: SubmitRequest) -> SubmitRequest:
         request,
         send_at_ms=control.send_at_ms if request.send_at_ms is None else request.send_at_ms,
         delivery_attempts=control.delivery_attempts if request.delivery_attempts is None else request.delivery_attempts,
+        gateway=request.gateway or control.gateway,
     )
 
 
@@ -50,7 +52,7 @@ def read_control_fields(headers: Headers) -> ControlFields:
     """
     faults: list[str] = []
 
-    def read(name: str, reader: Callable[[str], T]) -> T | None:
+    def read(name: str, reader: Callable[[str], T | None]) -> T | None:
         text = (headers.text(name) or "").strip()
         if not text:
             return None
@@ -65,8 +67,8 @@ def read_control_fields(headers: Headers) -> ControlFields:
         idempotency_key=read("X-EE-Idempotency-Key", _key),
         send_at_ms=read("X-EE-Send-At", read_time),
         delivery_attempts=read("X-EE-Delivery-Attempts", _attempts),
+        gateway=read("X-EE-Gateway", _gateway),
     )
-    read("X-EE-Gateway", _gateway)
     read("X-EE-Tracking-Enabled", _tracking)
     if faults:
         raise InvalidRequest("; ".join(faults))
@@ -87,8 +89,9 @@ def _attempts(text: str) -> int:
     return int(text)
 
 
-def _gateway(_text: str) -> None:
-    raise ValueError("is not available in this release: gateways")
+def _gateway(text: str) -> str | None:
+    """One that cannot exist is like one that does not: the account's own server is used."""
+    return text if len(text) <= _MAX_GATEWAY_CHARACTERS and text.isprintable() else None
 
 
 def _tracking(text: str) -> None:

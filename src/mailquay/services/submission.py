@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import base64
-from dataclasses import replace
 from typing import Any
 
 import structlog
 
 from mailquay.errors import NotFound
 from mailquay.model.account import Account
-from mailquay.services.composition import Composed, compose
+from mailquay.services.composition import compose
+from mailquay.services.control_fields import steered
 from mailquay.services.list_mail import ListMail
 from mailquay.services.mail_merge import MailMerge
 from mailquay.services.ports import Clock
@@ -25,7 +25,6 @@ from mailquay.services.unsubscribe import UnsubscribeService
 from mailquay.storage.repositories.outbox import Enqueued
 from mailquay.storage.store import Store
 
-_MAX_GATEWAY_CHARACTERS = 256
 _log = structlog.get_logger(__name__)
 
 
@@ -64,8 +63,8 @@ class SubmissionService:
     async def _submit(
         self, account: Account, request: SubmitRequest, key: str | None, timeout_seconds: float
     ) -> Enqueued:
-        if request.raw is None:
-            await check_way(self._store, account, request.gateway)
+        request = steered(request)
+        await check_way(self._store, account, request.gateway)
         attempts = int(await self._settings.get("deliveryAttempts") or 10)
         if request.merge:
             return await self._merge.submit(
@@ -76,9 +75,6 @@ class SubmissionService:
         referenced, shown = await self._references.outcome(account, request.reference, timeout_seconds)
         request = await self._references.with_attachments(account, request, timeout_seconds)
         composed = await compose(account, request, referenced, now_ms, default_from=True)
-        if request.raw is not None:
-            request = replace(request, gateway=request.gateway or _named_gateway(composed))
-            await check_way(self._store, account, request.gateway)
         answer: dict[str, Any] = {"response": "Queued for delivery", "messageId": composed.message_id}
         more = {} if shown is None else {"reference": shown}
         if request.dry_run:
@@ -103,9 +99,3 @@ async def check_way(store: Store, account: Account, gateway: str | None) -> None
         _log.warning("gateway_unknown", account=account.id, gateway=gateway)
     if account.profile.smtp is None:
         raise NotFound("the account has no way to send mail", code="SMTPUnavailable")
-
-
-def _named_gateway(composed: Composed) -> str | None:
-    """The gateway that a raw message names in its header, if it is one that can exist."""
-    named = composed.control.get("x-ee-gateway", "").strip()
-    return named if 0 < len(named) <= _MAX_GATEWAY_CHARACTERS and named.isprintable() else None

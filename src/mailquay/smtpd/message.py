@@ -158,6 +158,7 @@ class Delivery:
             envelope=SubmitEnvelope(transaction.sender.address, tuple(one.address for one in transaction.recipients)),
             send_at_ms=control.send_at_ms,
             delivery_attempts=control.delivery_attempts,
+            gateway=control.gateway,
             dsn=dsn_of(transaction),
             source="smtp",
         )

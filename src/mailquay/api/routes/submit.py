@@ -28,7 +28,6 @@ from mailquay.errors import Forbidden
 from mailquay.model.message import Address
 from mailquay.model.submission import DsnRequest
 from mailquay.model.template import TemplateFormat
-from mailquay.services.control_fields import steered
 from mailquay.services.submit_request import MergeEntry as SubmitMergeEntry
 from mailquay.services.submit_request import RenderWish, SubmitEnvelope, SubmitRequest
 
@@ -47,7 +46,7 @@ async def _submit(call: Call) -> Mapping[str, Any]:
     _check_proxy(call, body)
     key = idempotency_key(call.request.headers.get("idempotency-key"))
     return await call.services.submission.submit(
-        account, steered(submit_request(body)), idempotency_key=key, timeout_seconds=call.timeout_seconds
+        account, submit_request(body), idempotency_key=key, timeout_seconds=call.timeout_seconds
     )
 
 
