@@ -138,6 +138,10 @@ class MailSession(Protocol):
         """UIDVALIDITY of the mailbox that is open; None when none is, or the server gave none."""
         ...
 
+    def forget_selected(self) -> None:
+        """Have the mailbox that is open opened anew before it is used again."""
+        ...
+
     @property
     def selected_writable(self) -> bool:
         """Whether the mailbox that is open may be changed, as far as that was asked for."""

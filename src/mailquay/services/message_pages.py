@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from mailquay.backends.interface import MailSession, OpenedMailbox
-from mailquay.errors import MessageNotFound, NotOperational, Unavailable
+from mailquay.errors import CommandRejected, MessageNotFound, NotOperational, Unavailable
 from mailquay.model.account import Account, AccountState
 from mailquay.model.mailbox import ListedMailbox, Mailbox
 from mailquay.model.message import IndexEntry, MessageRef
@@ -162,7 +162,12 @@ class MessagePages:
                 same = session.selected_writable and await session.still_selected()
             if not same:
                 self._check_same(account, mailbox, await session.open_mailbox(path, writable=writable))
-            yield session
+            try:
+                yield session
+            except CommandRejected:
+                # Perhaps because the mailbox is not there any more, which not every server says before.
+                session.forget_selected()
+                raise
 
     def _check_same(self, account: Account, mailbox: Mailbox, opened: OpenedMailbox) -> None:
         """Raise Unavailable when the server has another mailbox at this path than our ids stand for."""

@@ -47,6 +47,10 @@ class SessionBase(ABC):
         """See MailSession.selected_uidvalidity."""
         return None if self._selected is None else self._selected_uidvalidity
 
+    def forget_selected(self) -> None:
+        """See MailSession.forget_selected."""
+        self._selected = None
+
     @property
     def selected_writable(self) -> bool:
         """See MailSession.selected_writable."""
