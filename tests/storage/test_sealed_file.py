@@ -32,7 +32,8 @@ def test_what_was_written_is_read(tmp_path: Path, size: int) -> None:
     content = bytes(n * 7 % 251 for n in range(size))
     _write(tmp_path / "f", content)
     assert _read(tmp_path / "f") == content
-    assert content[:1000] == b"" or content[:1000] not in (tmp_path / "f").read_bytes()
+    # A byte or two may stand anywhere by chance.
+    assert len(content) < 16 or content[:1000] not in (tmp_path / "f").read_bytes()
 
 
 def test_two_files_of_one_content_have_nothing_in_common(tmp_path: Path) -> None:
